@@ -1,0 +1,99 @@
+//! What one query sees: an immutable picture of every table, hot rows and files together.
+//!
+//! The writer swaps the whole picture at once, so a flush can neither hide a row nor show it twice.
+//!
+//! # In-order and late rows
+//!
+//! A row whose time is after its asset's newest time is *in order*: its key (asset, time) is new.
+//! Any other row is *late*; it may repeat or correct a key that exists. A late row always arrived
+//! after an in-order row of the same key, so it overrides that row metric by metric where it
+//! has a value; among late rows of one key the highest `_sequence` wins, metric by metric.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+
+/// Name of the asset column (Utf8, not null): the asset's unique tag.
+pub const ASSET: &str = "asset";
+/// Name of the event time column (Timestamp microseconds UTC, not null).
+pub const TIME: &str = "time";
+/// Name of the receipt time column (Timestamp microseconds UTC, not null), business clock.
+pub const RECEIVED_AT: &str = "received_at";
+/// Name of the arrival order column (UInt64, not null), present in late batches and files only.
+pub const SEQUENCE: &str = "_sequence";
+
+/// An atomic picture of all tables.
+#[derive(Debug, Default, Clone)]
+pub struct Snapshot {
+    /// Number of the last committed journal record that is visible.
+    pub sequence: u64,
+    /// Tables by class name (lower case).
+    pub tables: BTreeMap<Arc<str>, Arc<TableSnapshot>>,
+}
+
+/// One wide table: all assets of one class.
+#[derive(Debug, Clone)]
+pub struct TableSnapshot {
+    /// The class, lower case; also the table's name in SQL.
+    pub class: Arc<str>,
+    /// `asset`, `time`, `received_at`, then one nullable Float64 column per metric in order of
+    /// first sight. Field metadata `unit` carries the unit where one is known.
+    pub schema: SchemaRef,
+    /// In-order rows not yet in a file, in arrival order.
+    pub hot: Vec<Arc<HotBatch>>,
+    /// In-order rows in Parquet files, each sorted by (asset, time).
+    pub files: Vec<Arc<ColdFile>>,
+    /// Late rows not yet in a file.
+    pub late_hot: Vec<Arc<HotBatch>>,
+    /// Late rows in Parquet files.
+    pub late_files: Vec<Arc<ColdFile>>,
+}
+
+/// Rows in memory. Columns are matched to the table's schema by name; a missing one is null.
+#[derive(Debug, Clone)]
+pub struct HotBatch {
+    /// The rows.
+    pub batch: RecordBatch,
+    /// Smallest event time, microseconds since 1970.
+    pub min_time: i64,
+    /// Largest event time, microseconds since 1970.
+    pub max_time: i64,
+}
+
+/// A Parquet file. Columns are matched to the table's schema by name; a missing one is null.
+#[derive(Debug, Clone)]
+pub struct ColdFile {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Rows in the file.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Smallest event time, microseconds since 1970.
+    pub min_time: i64,
+    /// Largest event time, microseconds since 1970.
+    pub max_time: i64,
+}
+
+/// Rows that have just been synced, for those who follow the stream (detectors).
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// Number of the journal record.
+    pub sequence: u64,
+    /// One entry per table touched.
+    pub parts: Vec<CommittedPart>,
+}
+
+/// The rows of one table in one commit.
+#[derive(Debug, Clone)]
+pub struct CommittedPart {
+    /// The class, lower case.
+    pub class: Arc<str>,
+    /// True when these rows are late (then the batch has `_sequence`).
+    pub late: bool,
+    /// The rows, in arrival order.
+    pub rows: Arc<HotBatch>,
+}
