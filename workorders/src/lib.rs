@@ -1,1 +1,3 @@
 //! workorders
+
+pub mod money;
