@@ -1,0 +1,98 @@
+//! The tables that SQL may read, with the meaning of their columns.
+
+/// What a column's integer or text means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Text.
+    Text,
+    /// A 64-bit integer.
+    Int,
+    /// 0 or 1.
+    Bool,
+    /// An instant. **Units** microseconds since 1970 UTC.
+    Timestamp,
+    /// An amount. **Units** minor units of the currency that the row's `currency` column names.
+    Money,
+    /// JSON as text.
+    Json,
+}
+
+/// One column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnDef {
+    /// Its name in the store and in SQL.
+    pub name: &'static str,
+    /// What it means.
+    pub kind: ColumnKind,
+}
+
+/// One table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableDef {
+    /// Its name in the store and in SQL.
+    pub name: &'static str,
+    /// Its columns in order.
+    pub columns: &'static [ColumnDef],
+}
+
+/// Makes a table: `table!("name", Kind: a b c, Kind: d)`.
+macro_rules! table {
+    ($name:literal, $($kind:ident: $($column:ident)+),+ $(,)?) => {
+        TableDef {
+            name: $name,
+            columns: &[$($(ColumnDef {
+                name: stringify!($column),
+                kind: ColumnKind::$kind,
+            }),+),+],
+        }
+    };
+}
+
+/// Every table that SQL may read.
+pub fn tables() -> &'static [TableDef] {
+    TABLES
+}
+
+const TABLES: &[TableDef] = &[
+    table!("accounts", Text: id key name currency, Int: terms_days, Timestamp: created_at,
+        Int: version),
+    table!("sites", Text: id key account_id name latitude longitude time_zone,
+        Timestamp: created_at, Int: version),
+    table!("assets", Text: id tag class name site_id, Int: criticality, Timestamp: created_at,
+        Int: version),
+    table!("resources", Text: id key name, Json: skills, Text: latitude longitude time_zone,
+        Int: speed_kmh, Bool: active, Timestamp: created_at, Int: version),
+    table!("work_orders",
+        Text: id number source asset_id site_id account_id incident_type failure_mode status
+            verification summary,
+        Int: priority, Text: priority_reason outcome, Int: reopen_count,
+        Text: last_reason unbooked_reason,
+        Timestamp: created_at started_at completed_at posted_at, Text: posted_by,
+        Timestamp: canceled_at, Int: version),
+    table!("bookings", Text: id work_order_id resource_id status,
+        Timestamp: travel_from starts_at ends_at, Int: travel_minutes distance_m,
+        Json: explanation, Timestamp: traveled_at started_at ended_at, Text: outcome notes,
+        Int: minutes_worked, Timestamp: created_at, Int: version),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::test_store::TestStore;
+
+    /// Every declared column can be selected on every store.
+    #[tokio::test]
+    async fn declared_columns_exist() {
+        for store in TestStore::all().await {
+            for table in tables() {
+                let columns: Vec<_> = table.columns.iter().map(|column| column.name).collect();
+                let query = format!("SELECT {} FROM {}", columns.join(", "), table.name);
+                sqlx::query(sqlx::AssertSqlSafe(query.clone()))
+                    .fetch_all(store.db.pool())
+                    .await
+                    .unwrap_or_else(|error| panic!("{}: {query}: {error}", store.kind));
+            }
+            store.drop_all().await;
+        }
+    }
+}
