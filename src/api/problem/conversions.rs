@@ -1,0 +1,75 @@
+//! Where the errors of the crates become problems.
+
+use axum::http::StatusCode;
+use fieldwright_workorders::problem::{Family, Problem as Failure};
+
+use super::{Problem, chain};
+
+impl<E: Failure + 'static> From<E> for Problem {
+    /// The family decides about the status; code and sentence are the error's own.
+    fn from(error: E) -> Self {
+        let (status, code) = (status(error.family()), error.code());
+        if status.is_server_error() {
+            tracing::error!(error = chain(&error), "the operational store failed a request");
+        }
+        Self::refusal(status, code, &title(code), error.to_string())
+    }
+}
+
+fn status(family: Family) -> StatusCode {
+    match family {
+        Family::Refused => StatusCode::CONFLICT,
+        Family::Stale => StatusCode::PRECONDITION_FAILED,
+        Family::KeyReused | Family::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Family::NotFound => StatusCode::NOT_FOUND,
+        Family::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Family::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// `not_allowed_now` as `Not allowed now`.
+fn title(code: &str) -> String {
+    let mut words = code.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the order is posted")]
+    struct Said(Family);
+
+    impl Failure for Said {
+        fn family(&self) -> Family {
+            self.0
+        }
+        fn code(&self) -> &'static str {
+            "not_allowed_now"
+        }
+    }
+
+    fn check(family: Family, expected: u16) {
+        let problem = Problem::from(Said(family));
+        assert_eq!(problem.status().as_u16(), expected, "{family:?}");
+        assert_eq!(problem.0.refusal, "not_allowed_now");
+        assert_eq!(problem.0.title, "Not allowed now");
+        assert_eq!(problem.0.detail, "the order is posted");
+        assert_eq!(problem.0.kind, "/api/docs/problems/not_allowed_now");
+    }
+
+    #[test]
+    fn each_family_has_its_status() {
+        check(Family::Refused, 409);
+        check(Family::Stale, 412);
+        check(Family::KeyReused, 422);
+        check(Family::NotFound, 404);
+        check(Family::Invalid, 422);
+        check(Family::Unavailable, 503);
+        check(Family::Bug, 500);
+    }
+}
