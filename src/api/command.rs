@@ -57,17 +57,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Command<T> {
         let version = precondition::read(request.headers())?;
         let is_json = is_json(request.headers());
         let operation = format!("{} {}", request.method(), request.uri().path());
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let kind = if rejection.status() == TOO_LARGE.status {
-                TOO_LARGE
-            } else {
-                MALFORMED
-            };
-            Problem::new(
-                kind,
-                format!("{}; a body has at most {MAX_BODY_BYTES} bytes", rejection.body_text()),
-            )
-        })?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| {
+                let kind = if rejection.status() == TOO_LARGE.status {
+                    TOO_LARGE
+                } else {
+                    MALFORMED
+                };
+                Problem::new(
+                    kind,
+                    format!(
+                        "{}; a body has at most {MAX_BODY_BYTES} bytes",
+                        rejection.body_text()
+                    ),
+                )
+            })?;
         if !bytes.is_empty() && !is_json {
             return Err(Problem::new(
                 MEDIA_TYPE,
@@ -90,15 +95,23 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let pointer = pointer(error.path());
         let error = error.into_inner();
         if error.is_data() {
-            let at = if pointer.is_empty() { "the body" } else { &pointer };
+            let at = if pointer.is_empty() {
+                "the body"
+            } else {
+                &pointer
+            };
             Problem::new(INVALID, format!("{at} is not valid: {error}"))
                 .field(pointer.clone(), error.to_string())
         } else {
             Problem::new(MALFORMED, format!("the body is not JSON: {error}"))
         }
     })?;
-    json.end()
-        .map_err(|error| Problem::new(MALFORMED, format!("the body is not one JSON value: {error}")))?;
+    json.end().map_err(|error| {
+        Problem::new(
+            MALFORMED,
+            format!("the body is not one JSON value: {error}"),
+        )
+    })?;
     Ok(body)
 }
 

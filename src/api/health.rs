@@ -54,7 +54,9 @@ impl Readiness {
 
 impl std::fmt::Debug for Readiness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.iter().map(|(part, _)| part)).finish()
+        f.debug_set()
+            .entries(self.0.iter().map(|(part, _)| part))
+            .finish()
     }
 }
 
@@ -121,7 +123,9 @@ mod tests {
     async fn every_part_is_asked_and_a_silent_one_fails() {
         let readiness = Readiness::new()
             .with("store", || async { Ok("migrated".to_owned()) }.boxed())
-            .with("mqtt", || async { Err("the broker is away".to_owned()) }.boxed())
+            .with("mqtt", || {
+                async { Err("the broker is away".to_owned()) }.boxed()
+            })
             .with("ingest", || std::future::pending().boxed());
         let told: Vec<_> = readiness
             .ask(Duration::from_millis(5))
@@ -134,6 +138,9 @@ mod tests {
             ("mqtt", false, "the broker is away"),
             ("ingest", false, "no answer within 0.005 s"),
         ];
-        assert_eq!(told, expected.map(|(part, ok, detail)| (part.into(), ok, detail.into())));
+        assert_eq!(
+            told,
+            expected.map(|(part, ok, detail)| (part.into(), ok, detail.into()))
+        );
     }
 }

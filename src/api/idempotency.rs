@@ -17,7 +17,10 @@ pub const HEADER: &str = "idempotency-key";
 /// A key where one must be sent, for the API's document.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "describes a header that `read` takes from the request")]
+#[expect(
+    dead_code,
+    reason = "describes a header that `read` takes from the request"
+)]
 pub struct KeyRequired {
     /// A fresh key per command; the same key with the same body repeats the answer and does nothing.
     #[param(rename = "Idempotency-Key", max_length = 200)]
@@ -27,7 +30,10 @@ pub struct KeyRequired {
 /// A key where one may be sent, for the API's document.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "describes a header that `read` takes from the request")]
+#[expect(
+    dead_code,
+    reason = "describes a header that `read` takes from the request"
+)]
 pub struct KeyOptional {
     /// A fresh key per command; the same key with the same body repeats the answer and does nothing.
     #[param(rename = "Idempotency-Key", max_length = 200)]
@@ -47,7 +53,8 @@ pub fn read(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         Some(rest) => rest.strip_suffix('"').unwrap_or_default(),
         None => text,
     };
-    let fits = (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits =
+        (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     if !fits || values.next().is_some() {
         return Err(Problem::new(
             MALFORMED,
@@ -77,7 +84,11 @@ mod tests {
             headers.append(HEADER, value.parse().unwrap());
         }
         let read = read(&headers).map_err(|_| ());
-        assert_eq!(read.as_ref().map(Option::as_deref).map_err(|()| ()), expected.as_ref().map(|k| *k).map_err(|()| ()), "{values:?}");
+        assert_eq!(
+            read.as_ref().map(Option::as_deref).map_err(|()| ()),
+            expected.as_ref().map(|k| *k).map_err(|()| ()),
+            "{values:?}"
+        );
     }
 
     #[test]
@@ -90,7 +101,10 @@ mod tests {
         check(&["\"abc"], Err(()));
         check(&["a b"], Err(()));
         check(&["a", "b"], Err(()));
-        check(&[&"x".repeat(MAX_LENGTH)], Ok(Some(&"x".repeat(MAX_LENGTH))));
+        check(
+            &[&"x".repeat(MAX_LENGTH)],
+            Ok(Some(&"x".repeat(MAX_LENGTH))),
+        );
         check(&[&"x".repeat(MAX_LENGTH + 1)], Err(()));
     }
 }

@@ -159,7 +159,9 @@ fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
         .as_bytes()
         .chunks(2)
         .map(|pair| {
-            let digits = std::str::from_utf8(pair).ok().filter(|text| text.len() == 2)?;
+            let digits = std::str::from_utf8(pair)
+                .ok()
+                .filter(|text| text.len() == 2)?;
             u8::from_str_radix(digits, 16).ok()
         })
         .collect::<Option<Vec<u8>>>()

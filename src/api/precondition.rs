@@ -11,7 +11,10 @@ use super::problem::{MALFORMED, PRECONDITION_MISSING, Problem};
 /// The version that an action of a person must name, for the API's document.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "describes a header that `read` takes from the request")]
+#[expect(
+    dead_code,
+    reason = "describes a header that `read` takes from the request"
+)]
 pub struct IfMatch {
     /// The version that was read, in quotes, such as `"3"`; another one is refused with 412.
     #[param(rename = "If-Match", example = "\"3\"")]
@@ -58,7 +61,10 @@ impl<T: Serialize> IntoResponse for Versioned<T> {
         let mut response = (self.status, Json(self.body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::ETAG, etag(self.version));
-        if let Some(location) = self.location.and_then(|path| HeaderValue::try_from(path).ok()) {
+        if let Some(location) = self
+            .location
+            .and_then(|path| HeaderValue::try_from(path).ok())
+        {
             headers.insert(header::LOCATION, location);
         }
         response
@@ -81,7 +87,13 @@ pub fn read(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let version = value
         .to_str()
         .ok()
-        .and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"')?.parse::<i64>().ok())
+        .and_then(|text| {
+            text.trim()
+                .strip_prefix('"')?
+                .strip_suffix('"')?
+                .parse::<i64>()
+                .ok()
+        })
         .filter(|version| *version >= 0);
     match (version, values.next()) {
         (Some(version), None) => Ok(Some(version)),

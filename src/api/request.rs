@@ -88,10 +88,17 @@ impl Requests {
             .get(REQUEST_ID)
             .and_then(|value| value.to_str().ok())
             .filter(|id| (1..=64).contains(&id.len()))
-            .filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
+            .filter(|id| {
+                id.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            });
         match sent {
             Some(id) => id.to_owned(),
-            None => format!("req_{:x}_{}", self.start, self.next.fetch_add(1, Ordering::Relaxed)),
+            None => format!(
+                "req_{:x}_{}",
+                self.start,
+                self.next.fetch_add(1, Ordering::Relaxed)
+            ),
         }
     }
 
@@ -130,7 +137,11 @@ pub async fn layer(
         finish(&mut response, method.as_str(), &path, &id);
         let elapsed = started.elapsed();
         let status = response.status().as_u16();
-        tracing::debug!(status, elapsed_us = elapsed.as_micros() as u64, "answered a request");
+        tracing::debug!(
+            status,
+            elapsed_us = elapsed.as_micros() as u64,
+            "answered a request"
+        );
         requests.count(route, known(&method), status, elapsed.as_secs_f64());
         response
     };
@@ -153,8 +164,11 @@ async fn run(requests: &Requests, request: Request, next: Next) -> Response {
         .into_response(),
         Err(_panic) => {
             tracing::error!("a handler panicked; this is a bug");
-            Problem::new(INTERNAL, "the service failed; its log knows more under this request id")
-                .into_response()
+            Problem::new(
+                INTERNAL,
+                "the service failed; its log knows more under this request id",
+            )
+            .into_response()
         }
     }
 }
@@ -214,13 +228,22 @@ mod tests {
         let router = Router::new()
             .route("/ok", get(async || "ok"))
             .route("/panic", get(async || -> &'static str { panic!("a bug") }))
-            .route("/never", get(async || std::future::pending::<&'static str>().await))
+            .route(
+                "/never",
+                get(async || std::future::pending::<&'static str>().await),
+            )
             .route("/refused", get(async || Problem::not_found("thing", "x")))
             .layer(from_fn_with_state(requests.clone(), layer));
         (router, requests)
     }
 
-    async fn check(limits: Limits, method: &str, path: &str, status: u16, refusal: &str) -> Response {
+    async fn check(
+        limits: Limits,
+        method: &str,
+        path: &str,
+        status: u16,
+        refusal: &str,
+    ) -> Response {
         let (router, _) = router(limits);
         let request = Request::builder()
             .method(method)
@@ -234,7 +257,10 @@ mod tests {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         if !refusal.is_empty() {
-            assert_eq!(parts.headers[header::CONTENT_TYPE], "application/problem+json");
+            assert_eq!(
+                parts.headers[header::CONTENT_TYPE],
+                "application/problem+json"
+            );
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["refusal"], refusal);
             assert_eq!(body["instance"], path);
@@ -257,10 +283,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_or_slow_service_says_so() {
-        let full = Limits { at_once: 0, ..Limits::default() };
+        let full = Limits {
+            at_once: 0,
+            ..Limits::default()
+        };
         let busy = check(full, "GET", "/ok", 503, "busy").await;
         assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
-        let slow = Limits { timeout: Duration::from_millis(5), ..Limits::default() };
+        let slow = Limits {
+            timeout: Duration::from_millis(5),
+            ..Limits::default()
+        };
         check(slow, "GET", "/never", 503, "timeout").await;
     }
 

@@ -10,7 +10,10 @@ impl<E: Failure + 'static> From<E> for Problem {
     fn from(error: E) -> Self {
         let (status, code) = (status(error.family()), error.code());
         if status.is_server_error() {
-            tracing::error!(error = chain(&error), "the operational store failed a request");
+            tracing::error!(
+                error = chain(&error),
+                "the operational store failed a request"
+            );
         }
         Self::refusal(status, code, &title(code), error.to_string())
     }

@@ -1,0 +1,61 @@
+//! The HTTP API: `/api/v1` and what operators ask.
+//!
+//! One line of [`routes`] is a route and its place in the OpenAPI document, so that none can be
+//! forgotten. Wire types live in these files; no type of a domain crate is serialized outside.
+//!
+//! A request passes `request.rs` (id, span, limits, count, body of a problem), then `auth.rs`
+//! (token, or this machine's name), then its handler.
+
+pub mod problem;
+pub mod page;
+pub mod idempotency;
+pub mod precondition;
+pub mod command;
+pub mod auth;
+pub mod request;
+pub mod wire;
+pub mod exposition;
+pub mod state;
+
+pub mod clock;
+pub mod events;
+pub mod health;
+pub mod sql;
+
+mod document;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use document::openapi;
+pub use state::ApiState;
+
+/// The path before every resource.
+pub const BASE: &str = "/api/v1";
+
+/// The whole API as one service.
+pub fn router(state: ApiState) -> Router {
+    let access = from_fn_with_state(state.access.clone(), auth::layer);
+    let requests = from_fn_with_state(state.requests.clone(), request::layer);
+    let (router, _document) = routes().split_for_parts();
+    router
+        .layer(DefaultBodyLimit::max(command::MAX_BODY_BYTES))
+        .layer(access)
+        .layer(requests)
+        .with_state(state)
+}
+
+/// Every route, one line each.
+fn routes() -> OpenApiRouter<ApiState> {
+    let base = OpenApiRouter::new()
+        .routes(routes!(clock::get))
+        .routes(routes!(events::list))
+        .routes(routes!(document::get));
+    OpenApiRouter::new()
+        .nest(BASE, base)
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+}

@@ -1,0 +1,37 @@
+//! What the handlers of the API work with.
+
+use std::sync::Arc;
+
+use fieldwright_ingest::clock::{SharedClock, wall_now};
+use fieldwright_workorders::store::{Ctx, Db, IdSource};
+
+use super::auth::Access;
+use super::clock::ClockMode;
+use super::health::Readiness;
+use super::request::Requests;
+
+/// Everything that a handler may use; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ApiState {
+    /// The business clock.
+    pub clock: SharedClock,
+    /// Whether that clock is the wall's.
+    pub clock_mode: ClockMode,
+    /// The operational store.
+    pub db: Db,
+    /// Where new ids come from.
+    pub ids: Arc<dyn IdSource>,
+    /// Who may speak to the API.
+    pub access: Access,
+    /// What must work before the service is ready.
+    pub readiness: Readiness,
+    /// Limits and counts of requests.
+    pub requests: Arc<Requests>,
+}
+
+impl ApiState {
+    /// The moment and the person of a command.
+    pub fn acting(&self, actor: &str) -> Ctx {
+        Ctx::new(self.clock.now(), wall_now(), actor, self.ids.clone())
+    }
+}
