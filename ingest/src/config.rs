@@ -1,0 +1,426 @@
+//! What a user may set about ingesting; every default stands in `default.toml`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::topic::{Pattern, PatternError};
+use crate::validate;
+
+/// Every default of the `[ingest]` section, with comments: part of the service's `default.toml`.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// The `[ingest]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestConfig {
+    /// Messages at which a batch closes.
+    pub batch_rows: usize,
+    /// Milliseconds after its first message at which a batch closes.
+    pub batch_ms: u64,
+    /// Hot rows at which a flush begins.
+    pub flush_rows: usize,
+    /// Seconds (process clock) after which hot rows are flushed, however few.
+    pub flush_seconds: u64,
+    /// Hot rows at which intake waits for the flush.
+    pub max_hot_rows: usize,
+    /// Deliveries that may wait to be decoded.
+    pub queue_deliveries: usize,
+    /// Commits that may wait for the follower of the feed.
+    pub feed_commits: usize,
+    /// Bytes at which a journal segment closes.
+    pub journal_segment_bytes: u64,
+    /// Largest payload that is decoded.
+    pub max_payload_bytes: usize,
+    /// Most metrics in one message.
+    pub max_metrics_per_message: usize,
+    /// Most metric columns in one table.
+    pub max_metrics_per_table: usize,
+    /// Most tables (asset classes).
+    pub max_tables: usize,
+    /// Most assets over all tables.
+    pub max_assets: usize,
+    /// Seconds that a reading's time may lie ahead of its receipt.
+    pub lead_seconds: u64,
+    /// Most entries in the quarantine.
+    pub quarantine_entries: usize,
+    /// Most bytes in the quarantine.
+    pub quarantine_bytes: u64,
+    /// Topics remembered with what they mean.
+    pub topic_cache: usize,
+    /// Mapping rules; the first that matches a topic decides.
+    pub rules: Vec<MappingRule>,
+}
+
+/// What the messages of a topic pattern are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappingRule {
+    /// Levels: fixed text, `+`, `{class}`, `{asset}`; the last may be `#`.
+    pub topic: String,
+    /// The class (and table) where the topic has no `{class}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The asset where the topic has no `{asset}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+    /// How payloads are written.
+    #[serde(default)]
+    pub codec: CodecName,
+    /// Published metric name → stored metric name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
+    /// Stored metric name → unit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<String, String>,
+}
+
+/// How payloads are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodecName {
+    /// `{"time": …, "metrics": {"name": number, …}}`
+    #[default]
+    Json,
+}
+
+/// All that decides whether a message is accepted, and as what.
+///
+/// It is written at the head of every journal segment, so that a replay decodes a message under
+/// the rules it was received under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecodeRules {
+    /// Mapping rules in order.
+    pub rules: Vec<MappingRule>,
+    /// Largest payload.
+    pub max_payload_bytes: usize,
+    /// Most metrics in one message.
+    pub max_metrics_per_message: usize,
+    /// Most metric columns in one table.
+    pub max_metrics_per_table: usize,
+    /// Most tables.
+    pub max_tables: usize,
+    /// Most assets over all tables.
+    pub max_assets: usize,
+    /// Seconds ahead of its receipt.
+    pub lead_seconds: u64,
+    /// Topics remembered.
+    pub topic_cache: usize,
+}
+
+/// One mistake in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigMistake {
+    /// A number outside its range.
+    #[error("ingest.{field} is {value}: it must be between {least} and {most}")]
+    OutOfRange {
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        value: u64,
+        /// The least allowed.
+        least: u64,
+        /// The most allowed.
+        most: u64,
+    },
+    /// `max_hot_rows` below `flush_rows`.
+    #[error("ingest.max_hot_rows is {max_hot_rows}: it must be at least flush_rows ({flush_rows})")]
+    HotBelowFlush {
+        /// The bound.
+        max_hot_rows: usize,
+        /// Where a flush begins.
+        flush_rows: usize,
+    },
+    /// No rule: no message would ever be accepted.
+    #[error("ingest.rules is empty: no message would be accepted; add at least one rule")]
+    NoRules,
+    /// A topic pattern that cannot be read.
+    #[error("ingest.rules[{rule}].topic \"{topic}\" is not a pattern: {detail}")]
+    BadPattern {
+        /// Which rule, from 0.
+        rule: usize,
+        /// The pattern.
+        topic: String,
+        /// What is wrong.
+        detail: PatternError,
+    },
+    /// The class or the asset stands nowhere or twice.
+    #[error(
+        "ingest.rules[{rule}] names its {what} {times} times: use {{{what}}} in the topic or \
+         a fixed `{what}`, one of the two"
+    )]
+    NotOnce {
+        /// Which rule, from 0.
+        rule: usize,
+        /// `class` or `asset`.
+        what: &'static str,
+        /// How often it stands.
+        times: usize,
+    },
+    /// A fixed name that no message could have.
+    #[error("ingest.rules[{rule}].{field} \"{value}\" is refused: {detail}")]
+    BadName {
+        /// Which rule, from 0.
+        rule: usize,
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        value: String,
+        /// The rule that refuses it.
+        detail: validate::Rejection,
+    },
+}
+
+/// The configuration text itself cannot be read.
+#[derive(Debug, Error)]
+#[error("the configuration cannot be read: {0}")]
+pub struct ConfigUnreadable(String);
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self::from_toml(DEFAULT_TOML).expect("the defaults compiled in are readable")
+    }
+}
+
+impl IngestConfig {
+    /// Reads a text that has an `[ingest]` section with every field.
+    ///
+    /// **Errors**: the text is not TOML, or the section lacks a field or has an unknown one.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigUnreadable> {
+        #[derive(Deserialize)]
+        struct Document {
+            ingest: IngestConfig,
+        }
+        toml::from_str::<Document>(text)
+            .map(|document| document.ingest)
+            .map_err(|error| ConfigUnreadable(error.to_string()))
+    }
+
+    /// Every mistake at once; an empty list means that the service can start with it.
+    pub fn validate(&self) -> Vec<ConfigMistake> {
+        let mut mistakes = Vec::new();
+        for (field, value, least, most) in self.ranges() {
+            if value < least || value > most {
+                mistakes.push(ConfigMistake::OutOfRange {
+                    field,
+                    value,
+                    least,
+                    most,
+                });
+            }
+        }
+        if self.max_hot_rows < self.flush_rows {
+            mistakes.push(ConfigMistake::HotBelowFlush {
+                max_hot_rows: self.max_hot_rows,
+                flush_rows: self.flush_rows,
+            });
+        }
+        if self.rules.is_empty() {
+            mistakes.push(ConfigMistake::NoRules);
+        }
+        for (number, rule) in self.rules.iter().enumerate() {
+            rule.validate(number, &mut mistakes);
+        }
+        mistakes
+    }
+
+    /// The MQTT filters that cover every rule, for those who subscribe.
+    pub fn filters(&self) -> Vec<String> {
+        let mut filters: Vec<String> = self
+            .rules
+            .iter()
+            .map(|rule| crate::topic::filter_of(&rule.topic))
+            .collect();
+        filters.sort_unstable();
+        filters.dedup();
+        filters
+    }
+
+    /// The part that decides what a message is.
+    pub fn decode_rules(&self) -> DecodeRules {
+        DecodeRules {
+            rules: self.rules.clone(),
+            max_payload_bytes: self.max_payload_bytes,
+            max_metrics_per_message: self.max_metrics_per_message,
+            max_metrics_per_table: self.max_metrics_per_table,
+            max_tables: self.max_tables,
+            max_assets: self.max_assets,
+            lead_seconds: self.lead_seconds,
+            topic_cache: self.topic_cache,
+        }
+    }
+
+    /// Process time after its first message at which a batch closes.
+    pub fn batch_age(&self) -> Duration {
+        Duration::from_millis(self.batch_ms)
+    }
+
+    /// Process time after which hot rows are flushed.
+    pub fn flush_age(&self) -> Duration {
+        Duration::from_secs(self.flush_seconds)
+    }
+
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 17] {
+        const MANY: u64 = u32::MAX as u64;
+        [
+            // A row's arrival number has 20 bits for its place in the batch.
+            ("batch_rows", self.batch_rows as u64, 1, 1 << 20),
+            ("batch_ms", self.batch_ms, 0, 10_000),
+            ("flush_rows", self.flush_rows as u64, 1, MANY),
+            ("flush_seconds", self.flush_seconds, 1, 7 * 86_400),
+            ("max_hot_rows", self.max_hot_rows as u64, 1, MANY),
+            ("queue_deliveries", self.queue_deliveries as u64, 1, 1 << 20),
+            ("feed_commits", self.feed_commits as u64, 1, 1 << 20),
+            (
+                "journal_segment_bytes",
+                self.journal_segment_bytes,
+                1,
+                1 << 36,
+            ),
+            (
+                "max_payload_bytes",
+                self.max_payload_bytes as u64,
+                2,
+                256 << 20,
+            ),
+            (
+                "max_metrics_per_message",
+                self.max_metrics_per_message as u64,
+                1,
+                1 << 20,
+            ),
+            (
+                "max_metrics_per_table",
+                self.max_metrics_per_table as u64,
+                1,
+                1 << 16,
+            ),
+            ("max_tables", self.max_tables as u64, 1, 1 << 16),
+            ("max_assets", self.max_assets as u64, 1, 1 << 24),
+            ("lead_seconds", self.lead_seconds, 0, 366 * 86_400),
+            (
+                "quarantine_entries",
+                self.quarantine_entries as u64,
+                1,
+                1 << 24,
+            ),
+            ("quarantine_bytes", self.quarantine_bytes, 1, 1 << 40),
+            ("topic_cache", self.topic_cache as u64, 1, 1 << 24),
+        ]
+    }
+}
+
+impl MappingRule {
+    fn validate(&self, rule: usize, mistakes: &mut Vec<ConfigMistake>) {
+        match Pattern::compile(&self.topic) {
+            Err(detail) => {
+                let topic = self.topic.clone();
+                mistakes.push(ConfigMistake::BadPattern {
+                    rule,
+                    topic,
+                    detail,
+                });
+            }
+            Ok(pattern) => {
+                let sides = [
+                    (
+                        "class",
+                        pattern.classes() + usize::from(self.class.is_some()),
+                    ),
+                    (
+                        "asset",
+                        pattern.assets() + usize::from(self.asset.is_some()),
+                    ),
+                ];
+                for (what, times) in sides {
+                    if times != 1 {
+                        mistakes.push(ConfigMistake::NotOnce { rule, what, times });
+                    }
+                }
+            }
+        }
+        let mut name = |field, value: &str, refusal: Option<validate::Rejection>| {
+            if let Some(detail) = refusal {
+                let value = value.to_owned();
+                mistakes.push(ConfigMistake::BadName {
+                    rule,
+                    field,
+                    value,
+                    detail,
+                });
+            }
+        };
+        if let Some(class) = &self.class {
+            name("class", class, validate::class_name(class).err());
+        }
+        if let Some(asset) = &self.asset {
+            name("asset", asset, validate::asset_tag(asset).err());
+        }
+        for stored in self.rename.values() {
+            name("rename", stored, validate::metric_name(stored).err());
+        }
+        for stored in self.units.keys() {
+            name("units", stored, validate::metric_name(stored).err());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_readable_and_right() {
+        let config = IngestConfig::default();
+        assert_eq!(config.validate(), Vec::new());
+        assert_eq!(config.filters(), ["fieldwright/+/+"]);
+        assert_eq!(config.lead_seconds, 600);
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused() {
+        let text = DEFAULT_TOML.replace("batch_ms", "batch_msec");
+        let said = IngestConfig::from_toml(&text).unwrap_err().to_string();
+        assert!(said.contains("batch_msec"), "{said}");
+    }
+
+    #[test]
+    fn all_mistakes_are_listed_at_once() {
+        let mut config = IngestConfig::default();
+        config.batch_rows = 0;
+        config.max_hot_rows = 1;
+        let rule = |topic: &str, class: Option<&str>, asset: Option<&str>| MappingRule {
+            topic: topic.into(),
+            class: class.map(Into::into),
+            asset: asset.map(Into::into),
+            codec: CodecName::Json,
+            rename: BTreeMap::new(),
+            units: BTreeMap::new(),
+        };
+        let mut renaming = rule("a/{class}/{asset}", None, None);
+        renaming.rename.insert("t".into(), "time".into());
+        config.rules = vec![
+            rule("a/#/b", Some("pump"), Some("p1")),
+            rule("a/{class}/x", Some("pump"), None),
+            rule("a/+", Some("work_orders"), Some("p/1")),
+            renaming,
+        ];
+        let said: Vec<String> = config.validate().iter().map(ToString::to_string).collect();
+        let expected = [
+            "ingest.batch_rows is 0",
+            "ingest.max_hot_rows is 1",
+            "ingest.rules[0].topic \"a/#/b\" is not a pattern",
+            "ingest.rules[1] names its class 2 times",
+            "ingest.rules[1] names its asset 0 times",
+            "ingest.rules[2].class \"work_orders\" is refused",
+            "ingest.rules[2].asset \"p/1\" is refused",
+            "ingest.rules[3].rename \"time\" is refused",
+        ];
+        assert_eq!(said.len(), expected.len(), "{said:#?}");
+        for (line, start) in said.iter().zip(expected) {
+            assert!(line.starts_with(start), "{line} should start with {start}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The door of the pipeline: where the sources of messages hand over what they received.
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::source::{Delivery, Envelope};
+use crate::validate::Rejection;
+
+/// A handle through which a source hands over deliveries. Cheap to clone.
+///
+/// The queue behind it is bounded: when the disk is slower than the wire, sending waits.
+#[derive(Debug, Clone)]
+pub struct Intake(mpsc::Sender<Submission>);
+
+/// The pipeline has stopped; the delivery was dropped unconfirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the ingest pipeline has stopped")]
+pub struct IntakeClosed;
+
+/// Why a delivery was not taken at once.
+#[derive(Debug, Error)]
+pub enum TrySendError {
+    /// The queue is full: stop reading from the wire, try later.
+    #[error("the ingest queue is full")]
+    Full(Delivery),
+    /// The pipeline has stopped.
+    #[error("the ingest pipeline has stopped")]
+    Closed(Delivery),
+}
+
+/// What reaches the intake thread.
+#[derive(Debug)]
+pub(crate) enum Submission {
+    Delivery(Delivery),
+    /// A message from the quarantine: a refusal goes back instead of into the quarantine.
+    Requeue {
+        envelope: Envelope,
+        reply: oneshot::Sender<Result<(), Rejection>>,
+    },
+    /// Look whether the hot rows are old enough for a flush.
+    Tick,
+    /// Flush everything that was submitted before.
+    Flush(oneshot::Sender<()>),
+    /// Take nothing more, flush, stop.
+    Close,
+}
+
+impl Intake {
+    pub(crate) fn new(sender: mpsc::Sender<Submission>) -> Self {
+        Self(sender)
+    }
+
+    /// Hands over a delivery; waits while the queue is full.
+    ///
+    /// **Errors**: the pipeline has stopped.
+    pub async fn send(&self, delivery: Delivery) -> Result<(), IntakeClosed> {
+        self.submit(Submission::Delivery(delivery)).await
+    }
+
+    /// Hands over a delivery from a thread that may block.
+    ///
+    /// **Errors**: the pipeline has stopped.
+    pub fn blocking_send(&self, delivery: Delivery) -> Result<(), IntakeClosed> {
+        self.0
+            .blocking_send(Submission::Delivery(delivery))
+            .map_err(|_| IntakeClosed)
+    }
+
+    /// Hands over a delivery if the queue has room now.
+    ///
+    /// **Errors**: see [`TrySendError`]; the delivery comes back.
+    pub fn try_send(&self, delivery: Delivery) -> Result<(), TrySendError> {
+        use mpsc::error::TrySendError as Refused;
+        match self.0.try_send(Submission::Delivery(delivery)) {
+            Ok(()) => Ok(()),
+            Err(Refused::Full(Submission::Delivery(delivery))) => Err(TrySendError::Full(delivery)),
+            Err(Refused::Closed(Submission::Delivery(delivery))) => {
+                Err(TrySendError::Closed(delivery))
+            }
+            Err(_) => unreachable!("the refused submission is the delivery"),
+        }
+    }
+
+    pub(crate) async fn submit(&self, submission: Submission) -> Result<(), IntakeClosed> {
+        self.0.send(submission).await.map_err(|_| IntakeClosed)
+    }
+
+    pub(crate) fn downgrade(&self) -> mpsc::WeakSender<Submission> {
+        self.0.downgrade()
+    }
+}

@@ -1,0 +1,105 @@
+//! What the pipeline counts.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::validate::REASONS;
+
+/// The pipeline's figures at one instant. Counters begin at zero with the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Messages accepted and synced.
+    pub accepted_messages: u64,
+    /// Metric values in them.
+    pub accepted_samples: u64,
+    /// Accepted rows not after their asset's newest time.
+    pub late_rows: u64,
+    /// Of these, rows at exactly the newest time: mostly deliveries that came twice.
+    pub repeated_rows: u64,
+    /// Messages refused, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Journal records synced.
+    pub commits: u64,
+    /// Microseconds of process time from a batch's first message to its last sync, newest batch.
+    pub commit_lag_us: u64,
+    /// Messages read back from the journal at the start.
+    pub replayed_messages: u64,
+    /// Places where the journal was damaged (a torn tail is none).
+    pub journal_damages: u64,
+    /// Bytes in the journal.
+    pub journal_bytes: u64,
+    /// Rows in memory.
+    pub hot_rows: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Parquet files.
+    pub files: u64,
+    /// Bytes in Parquet files.
+    pub file_bytes: u64,
+    /// Rows in Parquet files.
+    pub file_rows: u64,
+    /// Flushes done.
+    pub flushes: u64,
+    /// Entries in the quarantine.
+    pub quarantine_entries: u64,
+    /// Bytes in the quarantine.
+    pub quarantine_bytes: u64,
+    /// Entries that the quarantine dropped to make room, ever.
+    pub quarantine_dropped: u64,
+    /// What the disk refuses at the moment; none when all is well.
+    pub disk_trouble: Option<String>,
+}
+
+/// The live counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub accepted_messages: AtomicU64,
+    pub accepted_samples: AtomicU64,
+    pub late_rows: AtomicU64,
+    pub repeated_rows: AtomicU64,
+    pub rejected: [AtomicU64; REASONS.len()],
+    pub commits: AtomicU64,
+    pub commit_lag_us: AtomicU64,
+    pub replayed_messages: AtomicU64,
+    pub journal_damages: AtomicU64,
+    pub flushes: AtomicU64,
+    trouble: Mutex<BTreeMap<&'static str, String>>,
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// Reads a counter.
+pub(crate) fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+impl Counters {
+    pub(crate) fn rejected(&self) -> BTreeMap<&'static str, u64> {
+        REASONS
+            .iter()
+            .zip(&self.rejected)
+            .map(|(reason, counter)| (*reason, read(counter)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// Notes that `part` cannot write, or that it can again.
+    pub(crate) fn set_trouble(&self, part: &'static str, trouble: Option<String>) {
+        let mut all = self.trouble.lock().expect("no holder panics");
+        match trouble {
+            Some(text) => all.insert(part, text),
+            None => all.remove(part),
+        };
+    }
+
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let all = self.trouble.lock().expect("no holder panics");
+        (!all.is_empty()).then(|| all.values().cloned().collect::<Vec<_>>().join("; "))
+    }
+}

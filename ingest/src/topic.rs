@@ -1,0 +1,250 @@
+//! Topics: the pattern of a mapping rule, and what one topic means under all of them.
+
+use thiserror::Error;
+
+use crate::config::{CodecName, MappingRule};
+use crate::validate::{self, Rejection};
+
+/// A mapping rule's topic, ready to match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    levels: Vec<Level>,
+    open: bool,
+}
+
+/// Why a text is not a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PatternError {
+    /// Nothing there.
+    #[error("it is empty")]
+    Empty,
+    /// `#` elsewhere than at the end.
+    #[error("`#` may only be the last level")]
+    HashInside,
+    /// A wildcard or a brace mixed with text.
+    #[error("the level \"{0}\" mixes text with a wildcard; a level is one or the other")]
+    MixedLevel(String),
+    /// Neither `{class}` nor `{asset}`.
+    #[error("the level \"{0}\" is unknown; use {{class}} or {{asset}}")]
+    UnknownName(String),
+}
+
+/// All rules, compiled.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    rules: Vec<Compiled>,
+}
+
+/// What a topic means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning {
+    /// Number of the rule, from 0.
+    pub rule: usize,
+    /// The class, lower case.
+    pub class: String,
+    /// The asset's tag.
+    pub asset: String,
+    /// How the payload is written.
+    pub codec: CodecName,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Level {
+    Text(String),
+    Any,
+    Class,
+    Asset,
+}
+
+#[derive(Debug, Clone)]
+struct Compiled {
+    pattern: Pattern,
+    class: Option<String>,
+    asset: Option<String>,
+    codec: CodecName,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// **Errors**: see [`PatternError`].
+    pub fn compile(text: &str) -> Result<Self, PatternError> {
+        if text.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        let mut levels = Vec::new();
+        let mut open = false;
+        for level in text.split('/') {
+            if open {
+                return Err(PatternError::HashInside);
+            }
+            match level {
+                "+" => levels.push(Level::Any),
+                "#" => open = true,
+                "{class}" => levels.push(Level::Class),
+                "{asset}" => levels.push(Level::Asset),
+                _ if level.starts_with('{') && level.ends_with('}') => {
+                    return Err(PatternError::UnknownName(level.to_owned()));
+                }
+                _ if level.contains(['+', '#', '{', '}']) => {
+                    return Err(PatternError::MixedLevel(level.to_owned()));
+                }
+                _ => levels.push(Level::Text(level.to_owned())),
+            }
+        }
+        Ok(Self { levels, open })
+    }
+
+    /// How often `{class}` stands in it.
+    pub fn classes(&self) -> usize {
+        self.levels
+            .iter()
+            .filter(|level| **level == Level::Class)
+            .count()
+    }
+
+    /// How often `{asset}` stands in it.
+    pub fn assets(&self) -> usize {
+        self.levels
+            .iter()
+            .filter(|level| **level == Level::Asset)
+            .count()
+    }
+
+    /// The class and asset of a topic that matches, where the pattern has them.
+    fn matches<'t>(&self, topic: &'t str) -> Option<(Option<&'t str>, Option<&'t str>)> {
+        let mut found = (None, None);
+        let mut parts = topic.split('/');
+        for level in &self.levels {
+            let part = parts.next()?;
+            match level {
+                Level::Text(text) if text != part => return None,
+                Level::Text(_) | Level::Any => {}
+                Level::Class => found.0 = Some(part),
+                Level::Asset => found.1 = Some(part),
+            }
+        }
+        (self.open || parts.next().is_none()).then_some(found)
+    }
+}
+
+impl Mapping {
+    /// Compiles rules that [`crate::IngestConfig::validate`] found right.
+    ///
+    /// **Errors**: a topic that is not a pattern.
+    pub fn compile(rules: &[MappingRule]) -> Result<Self, PatternError> {
+        let rules = rules
+            .iter()
+            .map(|rule| {
+                Ok(Compiled {
+                    pattern: Pattern::compile(&rule.topic)?,
+                    class: rule.class.clone(),
+                    asset: rule.asset.clone(),
+                    codec: rule.codec,
+                })
+            })
+            .collect::<Result<_, PatternError>>()?;
+        Ok(Self { rules })
+    }
+
+    /// What a topic means under the first rule that matches it.
+    ///
+    /// **Errors**: no rule matches, or the class or asset in it is no legal name.
+    pub fn resolve(&self, topic: &[u8]) -> Result<Meaning, Rejection> {
+        let topic = std::str::from_utf8(topic).map_err(|_| Rejection::UnknownTopic)?;
+        for (rule, compiled) in self.rules.iter().enumerate() {
+            let Some((class, asset)) = compiled.pattern.matches(topic) else {
+                continue;
+            };
+            let class = class
+                .or(compiled.class.as_deref())
+                .ok_or(Rejection::UnknownTopic)?;
+            let asset = asset
+                .or(compiled.asset.as_deref())
+                .ok_or(Rejection::UnknownTopic)?;
+            return Ok(Meaning {
+                rule,
+                class: validate::class_name(class)?,
+                asset: validate::asset_tag(asset)?.to_owned(),
+                codec: compiled.codec,
+            });
+        }
+        Err(Rejection::UnknownTopic)
+    }
+}
+
+/// The MQTT filter that covers a pattern.
+pub(crate) fn filter_of(pattern: &str) -> String {
+    let levels: Vec<&str> = pattern
+        .split('/')
+        .map(|level| if level.starts_with('{') { "+" } else { level })
+        .collect();
+    levels.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pattern: &str, topic: &str, expected: Option<(&str, &str)>) {
+        let rule = MappingRule {
+            topic: pattern.to_owned(),
+            class: (!pattern.contains("{class}")).then(|| "fixed".to_owned()),
+            asset: (!pattern.contains("{asset}")).then(|| "one".to_owned()),
+            codec: CodecName::Json,
+            rename: Default::default(),
+            units: Default::default(),
+        };
+        let found = Mapping::compile(&[rule]).unwrap().resolve(topic.as_bytes());
+        let found = found.ok().map(|meaning| (meaning.class, meaning.asset));
+        let expected = expected.map(|(class, asset)| (class.to_owned(), asset.to_owned()));
+        assert_eq!(found, expected, "{pattern} on {topic}");
+    }
+
+    #[test]
+    fn patterns() {
+        check(
+            "fieldwright/{class}/{asset}",
+            "fieldwright/Pump/P-1",
+            Some(("pump", "P-1")),
+        );
+        check("fieldwright/{class}/{asset}", "fieldwright/pump", None);
+        check("fieldwright/{class}/{asset}", "fieldwright/pump/p/1", None);
+        check("fieldwright/{class}/{asset}", "other/pump/p", None);
+        check("fieldwright/{class}/{asset}", "fieldwright/pump/", None);
+        check("fieldwright/{class}/{asset}", "fieldwright/9pump/p", None);
+        check(
+            "fieldwright/{class}/{asset}",
+            "fieldwright/invoices/p",
+            None,
+        );
+        check(
+            "site/+/{asset}/#",
+            "site/berlin/p1/a/b",
+            Some(("fixed", "p1")),
+        );
+        check("site/+/{asset}/#", "site/berlin/p1", Some(("fixed", "p1")));
+        check("site/+/{asset}/#", "site/berlin", None);
+        check("line", "line", Some(("fixed", "one")));
+        check("{asset}/{class}", "p1/fan", Some(("fan", "p1")));
+    }
+
+    #[test]
+    fn mistakes() {
+        let cases = [
+            ("", PatternError::Empty),
+            ("a/#/b", PatternError::HashInside),
+            ("a/b+", PatternError::MixedLevel("b+".into())),
+            ("a/x{asset}", PatternError::MixedLevel("x{asset}".into())),
+            ("a/{site}", PatternError::UnknownName("{site}".into())),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Pattern::compile(text), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn filters() {
+        assert_eq!(filter_of("a/{class}/+/{asset}/#"), "a/+/+/+/#");
+    }
+}

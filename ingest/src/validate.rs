@@ -1,0 +1,405 @@
+//! What a reading must be, and the ranked reasons for which a message is refused whole.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Longest class name.
+pub const MAX_CLASS_BYTES: usize = 63;
+/// Longest asset tag, characters.
+pub const MAX_ASSET_CHARS: usize = 128;
+/// Longest metric name, characters.
+pub const MAX_METRIC_CHARS: usize = 128;
+/// The first instant that a device with a clock can mean, microseconds since 1970.
+pub const FIRST_INSTANT: i64 = 631_152_000_000_000;
+
+/// Names that are SQL tables of their own, so no class can have them.
+pub const RESERVED_CLASSES: &[&str] = &[
+    "readings",
+    "accounts",
+    "alarm_events",
+    "alarms",
+    "applications",
+    "assets",
+    "audit",
+    "bookings",
+    "counters",
+    "failure_modes",
+    "idempotency_keys",
+    "incident_types",
+    "information_schema",
+    "invoice_lines",
+    "invoices",
+    "journal_entries",
+    "journal_lines",
+    "ledger_accounts",
+    "models",
+    "outbox",
+    "price_list",
+    "quarantine",
+    "receipts",
+    "resources",
+    "sites",
+    "skills",
+    "tax_rates",
+    "work_orders",
+];
+
+/// Columns that every table has, so no metric can have their names.
+pub const RESERVED_METRICS: &[&str] = &[
+    crate::snapshot::ASSET,
+    crate::snapshot::TIME,
+    crate::snapshot::RECEIVED_AT,
+    crate::snapshot::SEQUENCE,
+];
+
+/// Why a message is in the quarantine: the first of these that applies.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Rejection {
+    /// No mapping rule matches.
+    #[error("no mapping rule matches this topic; add one under ingest.rules")]
+    UnknownTopic,
+    /// More bytes than allowed.
+    #[error("the payload has {bytes} bytes, more than max_payload_bytes ({most})")]
+    PayloadTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// Not a legal class.
+    #[error("the class \"{class}\" must begin with a letter and have at most 63 of a-z 0-9 _ -")]
+    BadClass {
+        /// The name.
+        class: String,
+    },
+    /// The name of an operational table.
+    #[error("the class \"{class}\" is the name of a table of the service; use another")]
+    ReservedClass {
+        /// The name.
+        class: String,
+    },
+    /// Not a legal asset tag.
+    #[error("the asset tag must have 1 to 128 characters, none of them a control character, / + #")]
+    BadAsset,
+    /// Not what the codec reads.
+    #[error("the payload cannot be read: {detail}")]
+    Malformed {
+        /// What is wrong and where.
+        detail: String,
+    },
+    /// No event time.
+    #[error("the payload has no \"time\"")]
+    NoTime,
+    /// An event time that cannot be read.
+    #[error("\"time\" must be an RFC 3339 text with an offset, or epoch milliseconds")]
+    BadTime,
+    /// Nothing measured.
+    #[error("the payload has no metric")]
+    NoMetrics,
+    /// Too many metrics in one message.
+    #[error("the payload has more metrics than max_metrics_per_message ({most})")]
+    TooManyMetrics {
+        /// The limit.
+        most: usize,
+    },
+    /// Not a legal metric name.
+    #[error("a metric name must have 1 to 128 characters and no control character")]
+    BadMetric,
+    /// The name of a column that every table has.
+    #[error(
+        "the metric \"{metric}\" has the name of a column of every table; rename it in the rule"
+    )]
+    ReservedMetric {
+        /// The name.
+        metric: String,
+    },
+    /// One metric with two values.
+    #[error("the metric \"{metric}\" stands twice")]
+    MetricTwice {
+        /// The name.
+        metric: String,
+    },
+    /// A value that is no number.
+    #[error("the metric \"{metric}\" is not a number")]
+    NotANumber {
+        /// The name.
+        metric: String,
+    },
+    /// NaN or infinite.
+    #[error("the metric \"{metric}\" is not finite")]
+    NotFinite {
+        /// The name.
+        metric: String,
+    },
+    /// From a device without a clock.
+    #[error("the time {time} is before 1990: the device has no clock")]
+    #[serde(rename = "before_1990")]
+    Before1990 {
+        /// The event time, RFC 3339.
+        time: String,
+    },
+    /// In the future.
+    #[error("the time {time} is more than {lead_seconds} s ahead of its receipt")]
+    TooFarAhead {
+        /// The event time, RFC 3339.
+        time: String,
+        /// The limit.
+        lead_seconds: u64,
+    },
+    /// One class too many.
+    #[error("a new table would exceed max_tables ({most})")]
+    TooManyTables {
+        /// The limit.
+        most: usize,
+    },
+    /// One asset too many.
+    #[error("a new asset would exceed max_assets ({most})")]
+    TooManyAssets {
+        /// The limit.
+        most: usize,
+    },
+    /// One column too many.
+    #[error("new metrics would exceed max_metrics_per_table ({most})")]
+    TooManyColumns {
+        /// The limit.
+        most: usize,
+    },
+}
+
+/// Names of all reasons in order of precedence, as counters and files spell them.
+pub const REASONS: [&str; 20] = [
+    "unknown_topic",
+    "payload_too_large",
+    "bad_class",
+    "reserved_class",
+    "bad_asset",
+    "malformed",
+    "no_time",
+    "bad_time",
+    "no_metrics",
+    "too_many_metrics",
+    "bad_metric",
+    "reserved_metric",
+    "metric_twice",
+    "not_a_number",
+    "not_finite",
+    "before_1990",
+    "too_far_ahead",
+    "too_many_tables",
+    "too_many_assets",
+    "too_many_columns",
+];
+
+impl Rejection {
+    /// Its place in the order of precedence, from 0: the lower one is reported.
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::UnknownTopic => 0,
+            Self::PayloadTooLarge { .. } => 1,
+            Self::BadClass { .. } => 2,
+            Self::ReservedClass { .. } => 3,
+            Self::BadAsset => 4,
+            Self::Malformed { .. } => 5,
+            Self::NoTime => 6,
+            Self::BadTime => 7,
+            Self::NoMetrics => 8,
+            Self::TooManyMetrics { .. } => 9,
+            Self::BadMetric => 10,
+            Self::ReservedMetric { .. } => 11,
+            Self::MetricTwice { .. } => 12,
+            Self::NotANumber { .. } => 13,
+            Self::NotFinite { .. } => 14,
+            Self::Before1990 { .. } => 15,
+            Self::TooFarAhead { .. } => 16,
+            Self::TooManyTables { .. } => 17,
+            Self::TooManyAssets { .. } => 18,
+            Self::TooManyColumns { .. } => 19,
+        }
+    }
+
+    /// Its name, as counters and files spell it.
+    pub fn name(&self) -> &'static str {
+        REASONS[self.rank()]
+    }
+}
+
+/// The class as tables spell it: lower case.
+///
+/// **Errors**: [`Rejection::BadClass`], [`Rejection::ReservedClass`].
+pub fn class_name(published: &str) -> Result<String, Rejection> {
+    let class = published.to_ascii_lowercase();
+    let legal = class.len() <= MAX_CLASS_BYTES
+        && class.starts_with(|first: char| first.is_ascii_lowercase())
+        && class
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+    if !legal {
+        // The name is a stranger's: it is quoted no longer than a legal one could be.
+        let class = published.chars().take(MAX_CLASS_BYTES).collect();
+        return Err(Rejection::BadClass { class });
+    }
+    if RESERVED_CLASSES.contains(&class.as_str()) {
+        return Err(Rejection::ReservedClass { class });
+    }
+    Ok(class)
+}
+
+/// The asset's tag, unchanged.
+///
+/// **Errors**: [`Rejection::BadAsset`].
+pub fn asset_tag(tag: &str) -> Result<&str, Rejection> {
+    let illegal = |c: char| c.is_control() || matches!(c, '/' | '+' | '#');
+    if tag.is_empty() || tag.contains(illegal) || tag.chars().count() > MAX_ASSET_CHARS {
+        return Err(Rejection::BadAsset);
+    }
+    Ok(tag)
+}
+
+/// The metric's name, unchanged.
+///
+/// **Errors**: [`Rejection::BadMetric`], [`Rejection::ReservedMetric`].
+pub fn metric_name(name: &str) -> Result<&str, Rejection> {
+    if name.is_empty() || name.contains(char::is_control) || name.chars().count() > MAX_METRIC_CHARS
+    {
+        return Err(Rejection::BadMetric);
+    }
+    if RESERVED_METRICS.contains(&name) {
+        return Err(Rejection::ReservedMetric {
+            metric: name.to_owned(),
+        });
+    }
+    Ok(name)
+}
+
+/// Checks an event time against its receipt, both in microseconds since 1970.
+///
+/// **Errors**: [`Rejection::Before1990`], [`Rejection::TooFarAhead`].
+pub fn event_time(time: i64, received_at: i64, lead_seconds: u64) -> Result<(), Rejection> {
+    if time < FIRST_INSTANT {
+        return Err(Rejection::Before1990 { time: shown(time) });
+    }
+    let lead = i64::try_from(lead_seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000_000);
+    if time > received_at.saturating_add(lead) {
+        return Err(Rejection::TooFarAhead {
+            time: shown(time),
+            lead_seconds,
+        });
+    }
+    Ok(())
+}
+
+fn shown(micros: i64) -> String {
+    DateTime::<Utc>::UNIX_EPOCH
+        .checked_add_signed(TimeDelta::microseconds(micros))
+        .map_or_else(
+            || format!("{micros} µs"),
+            |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_and_names_are_one_list() {
+        let all = [
+            Rejection::UnknownTopic,
+            Rejection::PayloadTooLarge { bytes: 2, most: 1 },
+            Rejection::BadClass { class: "9".into() },
+            Rejection::ReservedClass {
+                class: "alarms".into(),
+            },
+            Rejection::BadAsset,
+            Rejection::Malformed { detail: "x".into() },
+            Rejection::NoTime,
+            Rejection::BadTime,
+            Rejection::NoMetrics,
+            Rejection::TooManyMetrics { most: 1 },
+            Rejection::BadMetric,
+            Rejection::ReservedMetric {
+                metric: "time".into(),
+            },
+            Rejection::MetricTwice { metric: "a".into() },
+            Rejection::NotANumber { metric: "a".into() },
+            Rejection::NotFinite { metric: "a".into() },
+            Rejection::Before1990 {
+                time: String::new(),
+            },
+            Rejection::TooFarAhead {
+                time: String::new(),
+                lead_seconds: 600,
+            },
+            Rejection::TooManyTables { most: 1 },
+            Rejection::TooManyAssets { most: 1 },
+            Rejection::TooManyColumns { most: 1 },
+        ];
+        assert_eq!(all.len(), REASONS.len());
+        for (rank, rejection) in all.iter().enumerate() {
+            assert_eq!(rejection.rank(), rank);
+            let written = serde_json::to_value(rejection).unwrap();
+            assert_eq!(written["reason"], rejection.name());
+            assert_eq!(
+                &serde_json::from_value::<Rejection>(written).unwrap(),
+                rejection
+            );
+        }
+    }
+
+    #[test]
+    fn names() {
+        let long = "x".repeat(129);
+        let cases: [(bool, &str); 15] = [
+            (
+                class_name("Pump-2_b").as_deref() == Ok("pump-2_b"),
+                "upper case is lowered",
+            ),
+            (class_name("").is_err(), "empty class"),
+            (class_name("2pump").is_err(), "class begins with a digit"),
+            (class_name("pümp").is_err(), "class outside ASCII"),
+            (class_name(&"x".repeat(63)).is_ok(), "longest class"),
+            (class_name(&"x".repeat(64)).is_err(), "class too long"),
+            (class_name("Readings").is_err(), "reserved in any case"),
+            (
+                asset_tag("Pumpe 7 (Süd)").is_ok(),
+                "asset keeps spaces and letters",
+            ),
+            (asset_tag("a+b").is_err(), "asset with a wildcard"),
+            (asset_tag("a\nb").is_err(), "asset with a control character"),
+            (asset_tag(&long).is_err(), "asset too long"),
+            (
+                metric_name("Temperature °C/outlet").is_ok(),
+                "metric keeps everything",
+            ),
+            (
+                metric_name("received_at").is_err(),
+                "metric named as a column",
+            ),
+            (metric_name(&long).is_err(), "metric too long"),
+            (metric_name("").is_err(), "empty metric"),
+        ];
+        for (holds, what) in cases {
+            assert!(holds, "{what}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        let now = FIRST_INSTANT + 1_000_000_000;
+        let check = |time: i64, expected: Option<&str>| {
+            let found = event_time(time, now, 600).err().map(|r| r.name());
+            assert_eq!(found, expected, "{time}");
+        };
+        check(FIRST_INSTANT, None);
+        check(FIRST_INSTANT - 1, Some("before_1990"));
+        check(0, Some("before_1990"));
+        check(i64::MIN, Some("before_1990"));
+        check(now + 600_000_000, None);
+        check(now + 600_000_001, Some("too_far_ahead"));
+        check(i64::MAX, Some("too_far_ahead"));
+    }
+}
