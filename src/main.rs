@@ -1,1 +1,5 @@
-fn main(){}
+//! The one binary: parse, call, exit code.
+
+fn main() -> std::process::ExitCode {
+    fieldwright::cli::main()
+}
