@@ -1,0 +1,30 @@
+//! Read-only SQL over readings, hot and cold, with the operational tables beside them.
+//!
+//! A query sees one snapshot of the readings and one transaction of the operational store.
+//! `now()` is the business clock.
+
+mod answer;
+mod catalog;
+mod class_table;
+mod cold;
+mod engine;
+mod error;
+mod gate;
+mod hot;
+mod late;
+mod limits;
+pub mod operational;
+mod overlay;
+mod pruning;
+mod readings;
+mod render;
+mod unpivot;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, AnswerStream};
+pub use engine::{SnapshotSource, SqlEngine};
+pub use error::{SqlError, SqlErrorFamily};
+pub use limits::SqlLimits;
+pub use operational::{ColumnKind, Operational, OperationalColumn, OperationalTable, TableSource};

@@ -1,0 +1,102 @@
+//! The tables that one query sees, looked up by name while it is planned.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use fieldwright_ingest::snapshot::Snapshot;
+
+use super::class_table::ClassTable;
+use super::engine::{CATALOG, SCHEMA};
+use super::operational::declared::QueryOfTables;
+use super::readings::{READINGS, ReadingsTable};
+
+/// One catalog with one schema with the tables of one query.
+#[derive(Debug)]
+pub(super) struct QueryCatalogs(Arc<QueryCatalog>);
+
+#[derive(Debug)]
+struct QueryCatalog(Arc<QueryTables>);
+
+#[derive(Debug)]
+struct QueryTables {
+    snapshot: Arc<Snapshot>,
+    operational: Option<QueryOfTables>,
+}
+
+impl QueryCatalogs {
+    pub(super) fn new(snapshot: Arc<Snapshot>, operational: Option<QueryOfTables>) -> Self {
+        let tables = QueryTables {
+            snapshot,
+            operational,
+        };
+        Self(Arc::new(QueryCatalog(Arc::new(tables))))
+    }
+}
+
+impl CatalogProviderList for QueryCatalogs {
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        // The list is fixed: SQL only reads.
+        None
+    }
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_owned()]
+    }
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::clone(&self.0) as _)
+    }
+}
+
+impl CatalogProvider for QueryCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        vec![SCHEMA.to_owned()]
+    }
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        (name == SCHEMA).then(|| Arc::clone(&self.0) as _)
+    }
+}
+
+impl QueryTables {
+    /// The product's own names come first, so a class can never hide one of them.
+    fn find(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        if name == READINGS {
+            return Some(Arc::new(ReadingsTable::new(Arc::clone(&self.snapshot))));
+        }
+        if let Some(table) = self
+            .operational
+            .as_ref()
+            .and_then(|tables| tables.table(name))
+        {
+            return Some(table);
+        }
+        let class = self.snapshot.tables.get(name)?;
+        Some(Arc::new(ClassTable::new(Arc::clone(class))))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for QueryTables {
+    fn table_names(&self) -> Vec<String> {
+        let mut names = vec![READINGS.to_owned()];
+        if let Some(tables) = &self.operational {
+            names.extend(tables.names().map(str::to_owned));
+        }
+        for class in self.snapshot.tables.keys() {
+            if !names.iter().any(|name| **name == **class) {
+                names.push(class.to_string());
+            }
+        }
+        names
+    }
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        Ok(self.find(name))
+    }
+    fn table_exist(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+}

@@ -1,0 +1,241 @@
+//! The gate: one statement, only reading, of bounded size.
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use super::{SqlError, SqlLimits};
+
+/// How deep parentheses, subqueries and prefix operators may nest.
+const NESTING: usize = 50;
+/// EXPLAIN is parsed by plain recursion, so it may not be stacked.
+const EXPLAINS: usize = 2;
+
+/// Parses `sql` and lets it pass when it is one statement that only reads.
+///
+/// **Errors** are all of the family *refused*.
+pub(super) fn admit(sql: &str, limits: &SqlLimits) -> Result<Statement, SqlError> {
+    if sql.len() > limits.text_bytes {
+        return Err(SqlError::TooLong {
+            bytes: sql.len(),
+            limit: limits.text_bytes,
+        });
+    }
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize()
+        .map_err(|error| SqlError::Invalid {
+            message: format!("Not readable as SQL: {error}"),
+        })?;
+    check_size(&tokens, limits)?;
+    let mut statements = DFParserBuilder::new(sql)
+        .with_dialect(&dialect)
+        .with_recursion_limit(NESTING)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| refused_by_parser(error, &tokens, limits))?;
+    if statements.len() > 1 {
+        return Err(SqlError::SeveralStatements {
+            count: statements.len(),
+        });
+    }
+    let statement = statements.pop_front().ok_or(SqlError::Empty)?;
+    if !only_reads(&statement) {
+        return Err(SqlError::NotReadOnly {
+            verb: verb(&tokens),
+        });
+    }
+    Ok(statement)
+}
+
+/// The second look, at the plan: a query can hide a change (SELECT INTO, a writing WITH).
+pub(super) fn admit_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(plan)
+        .map_err(|_| SqlError::NotReadOnly {
+            verb: "a query that changes something".to_owned(),
+        })
+}
+
+/// Every level of a tree that the parser builds costs at least one token that is neither a name,
+/// a literal nor a comma, so the count of those bounds the depth of whatever follows.
+fn check_size(tokens: &[Token], limits: &SqlLimits) -> Result<(), SqlError> {
+    let mut operators = 0;
+    let mut explains = 0;
+    for token in tokens {
+        match token {
+            Token::Whitespace(_)
+            | Token::Comma
+            | Token::Period
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::EOF => {}
+            Token::Word(word) if word.keyword == Keyword::NoKeyword => {}
+            Token::Word(word) if word.keyword == Keyword::EXPLAIN => explains += 1,
+            _ => operators += 1,
+        }
+    }
+    if operators > limits.operators || explains > EXPLAINS {
+        return Err(SqlError::TooComplex {
+            limit: limits.operators,
+        });
+    }
+    Ok(())
+}
+
+fn refused_by_parser(error: DataFusionError, tokens: &[Token], limits: &SqlLimits) -> SqlError {
+    match error.find_root() {
+        DataFusionError::SQL(parser, _) => match parser.as_ref() {
+            ParserError::RecursionLimitExceeded => SqlError::TooComplex {
+                limit: limits.operators,
+            },
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
+                // A writing statement in a dialect that the parser does not know is still refused
+                // for what it is.
+                match WRITING.contains(&verb(tokens).as_str()) {
+                    true => SqlError::NotReadOnly { verb: verb(tokens) },
+                    false => SqlError::Invalid {
+                        message: format!("Not valid SQL: {message}"),
+                    },
+                }
+            }
+        },
+        other => SqlError::Invalid {
+            message: other.strip_backtrace(),
+        },
+    }
+}
+
+/// Verbs that change something, for texts that do not even parse.
+const WRITING: [&str; 16] = [
+    "ALTER", "ATTACH", "BEGIN", "COMMIT", "COPY", "CREATE", "DELETE", "DROP", "GRANT", "INSERT",
+    "LOAD", "MERGE", "PRAGMA", "SET", "TRUNCATE", "UPDATE",
+];
+
+fn only_reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(inner) => statement_only_reads(inner),
+        Statement::Explain(explain) => only_reads(&explain.statement),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
+    }
+}
+
+fn statement_only_reads(statement: &SqlStatement) -> bool {
+    match statement {
+        SqlStatement::Query(_)
+        | SqlStatement::ShowTables { .. }
+        | SqlStatement::ShowColumns { .. }
+        | SqlStatement::ShowFunctions { .. }
+        | SqlStatement::ShowVariable { .. }
+        | SqlStatement::ExplainTable { .. } => true,
+        SqlStatement::Explain { statement, .. } => statement_only_reads(statement),
+        _ => false,
+    }
+}
+
+/// The first word, upper case: what the statement wants to do.
+fn verb(tokens: &[Token]) -> String {
+    let words = tokens.iter().filter_map(|token| match token {
+        Token::Word(word) => Some(word.value.to_uppercase()),
+        _ => None,
+    });
+    let mut words =
+        words.skip_while(|word| matches!(word.as_str(), "EXPLAIN" | "ANALYZE" | "VERBOSE"));
+    words.next().unwrap_or_else(|| "this statement".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(sql: &str, expected: &str) {
+        let limits = SqlLimits::default();
+        let told = match admit(sql, &limits) {
+            Ok(_) => "admitted".to_owned(),
+            Err(error) => error.code().to_owned(),
+        };
+        assert_eq!(told, expected, "{}", &sql[..sql.len().min(80)]);
+    }
+
+    #[test]
+    fn reading_passes_and_writing_does_not() {
+        for sql in [
+            "SELECT 1",
+            "select 1;",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "VALUES (1), (2)",
+            "EXPLAIN SELECT 1",
+            "EXPLAIN ANALYZE SELECT 1",
+            "SHOW TABLES",
+            "SHOW COLUMNS FROM pump",
+            "SHOW ALL",
+            "DESCRIBE pump",
+            "SELECT 1 UNION ALL SELECT 2",
+        ] {
+            check(sql, "admitted");
+        }
+        for sql in [
+            "INSERT INTO pump VALUES (1)",
+            "UPDATE pump SET a = 1",
+            "DELETE FROM pump",
+            "CREATE TABLE a (b INT)",
+            "CREATE VIEW a AS SELECT 1",
+            "CREATE EXTERNAL TABLE a STORED AS CSV LOCATION '/etc/passwd'",
+            "CREATE FUNCTION f() RETURNS INT RETURN 1",
+            "DROP TABLE pump",
+            "TRUNCATE TABLE pump",
+            "COPY pump TO '/tmp/x.csv'",
+            "COPY (SELECT 1) TO '/tmp/x.csv' STORED AS CSV",
+            "SET datafusion.execution.batch_size = 1",
+            "RESET datafusion.execution.batch_size",
+            "BEGIN",
+            "COMMIT",
+            "PREPARE p AS SELECT 1",
+            "EXECUTE p",
+            "EXPLAIN INSERT INTO pump VALUES (1)",
+            "EXPLAIN ANALYZE COPY pump TO '/tmp/x.csv'",
+            "EXPLAIN ANALYZE DELETE FROM pump",
+            "EXPLAIN CREATE TABLE a (b INT)",
+            "MERGE INTO a USING b ON a.x = b.x WHEN MATCHED THEN DELETE",
+            "GRANT ALL ON pump TO you",
+        ] {
+            check(sql, "not_read_only");
+        }
+    }
+
+    #[test]
+    fn shape_is_bounded() {
+        check("", "empty");
+        check(" ; ", "empty");
+        check("-- nothing", "empty");
+        check("SELECT 1; SELECT 2", "several_statements");
+        check("SELECT 1; DROP TABLE pump", "several_statements");
+        check("SELECT FROM WHERE", "invalid_query");
+        check("SELECT 'open", "invalid_query");
+        check(
+            &format!("SELECT {}1{}", "(".repeat(60), ")".repeat(60)),
+            "too_complex",
+        );
+        check(&format!("SELECT 1{}", "+1".repeat(1_900)), "admitted");
+        check(&format!("SELECT 1{}", "+1".repeat(2_100)), "too_complex");
+        check(&format!("SELECT 1{}", "::INT".repeat(1_500)), "too_complex");
+        check(
+            &format!("{}SELECT 1", "EXPLAIN ".repeat(1_000)),
+            "too_complex",
+        );
+        check(
+            &format!("SELECT 1 IN ({}1)", "1,".repeat(20_000)),
+            "admitted",
+        );
+        check(&"x".repeat(70_000), "too_long");
+    }
+}

@@ -1,0 +1,43 @@
+//! How much one query may take. Every limit has a name, and what breaks one is told so.
+
+use std::time::Duration;
+
+/// Limits of the SQL engine.
+#[derive(Debug, Clone)]
+pub struct SqlLimits {
+    /// Longest query text, bytes.
+    pub text_bytes: usize,
+    /// Most operators, parentheses and keywords in one query: they bound how deep it can nest.
+    pub operators: usize,
+    /// Longest time from asking to the last row, process clock.
+    pub time: Duration,
+    /// Most rows of an [`Answer`](super::Answer); more are cut off and the answer says so.
+    pub answer_rows: usize,
+    /// Most bytes of the columns of an [`Answer`](super::Answer); then rows are cut off likewise.
+    pub answer_bytes: usize,
+    /// Memory of all running queries together, bytes.
+    pub memory_bytes: usize,
+    /// Most rows that one scan of an operational table may fetch.
+    pub operational_rows: usize,
+    /// Queries that may run at the same time; others wait, within their own time limit.
+    pub concurrent: usize,
+    /// Threads that one query may keep busy.
+    pub partitions: usize,
+}
+
+impl Default for SqlLimits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            text_bytes: 64 * 1024,
+            operators: 2_000,
+            time: Duration::from_secs(30),
+            answer_rows: 10_000,
+            answer_bytes: 64 * 1024 * 1024,
+            memory_bytes: 256 * 1024 * 1024,
+            operational_rows: 500_000,
+            concurrent: 8,
+            partitions: cores.min(4),
+        }
+    }
+}
