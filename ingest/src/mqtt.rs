@@ -1,0 +1,18 @@
+//! The MQTT side of ingest: our own endpoint, and a consumer of any broker.
+//!
+//! Both hand [`Delivery`](crate::source::Delivery)s to the pipeline and acknowledge to their peer
+//! only what the pipeline has confirmed, in the order in which it came.
+
+mod ack_line;
+pub mod consumer;
+pub mod endpoint;
+mod frame;
+mod packet;
+mod queue;
+mod topic;
+
+pub use consumer::{Consumer, ConsumerConfig, ConsumerError, ConsumerLimits, ConsumerStats};
+pub use endpoint::{
+    CloseReason, Endpoint, EndpointConfig, EndpointError, EndpointLimits, EndpointStats,
+};
+pub use queue::DeliveryQueue;

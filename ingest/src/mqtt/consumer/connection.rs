@@ -1,0 +1,472 @@
+//! The connections to the broker, one after the other.
+//!
+//! The MQTT client is driven here and nowhere else, and acknowledgements are written here, between
+//! two polls, straight into its socket. They do not take the client's request channel: that one
+//! flushes after every packet, loses a request when a poll is canceled in the middle of writing
+//! it, and could carry an acknowledgement over to the next connection, where its packet id means
+//! another message.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use rumqttc::{
+    ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions, NetworkOptions,
+    Packet, PubAck, Publish, QoS, Request, StateError, Subscribe, SubscribeFilter,
+    SubscribeReasonCode,
+};
+use tokio::sync::{Notify, watch};
+
+use super::stats::Counters;
+use super::{ConsumerConfig, address};
+use crate::clock::{SharedClock, process_sleep};
+use crate::mqtt::ack_line::{AckLine, ReceiptLost};
+use crate::mqtt::queue::DeliveryQueue;
+use crate::source::{Delivery, Envelope};
+
+/// Messages that wait for one receipt.
+#[derive(Debug)]
+struct Owed {
+    /// The connection that they came by.
+    epoch: u64,
+    packet_ids: Vec<u16>,
+    messages: usize,
+    bytes: usize,
+}
+
+/// A received message that is not yet on its way to the pipeline.
+struct Received {
+    envelope: Envelope,
+    /// 0 when nobody waits for an acknowledgement.
+    packet_id: u16,
+}
+
+/// Why one connection ended.
+enum End {
+    /// It broke, with what is known about it.
+    Broken(String),
+    /// The pipeline takes nothing more.
+    PipelineStopped,
+    /// The consumer was told to stop.
+    Stopped,
+}
+
+impl From<ConnectionError> for End {
+    fn from(error: ConnectionError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<StateError> for End {
+    fn from(error: StateError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// Drives the client until it is told to stop.
+pub(super) struct Worker {
+    config: ConsumerConfig,
+    client: EventLoop,
+    intake: DeliveryQueue,
+    clock: SharedClock,
+    counters: Arc<Counters>,
+    stopped: watch::Receiver<bool>,
+    wake: Arc<Notify>,
+    epoch: u64,
+    line: AckLine<Owed>,
+    received: VecDeque<Received>,
+    /// Messages and bytes received and not yet acknowledged.
+    outstanding: (usize, usize),
+    /// The subscription request that the broker has not yet answered.
+    subscribing: Option<u16>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        config: ConsumerConfig,
+        options: MqttOptions,
+        intake: DeliveryQueue,
+        clock: SharedClock,
+        counters: Arc<Counters>,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        let mut client = EventLoop::new(options, 1);
+        let mut network = NetworkOptions::new();
+        network.set_connection_timeout(config.limits.network_timeout.as_secs().max(1));
+        network.set_tcp_nodelay(true);
+        client.set_network_options(network);
+        let wake = Arc::new(Notify::new());
+        Self {
+            config,
+            client,
+            intake,
+            clock,
+            stopped,
+            epoch: 0,
+            line: AckLine::new(wake.clone(), counters.stale_receipts.clone()),
+            wake,
+            counters,
+            received: VecDeque::new(),
+            outstanding: (0, 0),
+            subscribing: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let url = address::without_credentials(&self.config.url);
+        let mut backoff = self.config.limits.backoff_min;
+        loop {
+            let mut stopped = self.stopped.clone();
+            let connected = tokio::select! {
+                biased;
+                () = told(&mut stopped) => return,
+                connected = self.connect() => connected,
+            };
+            match connected {
+                Ok(session_present) => {
+                    backoff = self.config.limits.backoff_min;
+                    tracing::info!(
+                        url,
+                        session_present,
+                        epoch = self.epoch,
+                        "MQTT broker connected"
+                    );
+                    let end = match self.open_session(session_present).await {
+                        Ok(()) => self.converse().await,
+                        Err(end) => end,
+                    };
+                    self.forget_connection();
+                    match end {
+                        End::Stopped => return,
+                        End::PipelineStopped => {
+                            tracing::info!(url, "MQTT consumer stops: the pipeline has stopped");
+                            return;
+                        }
+                        End::Broken(error) => {
+                            tracing::warn!(url, error, "MQTT broker lost; connecting again");
+                        }
+                    }
+                }
+                Err(error) => {
+                    add(&self.counters.connect_failures, 1);
+                    self.forget_connection();
+                    log_refusal(&url, &error, backoff);
+                }
+            }
+            tokio::select! {
+                biased;
+                () = told(&mut stopped) => return,
+                () = process_sleep(backoff) => {}
+            }
+            backoff = (backoff * 2).min(self.config.limits.backoff_max);
+        }
+    }
+
+    /// Connects; returns whether the broker still had the session.
+    async fn connect(&mut self) -> Result<bool, ConnectionError> {
+        loop {
+            if let Event::Incoming(Incoming::ConnAck(answer)) = self.client.poll().await? {
+                return Ok(answer.session_present);
+            }
+        }
+    }
+
+    /// Starts the epoch, and subscribes when the broker does not know the session.
+    async fn open_session(&mut self, session_present: bool) -> Result<(), End> {
+        let first = self.epoch == 0;
+        self.epoch += 1;
+        self.counters
+            .connections
+            .store(self.epoch, Ordering::Relaxed);
+        if !session_present && !first {
+            add(&self.counters.possible_gaps, 1);
+            tracing::warn!(
+                epoch = self.epoch,
+                "MQTT broker has lost our session: messages published while we were away may \
+                 be missing (possible gap)"
+            );
+        }
+        if session_present && !first {
+            self.counters.set_connected(true);
+            return Ok(());
+        }
+        // At the first connection the configuration may name topics that the session lacks.
+        let filters = self
+            .config
+            .topics
+            .iter()
+            .map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
+        let request = Request::Subscribe(Subscribe::new_many(filters));
+        if let Some(packet) = self.client.state.handle_outgoing_packet(request)? {
+            if let Packet::Subscribe(subscribe) = &packet {
+                self.subscribing = Some(subscribe.pkid);
+            }
+            self.write([packet]).await?;
+        }
+        Ok(())
+    }
+
+    /// Receives, delivers and acknowledges until the connection ends.
+    async fn converse(&mut self) -> End {
+        let mut stopped = self.stopped.clone();
+        loop {
+            if let Err(end) = self.acknowledge().await {
+                return end;
+            }
+            let intake = self.intake.clone();
+            let reads = self.has_room();
+            // Dropping a poll that waits is safe: all that it read is in the client's state, and
+            // nothing of ours is ever in its request channel.
+            let event = tokio::select! {
+                biased;
+                () = told(&mut stopped) => return self.drain().await,
+                () = self.wake.notified() => continue,
+                place = intake.place(), if !self.received.is_empty() => {
+                    let Ok(place) = place else { return End::PipelineStopped };
+                    let delivery = self.next_delivery();
+                    place.send(delivery);
+                    continue;
+                }
+                event = self.client.poll(), if reads => event,
+            };
+            if let Err(end) = self.receive(event) {
+                return end;
+            }
+        }
+    }
+
+    /// Takes an event and all that are there already, without waiting for more.
+    fn receive(&mut self, first: Result<Event, ConnectionError>) -> Result<(), End> {
+        let mut event = first;
+        loop {
+            self.take(event?);
+            if !self.has_room() || self.received.len() >= self.config.limits.delivery_messages {
+                return Ok(());
+            }
+            match self.client.poll().now_or_never() {
+                Some(next) => event = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Incoming(Incoming::Publish(publish)) => self.take_message(publish),
+            Event::Incoming(Incoming::SubAck(answer)) if Some(answer.pkid) == self.subscribing => {
+                self.subscribing = None;
+                let mut refused = 0;
+                for (code, topic) in answer.return_codes.iter().zip(&self.config.topics) {
+                    if *code == SubscribeReasonCode::Failure {
+                        refused += 1;
+                        tracing::error!(
+                            topic,
+                            "MQTT broker refused a subscription: check what this user may read"
+                        );
+                    }
+                }
+                add(&self.counters.subscriptions_refused, refused);
+                self.counters.set_connected(refused == 0);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_message(&mut self, publish: Publish) {
+        let bytes = publish.topic.len() + publish.payload.len();
+        add(&self.counters.messages_in, 1);
+        add(&self.counters.bytes_in, bytes);
+        self.outstanding.0 += 1;
+        self.outstanding.1 += bytes;
+        self.count_outstanding();
+        self.received.push_back(Received {
+            envelope: Envelope {
+                topic: Bytes::from(publish.topic),
+                payload: publish.payload,
+                received_at: self.clock.now(),
+            },
+            packet_id: publish.pkid,
+        });
+    }
+
+    /// Whether more may be read: this is what stops the reading, and with it the broker.
+    fn has_room(&self) -> bool {
+        let (messages, bytes) = self.outstanding;
+        let limits = &self.config.limits;
+        messages < limits.unacknowledged_messages.max(1)
+            && (messages == 0 || bytes < limits.unacknowledged_bytes)
+    }
+
+    /// Makes the oldest received messages a delivery, and enters what is owed for it.
+    fn next_delivery(&mut self) -> Delivery {
+        let most = self.config.limits.delivery_messages.max(1);
+        let count = self.received.len().min(most);
+        let mut owed = Owed {
+            epoch: self.epoch,
+            packet_ids: Vec::with_capacity(count),
+            messages: count,
+            bytes: 0,
+        };
+        let mut envelopes = Vec::with_capacity(count);
+        for received in self.received.drain(..count) {
+            let envelope = received.envelope;
+            owed.bytes += envelope.topic.len() + envelope.payload.len();
+            if received.packet_id != 0 {
+                owed.packet_ids.push(received.packet_id);
+            }
+            envelopes.push(envelope);
+        }
+        Delivery {
+            envelopes,
+            receipt: self.line.push(owed),
+        }
+    }
+
+    /// Writes the acknowledgements of everything that is confirmed, in receive order.
+    async fn acknowledge(&mut self) -> Result<(), End> {
+        let mut acks = Vec::new();
+        loop {
+            match self.line.pop_confirmed() {
+                Ok(Some(owed)) => {
+                    self.outstanding.0 -= owed.messages;
+                    self.outstanding.1 -= owed.bytes;
+                    if owed.epoch != self.epoch {
+                        // The line is new with every connection, so this cannot happen; were it
+                        // to, these ids would name other messages.
+                        add(&self.counters.stale_receipts, 1);
+                        continue;
+                    }
+                    acks.extend(owed.packet_ids);
+                }
+                Ok(None) => break,
+                Err(ReceiptLost) => {
+                    // In order, nothing behind it can be acknowledged: have it all sent again.
+                    return Err(End::Broken(
+                        "the pipeline could not make a message durable".to_owned(),
+                    ));
+                }
+            }
+        }
+        self.count_outstanding();
+        if acks.is_empty() {
+            return Ok(());
+        }
+        let count = acks.len();
+        self.write(acks.into_iter().map(|id| Packet::PubAck(PubAck::new(id))))
+            .await?;
+        add(&self.counters.acknowledgements_out, count);
+        Ok(())
+    }
+
+    /// Writes packets and flushes once; never canceled, so never half done.
+    async fn write(&mut self, packets: impl IntoIterator<Item = Packet>) -> Result<(), End> {
+        let Some(network) = self.client.network.as_mut() else {
+            return Err(End::Broken("the connection is gone".to_owned()));
+        };
+        let writing = async {
+            for packet in packets {
+                network.write(packet).await?;
+            }
+            network.flush().await
+        };
+        match tokio::time::timeout(self.config.limits.network_timeout, writing).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(End::Broken("the broker does not read".to_owned())),
+        }
+    }
+
+    /// Waits for what is outstanding, acknowledges it and says goodbye.
+    async fn drain(&mut self) -> End {
+        let patience = self.config.limits.shutdown_timeout;
+        let drained = tokio::time::timeout(patience, self.settle()).await;
+        match drained {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return End::Stopped,
+            Err(_) => tracing::warn!(
+                waited_s = patience.as_secs(),
+                "MQTT consumer: not every message was durable before the shutdown limit; \
+                 the broker will send the rest again"
+            ),
+        }
+        let _ = self.write([Packet::Disconnect]).await;
+        End::Stopped
+    }
+
+    async fn settle(&mut self) -> Result<(), End> {
+        loop {
+            self.acknowledge().await?;
+            if !self.received.is_empty() {
+                let intake = self.intake.clone();
+                let Ok(place) = intake.place().await else {
+                    return Err(End::PipelineStopped);
+                };
+                let delivery = self.next_delivery();
+                place.send(delivery);
+            } else if self.line.is_empty() {
+                return Ok(());
+            } else {
+                self.wake.notified().await;
+            }
+        }
+    }
+
+    /// Leaves nothing of a broken connection behind that could reach the next one.
+    fn forget_connection(&mut self) {
+        self.counters.set_connected(false);
+        self.subscribing = None;
+        self.client.clean();
+        self.client.pending.clear();
+        // Events that the client has read but not yet told would be taken for the next
+        // connection's: their packet ids would acknowledge other messages there.
+        let leftover = std::mem::take(&mut self.client.state.events);
+        // A new line: receipts of the old one find nothing to acknowledge any more.
+        self.line = AckLine::new(self.wake.clone(), self.counters.stale_receipts.clone());
+        self.outstanding = (0, 0);
+        // What needs no acknowledgement will not come again, so it is kept.
+        self.received.retain(|received| received.packet_id == 0);
+        for received in &self.received {
+            self.outstanding.0 += 1;
+            self.outstanding.1 += received.envelope.topic.len() + received.envelope.payload.len();
+        }
+        for event in leftover {
+            if let Event::Incoming(Incoming::Publish(publish)) = event
+                && publish.qos == QoS::AtMostOnce
+            {
+                self.take_message(publish);
+            }
+        }
+        self.count_outstanding();
+    }
+
+    fn count_outstanding(&self) {
+        self.counters
+            .unacknowledged
+            .store(self.outstanding.0 as u64, Ordering::Relaxed);
+    }
+}
+
+/// Waits until the consumer is told to stop.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn add(counter: &AtomicU64, amount: usize) {
+    counter.fetch_add(amount as u64, Ordering::Relaxed);
+}
+
+fn log_refusal(url: &str, error: &ConnectionError, backoff: Duration) {
+    let retry_in_ms = backoff.as_millis() as u64;
+    match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => tracing::error!(
+            url,
+            retry_in_ms,
+            "MQTT broker refused user and password: check the broker's credentials"
+        ),
+        error => tracing::warn!(url, %error, retry_in_ms, "MQTT broker could not be reached"),
+    }
+}

@@ -1,0 +1,166 @@
+//! What the endpoint counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum CloseReason {
+    /// The client said goodbye.
+    Disconnected,
+    /// The client closed the socket without a goodbye.
+    PeerClosed,
+    /// The socket failed.
+    SocketFailed,
+    /// No complete CONNECT came in time.
+    ConnectTimeout,
+    /// The client was silent for one and a half times its keep-alive.
+    KeepAlive,
+    /// The client broke a rule of MQTT, or spoke no MQTT at all.
+    ProtocolViolation,
+    /// The client asked for another protocol version, or with an unusable client id.
+    Refused,
+    /// A packet was larger than the limit.
+    PacketTooLarge,
+    /// A topic was longer or deeper than the limit.
+    TopicTooLong,
+    /// Another connection came with the same client id.
+    TakenOver,
+    /// The client subscribed at quality of service 1 and did not keep up.
+    SlowSubscriber,
+    /// The client did not read what was written to it.
+    WriteTimeout,
+    /// The pipeline could not make a message durable; the client sends it again.
+    NotDurable,
+    /// The pipeline does not take messages any more.
+    PipelineStopped,
+    /// The endpoint shuts down.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 15] = [
+        Self::Disconnected,
+        Self::PeerClosed,
+        Self::SocketFailed,
+        Self::ConnectTimeout,
+        Self::KeepAlive,
+        Self::ProtocolViolation,
+        Self::Refused,
+        Self::PacketTooLarge,
+        Self::TopicTooLong,
+        Self::TakenOver,
+        Self::SlowSubscriber,
+        Self::WriteTimeout,
+        Self::NotDurable,
+        Self::PipelineStopped,
+        Self::Shutdown,
+    ];
+
+    /// A name for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::PeerClosed => "peer_closed",
+            Self::SocketFailed => "socket_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::KeepAlive => "keep_alive",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::Refused => "refused",
+            Self::PacketTooLarge => "packet_too_large",
+            Self::TopicTooLong => "topic_too_long",
+            Self::TakenOver => "taken_over",
+            Self::SlowSubscriber => "slow_subscriber",
+            Self::WriteTimeout => "write_timeout",
+            Self::NotDurable => "not_durable",
+            Self::PipelineStopped => "pipeline_stopped",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Figures of an endpoint since it started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointStats {
+    /// Connections that are open and past their CONNECT.
+    pub connections: u64,
+    /// Connections ever accepted past their CONNECT.
+    pub connections_total: u64,
+    /// Sockets turned away because of the limit on connections or on half-open ones.
+    pub connections_refused: u64,
+    /// Messages received and handed to the pipeline.
+    pub messages_in: u64,
+    /// **Units** bytes read from sockets.
+    pub bytes_in: u64,
+    /// Acknowledgements sent for received messages (PUBACK and PUBREC).
+    pub acknowledgements_out: u64,
+    /// Messages sent to subscribers.
+    pub messages_out: u64,
+    /// **Units** bytes written to sockets.
+    pub bytes_out: u64,
+    /// Messages at quality of service 0 not sent because a subscriber's queue was full.
+    pub dropped_queue_full: u64,
+    /// Retained messages not kept because of the limits.
+    pub dropped_retained: u64,
+    /// Receipts that came after their connection had ended; nothing was acknowledged by them.
+    pub stale_receipts: u64,
+    /// Ended connections by reason, in the order of [`CloseReason::ALL`].
+    pub closed: Vec<(CloseReason, u64)>,
+}
+
+impl EndpointStats {
+    /// How many connections ended for `reason`.
+    pub fn closed_for(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize].1
+    }
+}
+
+/// The live counters behind [`EndpointStats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) connections: AtomicU64,
+    pub(crate) connections_total: AtomicU64,
+    pub(crate) connections_refused: AtomicU64,
+    pub(crate) messages_in: AtomicU64,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) acknowledgements_out: AtomicU64,
+    pub(crate) messages_out: AtomicU64,
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) dropped_queue_full: AtomicU64,
+    pub(crate) dropped_retained: AtomicU64,
+    pub(crate) stale_receipts: std::sync::Arc<AtomicU64>,
+    closed: [AtomicU64; CloseReason::ALL.len()],
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, amount: usize) {
+    counter.fetch_add(amount as u64, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        add(&self.closed[reason as usize], 1);
+    }
+
+    pub(crate) fn snapshot(&self) -> EndpointStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        EndpointStats {
+            connections: read(&self.connections),
+            connections_total: read(&self.connections_total),
+            connections_refused: read(&self.connections_refused),
+            messages_in: read(&self.messages_in),
+            bytes_in: read(&self.bytes_in),
+            acknowledgements_out: read(&self.acknowledgements_out),
+            messages_out: read(&self.messages_out),
+            bytes_out: read(&self.bytes_out),
+            dropped_queue_full: read(&self.dropped_queue_full),
+            dropped_retained: read(&self.dropped_retained),
+            stale_receipts: read(&self.stale_receipts),
+            closed: CloseReason::ALL
+                .iter()
+                .map(|reason| (*reason, read(&self.closed[*reason as usize])))
+                .collect(),
+        }
+    }
+}

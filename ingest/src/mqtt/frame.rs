@@ -1,0 +1,286 @@
+//! The hot path of the wire: packet borders, PUBLISH and the acknowledgements, without a copy.
+//!
+//! These few layouts are decoded by hand because every reading passes through them; all other
+//! packets are left to the protocol crate (`packet.rs`). The decision is record 0002.
+//!
+//! **Source** MQTT 3.1.1 sections 2.2, 3.3 to 3.7.
+
+use std::ops::Range;
+
+/// First byte of a CONNECT packet.
+pub(crate) const CONNECT: u8 = 0x10;
+/// First byte of a PUBACK packet.
+pub(crate) const PUBACK: u8 = 0x40;
+/// First byte of a PUBREC packet.
+pub(crate) const PUBREC: u8 = 0x50;
+/// First byte of a PUBREL packet.
+pub(crate) const PUBREL: u8 = 0x62;
+/// First byte of a PUBCOMP packet.
+pub(crate) const PUBCOMP: u8 = 0x70;
+/// First byte of a SUBSCRIBE packet.
+pub(crate) const SUBSCRIBE: u8 = 0x82;
+/// First byte of an UNSUBSCRIBE packet.
+pub(crate) const UNSUBSCRIBE: u8 = 0xa2;
+/// First byte of a PINGREQ packet.
+pub(crate) const PINGREQ: u8 = 0xc0;
+/// First byte of a DISCONNECT packet.
+pub(crate) const DISCONNECT: u8 = 0xe0;
+/// A whole PINGRESP packet.
+pub(crate) const PINGRESP_PACKET: [u8; 2] = [0xd0, 0];
+
+/// Where one packet lies in the receive buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// First byte: packet type and flags.
+    pub(crate) first: u8,
+    /// Everything behind the fixed header.
+    pub(crate) body: Range<usize>,
+}
+
+/// Where the parts of one PUBLISH lie in the receive buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Publish {
+    pub(crate) topic: Range<usize>,
+    pub(crate) payload: Range<usize>,
+    /// 0, 1 or 2.
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    /// 0 when the quality of service is 0.
+    pub(crate) packet_id: u16,
+}
+
+/// Why the bytes cannot be MQTT that this endpoint accepts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// The remaining length has more than four bytes.
+    #[error("the packet's length is not a legal number")]
+    Length,
+    /// Larger than the limit; told by the header alone.
+    #[error("a packet of {size} bytes is larger than the limit of {limit}")]
+    TooLarge {
+        /// Bytes of the whole packet.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A field does not fit, or holds a forbidden value.
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+/// Finds the packet that begins at `at`; `None` while it is not complete.
+///
+/// **Errors** when the length is not legal or beyond `limit`: known before the body is read.
+#[inline]
+pub(crate) fn scan(buffer: &[u8], at: usize, limit: usize) -> Result<Option<Frame>, FrameError> {
+    let bytes = &buffer[at..];
+    let Some(&first) = bytes.first() else {
+        return Ok(None);
+    };
+    let mut length = 0usize;
+    for index in 1..=4 {
+        let Some(&byte) = bytes.get(index) else {
+            return Ok(None);
+        };
+        length |= usize::from(byte & 0x7f) << (7 * (index - 1));
+        if byte & 0x80 == 0 {
+            let start = index + 1;
+            let size = start + length;
+            if size > limit {
+                return Err(FrameError::TooLarge { size, limit });
+            }
+            if bytes.len() < size {
+                return Ok(None);
+            }
+            return Ok(Some(Frame {
+                first,
+                body: at + start..at + size,
+            }));
+        }
+    }
+    Err(FrameError::Length)
+}
+
+/// Takes a PUBLISH apart; the topic is not yet checked.
+#[inline]
+pub(crate) fn publish(buffer: &[u8], frame: &Frame) -> Result<Publish, FrameError> {
+    let body = &buffer[frame.body.clone()];
+    let qos = (frame.first >> 1) & 3;
+    if qos == 3 {
+        return Err(FrameError::Malformed(
+            "a PUBLISH asks for quality of service 3",
+        ));
+    }
+    if qos == 0 && frame.first & 8 != 0 {
+        return Err(FrameError::Malformed(
+            "a PUBLISH of quality of service 0 is marked as a duplicate",
+        ));
+    }
+    const SHORT: FrameError = FrameError::Malformed("a PUBLISH ends inside its header");
+    let [high, low, ..] = *body else {
+        return Err(SHORT);
+    };
+    let topic_end = 2 + usize::from(u16::from_be_bytes([high, low]));
+    let header_end = if qos == 0 { topic_end } else { topic_end + 2 };
+    if body.len() < header_end {
+        return Err(SHORT);
+    }
+    let packet_id = if qos == 0 {
+        0
+    } else {
+        u16::from_be_bytes([body[topic_end], body[topic_end + 1]])
+    };
+    if qos != 0 && packet_id == 0 {
+        return Err(FrameError::Malformed("a PUBLISH has the packet id 0"));
+    }
+    let start = frame.body.start;
+    Ok(Publish {
+        topic: start + 2..start + topic_end,
+        payload: start + header_end..frame.body.end,
+        qos,
+        retain: frame.first & 1 != 0,
+        packet_id,
+    })
+}
+
+/// The packet id of an acknowledgement.
+pub(crate) fn packet_id(buffer: &[u8], frame: &Frame) -> Result<u16, FrameError> {
+    match buffer[frame.body.clone()] {
+        [0, 0] => Err(FrameError::Malformed(
+            "an acknowledgement has the packet id 0",
+        )),
+        [high, low] => Ok(u16::from_be_bytes([high, low])),
+        _ => Err(FrameError::Malformed(
+            "an acknowledgement is not 2 bytes long",
+        )),
+    }
+}
+
+/// Appends an acknowledgement of the kind `first`.
+#[inline]
+pub(crate) fn put_ack(out: &mut Vec<u8>, first: u8, packet_id: u16) {
+    let [high, low] = packet_id.to_be_bytes();
+    out.extend_from_slice(&[first, 2, high, low]);
+}
+
+/// Appends a PUBLISH; returns where its packet id stands, for quality of service 1.
+pub(crate) fn put_publish(
+    out: &mut Vec<u8>,
+    topic: &[u8],
+    payload: &[u8],
+    qos: u8,
+    retain: bool,
+) -> Option<usize> {
+    out.push(0x30 | (qos << 1) | u8::from(retain));
+    let mut length = 2 + topic.len() + payload.len() + if qos == 0 { 0 } else { 2 };
+    while length > 127 {
+        out.push((length % 128) as u8 | 0x80);
+        length /= 128;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
+    out.extend_from_slice(topic);
+    let id_at = (qos != 0).then(|| {
+        out.extend_from_slice(&[0, 0]);
+        out.len() - 2
+    });
+    out.extend_from_slice(payload);
+    id_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
+        scan(bytes, 0, limit).map(|frame| frame.map(|frame| frame.body.end))
+    }
+
+    #[test]
+    fn borders_are_found() {
+        for (bytes, limit, expected) in [
+            (&[][..], 9, Ok(None)),
+            (&[0xc0], 9, Ok(None)),
+            (&[0xc0, 0], 9, Ok(Some(2))),
+            (&[0x40, 2, 0], 9, Ok(None)),
+            (&[0x40, 2, 0, 1, 0xc0], 9, Ok(Some(4))),
+            (&[0x30, 0x80], 9, Ok(None)),
+            (
+                &[0x30, 0xff, 0x7f],
+                9,
+                Err(FrameError::TooLarge {
+                    size: 16_386,
+                    limit: 9,
+                }),
+            ),
+            (&[0x30, 0x80, 0x80, 0x80, 0x80], 9, Err(FrameError::Length)),
+            (&[0x30, 0x80, 0x80, 0x80], 9, Ok(None)),
+        ] {
+            assert_eq!(check(bytes, limit), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_can_be_taken_apart() {
+        for (topic, payload_len, qos, retain) in [
+            ("a", 0, 0, false),
+            ("fieldwright/pump/p1", 240, 1, false),
+            ("a/b", 127, 1, true),
+            ("a/b", 128, 2, false),
+            ("a/b", 20_000, 1, false),
+        ] {
+            let payload = vec![7; payload_len];
+            let mut out = vec![0xaa];
+            let id_at = put_publish(&mut out, topic.as_bytes(), &payload, qos, retain);
+            if let Some(at) = id_at {
+                out[at..at + 2].copy_from_slice(&513u16.to_be_bytes());
+            }
+            let frame = scan(&out, 1, 1 << 20).unwrap().unwrap();
+            assert_eq!(frame.body.end, out.len());
+            let publish = publish(&out, &frame).unwrap();
+            assert_eq!(&out[publish.topic], topic.as_bytes());
+            assert_eq!(&out[publish.payload], &payload[..]);
+            assert_eq!((publish.qos, publish.retain), (qos, retain));
+            assert_eq!(publish.packet_id, if qos == 0 { 0 } else { 513 });
+        }
+    }
+
+    #[test]
+    fn malformed_publishes_are_refused() {
+        for bytes in [
+            &[0x36, 5, 0, 1, b'a', 0, 1][..],
+            &[0x30, 0],
+            &[0x30, 1, 0],
+            &[0x30, 3, 0, 9, b'a'],
+            &[0x32, 3, 0, 1, b'a'],
+            &[0x32, 5, 0, 1, b'a', 0, 0],
+            &[0x38, 3, 0, 1, b'a'],
+        ] {
+            let frame = scan(bytes, 0, 100).unwrap().unwrap();
+            assert!(
+                matches!(publish(bytes, &frame), Err(FrameError::Malformed(_))),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    /// No input may panic, whatever it holds.
+    #[test]
+    fn random_bytes_never_panic() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let mut buffer = [0u8; 64];
+        for _ in 0..20_000 {
+            for byte in &mut buffer {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                *byte = seed as u8;
+            }
+            buffer[1] &= 0x3f;
+            if let Ok(Some(frame)) = scan(&buffer, 0, 64) {
+                let _ = publish(&buffer, &frame);
+                let _ = packet_id(&buffer, &frame);
+            }
+        }
+    }
+}
