@@ -6,20 +6,24 @@
 //! A request passes `request.rs` (id, span, limits, count, body of a problem), then `auth.rs`
 //! (token, or this machine's name), then its handler.
 
-pub mod problem;
-pub mod page;
-pub mod idempotency;
-pub mod precondition;
-pub mod command;
 pub mod auth;
-pub mod request;
-pub mod wire;
+pub mod command;
 pub mod exposition;
+pub mod idempotency;
+pub mod once;
+pub mod page;
+pub mod precondition;
+pub mod problem;
+pub mod request;
 pub mod state;
+pub mod wire;
 
+pub mod assets;
 pub mod clock;
 pub mod events;
 pub mod health;
+pub mod ledger;
+pub mod registry;
 pub mod sql;
 
 mod document;
@@ -52,7 +56,16 @@ pub fn router(state: ApiState) -> Router {
 fn routes() -> OpenApiRouter<ApiState> {
     let base = OpenApiRouter::new()
         .routes(routes!(clock::get))
+        .routes(routes!(registry::list_accounts))
+        .routes(routes!(registry::list_sites))
+        .routes(routes!(registry::list_resources))
+        .routes(routes!(assets::list, assets::create))
+        .routes(routes!(assets::get))
+        .routes(routes!(ledger::list_entries))
+        .routes(routes!(ledger::get_entry))
+        .routes(routes!(ledger::get_trial_balance))
         .routes(routes!(events::list))
+        .routes(routes!(sql::run))
         .routes(routes!(document::get));
     OpenApiRouter::new()
         .nest(BASE, base)

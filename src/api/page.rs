@@ -8,9 +8,9 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use fieldwright_workorders::store::page as store_page;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::{MALFORMED, Problem};
 
@@ -39,9 +39,30 @@ pub struct Window {
     pub after: Option<String>,
 }
 
+/// Which part of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// How many items at most, 1 to 500; 50 when nobody says.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// The query of a request: a parameter that the route does not know is refused with 400.
 #[derive(Debug)]
 pub struct Parameters<T>(pub T);
+
+impl Part {
+    /// The part of the list of this name.
+    ///
+    /// **Errors**: 400 when the limit is out of range or the cursor is not one of this list.
+    pub fn window(&self, list: &'static str) -> Result<Window, Problem> {
+        Window::read(list, self.limit, self.cursor.as_deref())
+    }
+}
 
 impl Window {
     /// Reads `limit` and `cursor`.

@@ -5,6 +5,8 @@
 
 mod conversions;
 
+pub use conversions::of_sql;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;

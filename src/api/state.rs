@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::clock::{SharedClock, wall_now};
-use fieldwright_workorders::store::{Ctx, Db, IdSource};
+use fieldwright_workorders::store::{Ctx, Db, IdSource, StoreError};
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
 
 use super::auth::Access;
 use super::clock::ClockMode;
 use super::health::Readiness;
+use super::problem::Problem;
 use super::request::Requests;
 
 /// Everything that a handler may use; cheap to clone.
@@ -19,6 +23,8 @@ pub struct ApiState {
     pub clock_mode: ClockMode,
     /// The operational store.
     pub db: Db,
+    /// The engine of queries.
+    pub sql: Arc<SqlEngine>,
     /// Where new ids come from.
     pub ids: Arc<dyn IdSource>,
     /// Who may speak to the API.
@@ -30,8 +36,23 @@ pub struct ApiState {
 }
 
 impl ApiState {
+    /// A connection of the operational store, to read one thing.
+    ///
+    /// **Errors**: 503 when the store is away.
+    pub async fn connection(&self) -> Result<PoolConnection<Any>, Problem> {
+        Ok(self.db.pool().acquire().await.map_err(StoreError::from)?)
+    }
+
     /// The moment and the person of a command.
     pub fn acting(&self, actor: &str) -> Ctx {
         Ctx::new(self.clock.now(), wall_now(), actor, self.ids.clone())
+    }
+
+    /// TEMPORARY
+    pub fn health(
+        &self,
+        _asset: &fieldwright_workorders::registry::assets::Asset,
+    ) -> super::assets::Health {
+        super::assets::Health::Unknown
     }
 }

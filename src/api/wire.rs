@@ -1,8 +1,11 @@
 //! Instants and money as the API shows them.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use fieldwright_workorders::money;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
+
+use super::problem::{INVALID, MALFORMED, Problem};
 
 /// An instant: RFC 3339, UTC, ends in `Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, ToSchema)]
@@ -18,5 +21,109 @@ impl Serialize for Instant {
 impl From<DateTime<Utc>> for Instant {
     fn from(at: DateTime<Utc>) -> Self {
         Self(at)
+    }
+}
+
+/// Reads an id from a path.
+///
+/// **Errors**: 404 when it cannot be one: nothing has it.
+pub fn id<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Problem> {
+    text.parse()
+        .map_err(|_| Problem::not_found(what, &text.chars().take(80).collect::<String>()))
+}
+
+/// Reads a filter of a list: an id, a status, whatever parses.
+///
+/// **Errors**: 400 when the text is none.
+pub fn filter<T>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.map(str::parse).transpose().map_err(|error| {
+        Problem::new(
+            MALFORMED,
+            format!("the filter {name} cannot be read: {error}"),
+        )
+    })
+}
+
+/// An amount of money, never a float.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    /// Decimal text with at most the decimals of the currency.
+    #[schema(example = "129.50")]
+    pub amount: String,
+    /// ISO 4217 code.
+    #[schema(example = "EUR")]
+    pub currency: String,
+}
+
+impl From<money::Money> for Money {
+    fn from(money: money::Money) -> Self {
+        Self {
+            amount: money.amount_text(),
+            currency: money.currency().to_string(),
+        }
+    }
+}
+
+impl Money {
+    /// The amount in minor units; `pointer` is where it stands in the body.
+    ///
+    /// **Errors**: 422 for an unknown currency or a text that is no amount of it.
+    pub fn read(&self, pointer: &str) -> Result<money::Money, Problem> {
+        let invalid = |field: &str, error: &dyn std::error::Error| {
+            let detail = error.to_string();
+            Problem::new(INVALID, detail.clone()).field(format!("{pointer}/{field}"), detail)
+        };
+        let currency = self
+            .currency
+            .parse()
+            .map_err(|error: money::CurrencyError| invalid("currency", &error))?;
+        money::Money::parse(&self.amount, currency).map_err(|error| invalid("amount", &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_end_in_z() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_500_000, "1970-01-01T00:00:01.500Z"),
+            (1, "1970-01-01T00:00:00.000001Z"),
+        ] {
+            let instant = Instant(DateTime::from_timestamp_micros(micros).unwrap());
+            assert_eq!(serde_json::to_value(instant).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_and_refused() {
+        for (amount, currency, expected) in [
+            ("129.50", "EUR", Ok(12950)),
+            ("5", "JPY", Ok(5)),
+            ("0.001", "EUR", Err("/total/amount")),
+            ("1e3", "EUR", Err("/total/amount")),
+            ("1.00", "eur", Err("/total/currency")),
+        ] {
+            let wire = Money {
+                amount: amount.to_owned(),
+                currency: currency.to_owned(),
+            };
+            let read = wire.read("/total").map(|money| money.minor());
+            match (read, expected) {
+                (Ok(minor), Ok(expected)) => assert_eq!(minor, expected),
+                (Err(problem), Err(pointer)) => {
+                    assert_eq!(problem.status(), INVALID.status);
+                    assert!(format!("{problem:?}").contains(pointer), "{problem:?}");
+                }
+                (read, _) => panic!("{amount} {currency}: {read:?}"),
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Where the errors of the crates become problems.
 
 use axum::http::StatusCode;
+use fieldwright_analytics::sql::{SqlError, SqlErrorFamily};
 use fieldwright_workorders::problem::{Family, Problem as Failure};
 
 use super::{Problem, chain};
@@ -17,6 +18,29 @@ impl<E: Failure + 'static> From<E> for Problem {
         }
         Self::refusal(status, code, &title(code), error.to_string())
     }
+}
+
+/// Why a query gave no answer. A statement that would change something is forbidden for good.
+pub fn of_sql(error: SqlError) -> Problem {
+    let status = match (&error, error.family()) {
+        (SqlError::NotReadOnly { .. }, _) => StatusCode::FORBIDDEN,
+        (_, SqlErrorFamily::Refused) => StatusCode::UNPROCESSABLE_ENTITY,
+        (_, SqlErrorFamily::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, SqlErrorFamily::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(
+            error = chain(&error),
+            "a query failed through a fault of ours"
+        );
+    }
+    let code = error.code();
+    Problem::refusal(
+        status,
+        &format!("sql_{code}"),
+        &title(code),
+        error.to_string(),
+    )
 }
 
 fn status(family: Family) -> StatusCode {
