@@ -1,6 +1,7 @@
 //! The command line: every command teaches itself with `--help`.
 
 mod bench;
+mod client;
 mod config;
 mod demo;
 mod detect;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use client::Client;
 pub use output::{Failure, Output};
 
 /// IoT asset telemetry and predictive maintenance, from the reading to the receipt.

@@ -24,9 +24,9 @@ pub struct Bench {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Messages per second: durable, acknowledged, queryable, against a loop that drops them.
-    Ingest(ingest::Ingest),
+    Ingest(ingest::IngestBench),
     /// From the PUBLISH that completes an episode to the committed alarm and work order.
-    Latency(latency::Latency),
+    Latency(latency::LatencyBench),
 }
 
 /// One figure.

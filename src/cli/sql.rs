@@ -60,3 +60,123 @@ impl Sql {
         read.map_err(|error| Failure::Usage(format!("cannot read the query: {error}")))
     }
 }
+
+/// The same shape as `POST /api/v1/sql` answers.
+fn answer_json(answer: &fieldwright_analytics::sql::Answer) -> Value {
+    let mut json = answer.to_json_rows();
+    if answer.truncated {
+        json["truncated"] = true.into();
+    }
+    json
+}
+
+fn sql_failure(error: fieldwright_analytics::sql::SqlError) -> Failure {
+    use fieldwright_analytics::sql::SqlErrorFamily;
+    let text = super::output::with_causes(&error);
+    match error.family() {
+        SqlErrorFamily::Refused => Failure::Refused(text),
+        SqlErrorFamily::Unavailable => Failure::Unavailable(text),
+        SqlErrorFamily::Bug => Failure::Failed(text),
+    }
+}
+
+/// A table for people, an object a row for programs.
+fn print_answer(output: Output, answer: &Value) -> Result<(), Failure> {
+    let columns: Vec<String> = answer["columns"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|column| column["name"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    let no_rows = Vec::new();
+    let rows = answer["rows"].as_array().unwrap_or(&no_rows);
+    match output {
+        Output::Json => {
+            for row in rows {
+                output.line("", &row_object(&columns, row));
+            }
+        }
+        Output::Text => {
+            output.line(table(&columns, rows), &Value::Null);
+            eprintln!("{} row{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
+        }
+    }
+    if answer["truncated"] == true {
+        return Err(Failure::Refused(format!(
+            "the answer has more than the {} rows that one answer may carry; add LIMIT, or narrow the query",
+            rows.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Columns of one name would overwrite each other in an object: later ones get a number.
+fn row_object(columns: &[String], row: &Value) -> Value {
+    let mut object = serde_json::Map::new();
+    for (index, column) in columns.iter().enumerate() {
+        let mut name = column.clone();
+        let mut number = 2;
+        while object.contains_key(&name) {
+            name = format!("{column}_{number}");
+            number += 1;
+        }
+        object.insert(name, row[index].clone());
+    }
+    Value::Object(object)
+}
+
+fn table(columns: &[String], rows: &[Value]) -> String {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.as_array().into_iter().flatten().map(cell).collect())
+        .collect();
+    let is_number: Vec<bool> = (0..columns.len())
+        .map(|index| rows.iter().all(|row| row[index].is_number() || row[index].is_null()))
+        .collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let widest = cells.iter().filter_map(|row| row.get(index)).map(|c| c.chars().count());
+            widest.max().unwrap_or(0).max(name.chars().count())
+        })
+        .collect();
+    let line = |row: &[String]| {
+        let mut text = String::new();
+        for (index, cell) in row.iter().enumerate() {
+            let width = widths.get(index).copied().unwrap_or(0);
+            if is_number.get(index).copied().unwrap_or(false) {
+                text.push_str(&format!("{cell:>width$}  "));
+            } else {
+                text.push_str(&format!("{cell:<width$}  "));
+            }
+        }
+        text.trim_end().to_owned()
+    };
+    let mut lines = vec![line(columns)];
+    lines.push(widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  "));
+    lines.extend(cells.iter().map(|row| line(row)));
+    lines.join("\n")
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        // A line break in a cell would break the table.
+        Value::String(text) => text.replace(['\n', '\r'], " "),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_a_table_and_objects() {
+        let columns = vec!["a".to_owned(), "a".to_owned()];
+        let rows = vec![json!(["x", 1.5]), json!([null, 20])];
+        assert_eq!(table(&columns, &rows), "a     a\n-  ----\nx   1.5\n     20".replace("----", "---").replace("a     a", "a    a"));
+        assert_eq!(row_object(&columns, &rows[0]), json!({"a": "x", "a_2": 1.5}));
+    }
+}

@@ -1,0 +1,175 @@
+//! The doors of the service: HTTP, and MQTT as endpoint or as consumer of a broker.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use fieldwright_analytics::sql::SqlEngine;
+use fieldwright_ingest::Ingest;
+use fieldwright_ingest::clock::SharedClock;
+use fieldwright_ingest::mqtt::{
+    Consumer, ConsumerConfig, ConsumerLimits, Endpoint, EndpointConfig, EndpointLimits,
+};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::AppError;
+use crate::api::ApiState;
+use crate::config::Settings;
+use crate::wiring::Parts;
+
+/// Requests under way may take so long to end when the service stops.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+
+/// The HTTP API.
+#[derive(Debug)]
+pub struct HttpDoor {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// Where readings come from.
+#[derive(Debug)]
+pub enum MqttDoor {
+    /// Our own endpoint.
+    Endpoint(Arc<Endpoint>),
+    /// A consumer of another broker, with that broker's address.
+    Consumer(Arc<Consumer>, String),
+}
+
+impl HttpDoor {
+    /// Takes the address; nothing is answered yet.
+    pub async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+        TcpListener::bind(address)
+            .await
+            .map_err(|source| AppError::Listen { address, source })
+    }
+
+    /// Answers.
+    pub fn open(listener: TcpListener, router: Router) -> Self {
+        let address = local_address(&listener);
+        let (stop, stopped) = oneshot::channel();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = tokio::spawn(async move {
+            axum::serve(listener, service)
+                .with_graceful_shutdown(async {
+                    let _ = stopped.await;
+                })
+                .await
+        });
+        Self {
+            address,
+            stop,
+            serving,
+        }
+    }
+
+    /// The base address.
+    pub fn address(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Takes no new request and waits a little for those under way.
+    pub async fn close(self) {
+        let _ = self.stop.send(());
+        let mut serving = self.serving;
+        if tokio::time::timeout(HTTP_GRACE, &mut serving).await.is_err() {
+            serving.abort();
+        }
+    }
+}
+
+impl MqttDoor {
+    /// Opens the endpoint, or connects to the configured broker.
+    pub async fn open(
+        settings: &Settings,
+        token: Option<&str>,
+        ingest: &Ingest,
+        clock: &SharedClock,
+    ) -> Result<Self, AppError> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| AppError::Mqtt(error);
+        let Some(broker) = &settings.mqtt.broker else {
+            let config = EndpointConfig {
+                listen: settings.mqtt.listen,
+                password: token.map(str::to_owned),
+                limits: EndpointLimits::default(),
+            };
+            let endpoint = Endpoint::start(config, ingest.intake(), Arc::clone(clock)).await;
+            return Ok(Self::Endpoint(Arc::new(endpoint.map_err(|error| failed(error.into()))?)));
+        };
+        let config = ConsumerConfig {
+            url: broker.clone(),
+            topics: settings.mqtt.topics.clone(),
+            client_id: settings.mqtt.client_id.clone(),
+            credentials: credentials(settings)?,
+            ca_file: settings.mqtt.ca_file.clone(),
+            limits: ConsumerLimits::default(),
+        };
+        let consumer = Consumer::start(config, ingest.intake(), Arc::clone(clock));
+        let consumer = consumer.map_err(|error| failed(error.into()))?;
+        Ok(Self::Consumer(Arc::new(consumer), broker.clone()))
+    }
+
+    /// The address for devices.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Endpoint(endpoint) => format!("mqtt://{}", endpoint.local_addr()),
+            Self::Consumer(_, broker) => broker.clone(),
+        }
+    }
+
+    /// Whether readings can arrive.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Endpoint(_) => true,
+            Self::Consumer(consumer, _) => consumer.is_connected(),
+        }
+    }
+
+    /// Reads nothing more, waits for what is being synced, acknowledges it, closes.
+    pub async fn close(self) {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.shutdown().await,
+            Self::Consumer(consumer, _) => consumer.shutdown().await,
+        }
+    }
+}
+
+/// The bearer token, when a file names one.
+pub fn token(settings: &Settings) -> Result<Option<String>, AppError> {
+    settings.http.token_file.as_deref().map(read_secret).transpose()
+}
+
+/// Nothing but loopback without a token.
+pub fn refuse_strangers(settings: &Settings, has_token: bool) -> Result<(), AppError> {
+    let mut addresses = vec![settings.http.listen];
+    if settings.mqtt.broker.is_none() {
+        addresses.push(settings.mqtt.listen);
+    }
+    match addresses.into_iter().find(|address| !address.ip().is_loopback()) {
+        Some(address) if !has_token => Err(AppError::NotLoopback { address }),
+        _ => Ok(()),
+    }
+}
+
+fn credentials(settings: &Settings) -> Result<Option<(String, String)>, AppError> {
+    let Some(user) = &settings.mqtt.user else {
+        return Ok(None);
+    };
+    let password = settings.mqtt.password_file.as_deref().map(read_secret).transpose()?;
+    Ok(Some((user.clone(), password.unwrap_or_default())))
+}
+
+fn read_secret(path: &std::path::Path) -> Result<String, AppError> {
+    crate::cli::read_secret(path).map_err(|error| AppError::Token {
+        path: path.display().to_string(),
+        problem: error.to_string(),
+    })
+}
+
+fn local_address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound listener has an address")
+}

@@ -1,0 +1,75 @@
+//! What connects the telemetry half with the work half: three small loops.
+//!
+//! Each loop looks at what is committed, does the next step in one transaction, and can be killed
+//! between any two steps: what it did is there, what it did not do is found again.
+//!
+//! 1. [`alarms`]: every occurrence of an alarm goes to intake, once.
+//! 2. [`schedule`]: orders without a booking get one.
+//! 3. [`verification`]: completed work is judged by telemetry newer than the completion.
+
+mod alarms;
+mod cursor;
+mod schedule;
+mod verification;
+
+use std::sync::Arc;
+
+use fieldwright_analytics::alarms::AlarmBook;
+use fieldwright_analytics::detect::Detection;
+use fieldwright_ingest::clock::{SharedClock, wall_now};
+use fieldwright_workorders::store::{Ctx, Db, IdSource, StoreError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What the loops work with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The operational store.
+    pub db: Db,
+    /// The alarms.
+    pub alarms: Arc<AlarmBook>,
+    /// Health and verdicts.
+    pub detection: Arc<Detection>,
+    /// The business clock.
+    pub clock: SharedClock,
+    /// Where new ids come from.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// The running loops.
+#[derive(Debug)]
+pub struct Wiring {
+    stop: watch::Sender<bool>,
+    loops: JoinSet<()>,
+}
+
+impl Wiring {
+    /// Starts the loops.
+    ///
+    /// **Errors** when the store cannot be prepared.
+    pub async fn start(parts: Parts) -> Result<Self, StoreError> {
+        cursor::prepare(&parts.db).await?;
+        let (stop, stopped) = watch::channel(false);
+        let mut loops = JoinSet::new();
+        loops.spawn(alarms::follow(parts.clone(), stopped.clone()));
+        loops.spawn(schedule::keep_booked(parts.clone(), stopped.clone()));
+        loops.spawn(verification::judge(parts, stopped));
+        Ok(Self { stop, loops })
+    }
+
+    /// Lets every loop finish its step, then ends it.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.loops.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a loop of the wiring panicked");
+            }
+        }
+    }
+}
+
+impl Parts {
+    fn acting(&self, actor: &str) -> Ctx {
+        Ctx::new(self.clock.now(), wall_now(), actor, Arc::clone(&self.ids))
+    }
+}

@@ -1,0 +1,126 @@
+//! From an alarm to intake: each occurrence once, whatever is killed.
+
+use std::time::Duration;
+
+use fieldwright_analytics::alarms::{AlarmEvent, EventKind};
+use fieldwright_ingest::clock::process_sleep;
+use fieldwright_workorders::orders::OrderError;
+use fieldwright_workorders::orders::intake::{self, AlarmReport, Intake};
+use fieldwright_workorders::store::{Ctx, Tx, outbox};
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{Parts, cursor};
+
+const FOLLOWER: &str = "alarms";
+/// Events read at once.
+const PAGE: usize = 100;
+/// Pause after the store failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Follows the alarms' feed until told to stop.
+pub async fn follow(parts: Parts, mut stopped: watch::Receiver<bool>) {
+    let mut news = parts.alarms.news();
+    loop {
+        // Seen before reading: what is committed meanwhile wakes us again.
+        news.borrow_and_update();
+        match catch_up(&parts).await {
+            Ok(0) => {
+                tokio::select! {
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                    changed = news.changed() => if changed.is_err() { return },
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot take alarms in; trying again");
+                tokio::select! {
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                    () = process_sleep(RETRY) => {}
+                }
+            }
+        }
+        if *stopped.borrow() {
+            return;
+        }
+    }
+}
+
+/// Takes in one page; gives how many events it held.
+async fn catch_up(parts: &Parts) -> anyhow::Result<usize> {
+    let after = cursor::read(&parts.db, FOLLOWER).await?;
+    let events = parts.alarms.events_after(after, PAGE).await?;
+    for event in &events {
+        take_in(parts, event).await?;
+    }
+    Ok(events.len())
+}
+
+async fn take_in(parts: &Parts, event: &AlarmEvent) -> Result<(), OrderError> {
+    let ctx = &parts.acting(&event.cause);
+    let key = &occurrence_key(event);
+    if event.kind == EventKind::Returned {
+        intake::alarm_returned(&parts.db, key, event.time).await?;
+    }
+    parts
+        .db
+        .write(|tx| {
+            Box::pin(async move {
+                match event.kind {
+                    EventKind::Raised => raised(tx, ctx, event, key).await?,
+                    EventKind::Returned => {
+                        let data = facts(event);
+                        outbox::publish(tx, ctx, "alarm.returned", event.alarm.as_str(), data)
+                            .await?;
+                    }
+                    _ => {}
+                }
+                cursor::write(tx, FOLLOWER, event.seq).await?;
+                Ok::<_, OrderError>(())
+            })
+        })
+        .await
+}
+
+async fn raised(
+    tx: &mut Tx<'_>,
+    ctx: &Ctx,
+    event: &AlarmEvent,
+    key: &str,
+) -> Result<(), OrderError> {
+    outbox::publish(tx, ctx, "alarm.raised", event.alarm.as_str(), facts(event)).await?;
+    let report = AlarmReport {
+        alarm_id: key.to_owned(),
+        asset_tag: event.asset.clone(),
+        class: event.class.clone(),
+        cause: event.cause.clone(),
+        severity: event.severity.to_string(),
+        raised_at: event.time,
+        summary: event.summary.clone(),
+        evidence: event.data.clone(),
+    };
+    if let Intake::Waiting(reason) = intake::alarm_in(tx, ctx, &report).await? {
+        tracing::info!(asset = event.asset, alarm_id = key, reason, "an alarm waits for its asset");
+    }
+    Ok(())
+}
+
+/// An alarm that comes again while it is open keeps its id; for intake it is a new occurrence.
+fn occurrence_key(event: &AlarmEvent) -> String {
+    match event.occurrence {
+        0 | 1 => event.alarm.as_str().to_owned(),
+        later => format!("{}#{later}", event.alarm.as_str()),
+    }
+}
+
+fn facts(event: &AlarmEvent) -> serde_json::Value {
+    json!({
+        "asset": event.asset,
+        "class": event.class,
+        "cause": event.cause,
+        "severity": event.severity.to_string(),
+        "summary": event.summary,
+        "occurrence": event.occurrence,
+        "event_time": event.time,
+    })
+}
