@@ -1,0 +1,163 @@
+//! The plant's sensors: history first, then one reading per asset and interval, over MQTT.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{SharedPlant, topic};
+use crate::cancel::Cancel;
+use crate::endpoint::Endpoint;
+use crate::mqtt::{Outbound, Publisher, PublisherOptions, Stopped};
+use crate::seeded;
+use crate::talk::Talk;
+use crate::world::WorldClock;
+
+/// Messages that wait for their acknowledgement at a time.
+const WINDOW: usize = 1_000;
+
+/// How the sensors report.
+#[derive(Debug, Clone)]
+pub struct SensorOptions {
+    /// How far back the history reaches.
+    pub history: TimeDelta,
+    /// Time indexes between two readings of the history.
+    pub history_stride: i64,
+    /// Time indexes between two live readings.
+    pub live_stride: i64,
+    /// Live readings end at this age of the live phase.
+    pub live_for: Option<TimeDelta>,
+}
+
+/// What the sensors did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Readings of the history.
+    pub history: u64,
+    /// Live readings.
+    pub live: u64,
+    /// When the history had caught up with the business clock.
+    pub live_since: Option<DateTime<Utc>>,
+}
+
+/// The sensors of a plant.
+#[derive(Debug)]
+pub struct Sensors {
+    /// The plant that they watch.
+    pub plant: SharedPlant,
+    /// The world's seed.
+    pub seed: u64,
+    /// Where they publish.
+    pub broker: Endpoint,
+    /// The business clock.
+    pub clock: WorldClock,
+    /// How they report.
+    pub options: SensorOptions,
+    /// Where lines for people go.
+    pub talk: Talk,
+    /// Stops them.
+    pub cancel: Cancel,
+}
+
+impl Sensors {
+    /// Publishes history and live readings until `live_for` is over or it is told to stop.
+    ///
+    /// `on_live` is called once, before the first live reading is made.
+    ///
+    /// **Errors**: stopped before everything was acknowledged.
+    pub async fn publish(self, on_live: impl FnOnce(DateTime<Utc>)) -> Result<Published, Stopped> {
+        let client = seeded::pick(&mut seeded::stream(self.seed, "plant:client"), 1 << 30);
+        let options = PublisherOptions {
+            client_id: format!("plant-{client:08x}"),
+            window: WINDOW,
+        };
+        let publisher = Publisher::open(self.broker.clone(), options, self.cancel.clone(), |()| ());
+        publisher.connected().await?;
+        Shift {
+            sensors: self,
+            publisher,
+        }
+        .run(on_live)
+        .await
+    }
+}
+
+/// Sensors that are connected.
+struct Shift {
+    sensors: Sensors,
+    publisher: Publisher<()>,
+}
+
+impl Shift {
+    async fn run(self, on_live: impl FnOnce(DateTime<Utc>)) -> Result<Published, Stopped> {
+        let Sensors {
+            plant,
+            clock,
+            options,
+            talk,
+            cancel,
+            ..
+        } = &self.sensors;
+        let mut published = Published::default();
+        let stride = options.history_stride;
+        // On the stride's own grid, so that a second run says the same again.
+        let first = plant.index_from(clock.now() - options.history);
+        let first = first.div_euclid(stride) * stride + stride;
+        let mut index = self.history(first, &mut published).await?;
+
+        let live_since = plant.time(index);
+        published.live_since = Some(live_since);
+        on_live(live_since);
+        let assets = plant.machines().len();
+        talk.say(format!(
+            "plant: the history of {assets} assets is sent ({} readings), live since {live_since}",
+            published.history,
+        ));
+        let end = options.live_for.map(|length| live_since + length);
+        while end.is_none_or(|end| plant.time(index) <= end) {
+            if !clock.wait_until(plant.time(index), cancel).await {
+                return Err(Stopped);
+            }
+            published.live += self.slot(index).await?;
+            index += options.live_stride;
+        }
+        self.publisher.finish().await?;
+        Ok(published)
+    }
+
+    /// Sends the past in time order until it has caught up; the index of the first live reading.
+    async fn history(&self, first: i64, published: &mut Published) -> Result<i64, Stopped> {
+        let Sensors {
+            plant,
+            clock,
+            options,
+            talk,
+            ..
+        } = &self.sensors;
+        let total = (plant.index_from(clock.now()) - first).max(1);
+        let mut told = 0;
+        let mut index = first;
+        while plant.time(index) <= clock.now() {
+            published.history += self.slot(index).await?;
+            index += options.history_stride;
+            let quarter = (index - first) * 4 / total;
+            if quarter > told && quarter < 4 {
+                told = quarter;
+                talk.say(format!("plant: {} % of the history is sent", quarter * 25));
+            }
+        }
+        Ok(index)
+    }
+
+    /// One reading of every machine.
+    async fn slot(&self, index: i64) -> Result<u64, Stopped> {
+        let plant = &self.sensors.plant;
+        for machine in plant.machines() {
+            let reading = plant.reading(machine, index);
+            let message = Outbound {
+                topic: topic(machine.class.name(), &machine.tag),
+                payload: reading.payload(machine.class).into(),
+                tag: (),
+            };
+            self.publisher.send(message).await?;
+        }
+        Ok(plant.machines().len() as u64)
+    }
+}
