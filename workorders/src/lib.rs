@@ -6,6 +6,9 @@
 
 pub mod problem;
 
+#[macro_use]
+pub mod lifecycle;
+
 pub mod store;
 
 pub mod registry;

@@ -1,1 +1,15 @@
-//! scheduling
+//! Scheduling: an order becomes a booking in the earliest slot that somebody can keep.
+
+pub mod travel;
+
+pub mod shift;
+
+pub mod solver;
+
+mod board;
+
+mod error;
+pub use error::SchedulingError;
+
+mod service;
+pub use service::{Booked, ScheduleRequest, TickReport, schedule, tick};

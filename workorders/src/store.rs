@@ -10,7 +10,7 @@ pub use db::Db;
 mod tx;
 pub use tx::Tx;
 
-mod error;
+pub mod error;
 pub use error::{StoreError, is_unique_violation};
 
 mod context;

@@ -56,7 +56,7 @@ pub fn tables() -> &'static [TableDef] {
 const TABLES: &[TableDef] = &[
     table!("accounts", Text: id key name currency, Int: terms_days, Timestamp: created_at,
         Int: version),
-    table!("sites", Text: id key account_id name latitude longitude time_zone,
+    table!("sites", Text: id key account_id name latitude longitude country time_zone,
         Timestamp: created_at, Int: version),
     table!("assets", Text: id tag class name site_id, Int: criticality, Timestamp: created_at,
         Int: version),

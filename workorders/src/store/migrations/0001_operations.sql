@@ -41,7 +41,8 @@ CREATE TABLE accounts (
     key        TEXT NOT NULL UNIQUE,
     name       TEXT NOT NULL,
     currency   TEXT NOT NULL,
-    terms_days BIGINT NOT NULL CHECK (terms_days >= 0),
+    -- Days until an invoice is due; null takes the terms of the billing entity.
+    terms_days BIGINT CHECK (terms_days >= 0),
     created_at BIGINT NOT NULL,
     version    BIGINT NOT NULL
 );
@@ -53,6 +54,7 @@ CREATE TABLE sites (
     name       TEXT NOT NULL,
     latitude   TEXT NOT NULL,
     longitude  TEXT NOT NULL,
+    country    TEXT NOT NULL,
     time_zone  TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     version    BIGINT NOT NULL
@@ -78,8 +80,8 @@ CREATE TABLE incident_types (
     skills           TEXT NOT NULL,
     tasks            TEXT NOT NULL,
     parts            TEXT NOT NULL,
-    labor_code       TEXT NOT NULL,
-    travel_code      TEXT NOT NULL
+    -- The code by which the price list prices an hour of this work.
+    labor_code       TEXT NOT NULL
 );
 
 CREATE TABLE failure_modes (
@@ -168,7 +170,8 @@ CREATE TABLE work_order_alarms (
     summary       TEXT NOT NULL,
     evidence      TEXT NOT NULL,
     raised_at     BIGINT NOT NULL,
-    attached_at   BIGINT NOT NULL
+    attached_at   BIGINT NOT NULL,
+    returned_at   BIGINT
 );
 CREATE INDEX work_order_alarms_by_order ON work_order_alarms (work_order_id, alarm_id);
 
