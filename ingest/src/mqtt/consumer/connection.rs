@@ -27,6 +27,9 @@ use crate::mqtt::ack_line::{AckLine, ReceiptLost};
 use crate::mqtt::queue::DeliveryQueue;
 use crate::source::{Delivery, Envelope};
 
+/// How long the rest of a broken connection is read.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Messages that wait for one receipt.
 #[derive(Debug)]
 struct Owed {
@@ -42,6 +45,12 @@ struct Received {
     envelope: Envelope,
     /// 0 when nobody waits for an acknowledgement.
     packet_id: u16,
+}
+
+impl Received {
+    fn bytes(&self) -> usize {
+        self.envelope.topic.len() + self.envelope.payload.len()
+    }
 }
 
 /// Why one connection ended.
@@ -214,6 +223,7 @@ impl Worker {
         let mut stopped = self.stopped.clone();
         loop {
             if let Err(end) = self.acknowledge().await {
+                self.read_rest().await;
                 return end;
             }
             let intake = self.intake.clone();
@@ -250,6 +260,15 @@ impl Worker {
                 Some(next) => event = next,
                 None => return Ok(()),
             }
+        }
+    }
+
+    /// Reads what a broker had still written when writing to it failed.
+    async fn read_rest(&mut self) {
+        while self.has_room()
+            && let Ok(Ok(event)) = tokio::time::timeout(LAST_WORDS, self.client.poll()).await
+        {
+            self.take(event);
         }
     }
 
@@ -312,12 +331,11 @@ impl Worker {
         };
         let mut envelopes = Vec::with_capacity(count);
         for received in self.received.drain(..count) {
-            let envelope = received.envelope;
-            owed.bytes += envelope.topic.len() + envelope.payload.len();
+            owed.bytes += received.bytes();
             if received.packet_id != 0 {
                 owed.packet_ids.push(received.packet_id);
             }
-            envelopes.push(envelope);
+            envelopes.push(received.envelope);
         }
         Delivery {
             envelopes,
@@ -424,19 +442,18 @@ impl Worker {
         let leftover = std::mem::take(&mut self.client.state.events);
         // A new line: receipts of the old one find nothing to acknowledge any more.
         self.line = AckLine::new(self.wake.clone(), self.counters.stale_receipts.clone());
-        self.outstanding = (0, 0);
-        // What needs no acknowledgement will not come again, so it is kept.
-        self.received.retain(|received| received.packet_id == 0);
-        for received in &self.received {
-            self.outstanding.0 += 1;
-            self.outstanding.1 += received.envelope.topic.len() + received.envelope.payload.len();
-        }
         for event in leftover {
-            if let Event::Incoming(Incoming::Publish(publish)) = event
-                && publish.qos == QoS::AtMostOnce
-            {
+            if let Event::Incoming(Incoming::Publish(publish)) = event {
                 self.take_message(publish);
             }
+        }
+        // What was received is stored, not acknowledged: a broker that forgot it in a crash will
+        // not send it again, and one that did not may, for the same reading counts once.
+        self.outstanding = (0, 0);
+        for received in &mut self.received {
+            received.packet_id = 0;
+            self.outstanding.0 += 1;
+            self.outstanding.1 += received.bytes();
         }
         self.count_outstanding();
     }

@@ -93,11 +93,7 @@ pub(super) async fn serve(
         return;
     };
     add(&shared.counters.connections_total, 1);
-    shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-    let (closed, client_id) = converse(socket, connect, rest, shared.clone()).await;
-    shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
-    shared.counters.closed(closed.reason);
-    log_closed(peer, &client_id, &closed);
+    converse(socket, peer, connect, rest, shared.clone()).await;
 }
 
 /// Reads the CONNECT; answers only when it is refused.
@@ -157,13 +153,14 @@ async fn greet(socket: &mut TcpStream, shared: &Shared) -> Result<(Connect, Byte
     Err(Closed::new(CloseReason::Refused, detail))
 }
 
-/// From the CONNACK to the end.
+/// From the CONNACK to the end, and on until everything that was received is settled.
 async fn converse(
     socket: TcpStream,
+    peer: SocketAddr,
     connect: Connect,
     rest: BytesMut,
     shared: Arc<Shared>,
-) -> (Closed, String) {
+) {
     let outbox = Arc::new(Outbox::new(shared.limits.clone(), shared.counters.clone()));
     outbox.answer(&packet::connack_accepted());
     let (client, client_id) = shared.router.enter(&connect.client_id, &outbox);
@@ -172,6 +169,7 @@ async fn converse(
         keep_alive_s = connect.keep_alive,
         "MQTT client connected"
     );
+    shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     let (read_half, write_half) = socket.into_split();
     let writing = tokio::spawn(writer::write_out(
         write_half,
@@ -198,6 +196,9 @@ async fn converse(
         closed = reader.run() => closed,
     };
     outbox.close(closed.reason);
+    shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
+    shared.counters.closed(closed.reason);
+    log_closed(peer, &client_id, &closed);
     shared.router.leave(
         client,
         &client_id,
@@ -213,7 +214,6 @@ async fn converse(
     if writing.await.is_err() {
         tracing::error!(client_id, "the writer of an MQTT connection panicked");
     }
-    (closed, client_id)
 }
 
 /// Publishes what the client wanted to be said when it was gone.

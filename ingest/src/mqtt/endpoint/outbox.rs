@@ -313,9 +313,9 @@ pub(crate) mod tests {
         }
         let publish = |id: u8| vec![0x32, 6, 0, 1, b't', 0, id, b'p'];
         assert_eq!(take(&outbox), [publish(1), publish(2)].concat());
-        assert_eq!(take(&outbox), []);
+        assert!(take(&outbox).is_empty());
         outbox.acknowledged(9);
-        assert_eq!(take(&outbox), []);
+        assert!(take(&outbox).is_empty());
         outbox.acknowledged(1);
         assert_eq!(take(&outbox), publish(3));
     }
