@@ -75,14 +75,6 @@ impl Narrator {
         self.told
     }
 
-    /// Tells until the first full circle; for ever when none closes.
-    pub async fn tell_until_paid(&mut self) -> Result<(), Failure> {
-        while self.told.circles == 0 {
-            self.tell_once().await?;
-        }
-        Ok(())
-    }
-
     /// Tells what happened since the last time, then waits a little.
     pub async fn tell_once(&mut self) -> Result<(), Failure> {
         if self.polls.is_multiple_of(POLLS_PER_READING_LINE)

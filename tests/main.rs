@@ -1,5 +1,7 @@
 //! What we promise, one module a promise. One binary, because each one links DataFusion again.
 
 mod cli;
+mod crash;
 mod service;
+mod story;
 mod tidy;

@@ -6,7 +6,7 @@ use super::layers::{Layers, collect_leaves, lookup};
 use super::Mqtt;
 
 /// Tables whose keys a person chooses: what stands below them is checked by their own section.
-const OPEN_TABLES: [&str; 1] = ["detect.classes"];
+const OPEN_TABLES: [&str; 3] = ["detect.classes", "detect.rules", "ingest.rules"];
 
 /// Unknown keys and values of another type than the default's.
 pub fn against_defaults(layers: &Layers) -> Vec<String> {

@@ -1,0 +1,92 @@
+//! `fieldwright simulate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fieldwright_simulators::{Endpoint, Report, Simulation, SimulationConfig, Talk, scenario};
+
+use super::serve::stop_signal;
+use super::target::Target;
+use super::{Failure, Output};
+
+/// Drive a running service with a simulated world that speaks MQTT and HTTP like any stranger.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    fieldwright simulate small_plant --data DIR --seed 3\n  \
+    fieldwright simulate people --api http://127.0.0.1:8080\n  \
+    fieldwright simulate small_plant --api http://127.0.0.1:8080 --broker mqtt://127.0.0.1:1883\n\n\
+    Scenarios:\n  small_plant  a plant whose one asset breaks, technicians, a reviewer, customers\n  \
+    people       technicians, a reviewer and customers, for telemetry that comes from elsewhere\n  \
+    no_fault     a plant on a simulated day on which nothing breaks\n\n\
+    Ctrl-C ends it with a report: detection delay, missed faults and false alarms against the truth.")]
+pub struct Simulate {
+    /// small_plant, people or no_fault.
+    scenario: String,
+    #[command(flatten)]
+    target: Target,
+    /// Where the plant publishes; the service's own endpoint when --data finds it.
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// Which world: the seed draws asset, fault and onset.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// File in which the simulator keeps the truth.
+    #[arg(long, value_name = "FILE", default_value = "simulated-truth.json")]
+    truth: PathBuf,
+}
+
+impl Simulate {
+    /// Runs the scenario to its end or until told to stop, then reports.
+    pub async fn run(self, output: Output) -> Result<(), Failure> {
+        let scenario =
+            scenario(&self.scenario).map_err(|error| Failure::Usage(error.to_string()))?;
+        let (http, mqtt) = self.target.service().await?;
+        let broker = match self.broker.or(mqtt) {
+            Some(broker) => broker,
+            None if scenario.plant.is_none() => String::new(),
+            None => {
+                return Err(Failure::Usage(
+                    "the plant needs to know where to publish: name --broker URL, or --data DIR"
+                        .into(),
+                ));
+            }
+        };
+        let world = Simulation::start(SimulationConfig {
+            scenario,
+            seed: self.seed,
+            api: Endpoint::Fixed(http),
+            token: self.target.token()?,
+            broker: Endpoint::Fixed(broker),
+            truth_path: self.truth,
+            fault: true,
+            talk: Talk::stderr(),
+        });
+        let stage = world.stage();
+        tokio::select! {
+            () = over(stage) => {}
+            () = stop_signal() => world.cancel(),
+        }
+        let report = world.finish().await.map_err(Failure::failed)?;
+        print_report(output, &report);
+        Ok(())
+    }
+}
+
+/// The report: an object for programs on stdout, text for people on stderr.
+pub fn print_report(output: Output, report: &Report) {
+    match output {
+        Output::Json => output.line("", &serde_json::json!(report)),
+        Output::Text => eprint!("{report}"),
+    }
+}
+
+async fn over(
+    mut stage: tokio::sync::watch::Receiver<fieldwright_simulators::simulation::Stage>,
+) {
+    use fieldwright_simulators::simulation::Stage;
+    while *stage.borrow_and_update() != Stage::Over {
+        if stage.changed().await.is_err() {
+            return;
+        }
+    }
+}
