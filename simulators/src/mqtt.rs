@@ -173,21 +173,18 @@ struct Carried {
 impl<T: Send + 'static> Worker<T> {
     async fn run(mut self) {
         let mut pause = RETRY_PAUSE;
-        while !self.is_done() {
-            match self.connect().await {
-                Some(connection) => {
-                    pause = RETRY_PAUSE;
-                    self.serve(connection).await;
-                }
-                None => {
-                    if !self.cancel.sleep(pause).await {
-                        break;
-                    }
-                    pause = (pause * 2).min(RETRY_PAUSE_MAX);
-                }
+        while !self.is_done() && !self.cancel.is_canceled() {
+            let before = self.news.borrow().acknowledged;
+            if let Some(connection) = self.connect().await {
+                self.serve(connection).await;
             }
-            if self.cancel.is_canceled() {
-                break;
+            // A connection that brought nothing is a failed attempt, or two clients that push each
+            // other out would do so without a breath.
+            if self.news.borrow().acknowledged > before {
+                pause = RETRY_PAUSE;
+            } else if !self.is_done() {
+                self.cancel.sleep(pause).await;
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
             }
         }
         if !self.is_done() {

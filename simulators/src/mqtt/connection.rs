@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use super::WINDOW_LIMIT;
 use crate::clock::within;
 
-/// Seconds after which an idle or dead peer is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Seconds that connecting, writing and the goodbye may take.
+/// A silent peer is noticed after twice this time.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Connecting, writing and the goodbye may each take so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// News that wait for the owner of the connection.
 const NEWS_LIMIT: usize = 256;

@@ -161,3 +161,70 @@ impl Shift {
         Ok(plant.machines().len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cancel::CancelSource;
+    use crate::clock::process_now;
+    use crate::mqtt::tests::TinyBroker;
+    use crate::plant::Plant;
+
+    #[tokio::test]
+    async fn history_and_live_readings_come_in_time_order_without_a_gap() {
+        let broker = TinyBroker::start(500).await;
+        let now: DateTime<Utc> = "2026-10-05T07:00:10Z".parse().unwrap();
+        let clock = WorldClock::new(now, 3600.0, process_now());
+        let plant = Plant::new(1, [("P-1", "pump"), ("F-1", "fan")], now);
+        let (_source, cancel) = CancelSource::new();
+        let sensors = Sensors {
+            plant: Arc::new(plant),
+            seed: 1,
+            broker: broker.address.as_str().into(),
+            clock: clock.clone(),
+            options: SensorOptions {
+                history: TimeDelta::hours(3),
+                history_stride: 2,
+                live_stride: 1,
+                live_for: Some(TimeDelta::minutes(20)),
+            },
+            talk: Talk::silent(),
+            cancel,
+        };
+        let mut told = None;
+        let published = sensors.publish(|at| told = Some(at)).await.unwrap();
+        let live_since = published.live_since.unwrap();
+        assert_eq!(told, Some(live_since));
+        assert!(live_since > now && live_since + TimeDelta::minutes(20) <= clock.now());
+        assert_eq!(published.live, 2 * 41);
+
+        let mut times: BTreeMap<String, Vec<DateTime<Utc>>> = BTreeMap::new();
+        for (topic, payload) in broker.acknowledged() {
+            let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+            times
+                .entry(topic)
+                .or_default()
+                .push(payload["time"].as_str().unwrap().parse().unwrap());
+        }
+        assert_eq!(
+            times.keys().collect::<Vec<_>>(),
+            ["fieldwright/fan/F-1", "fieldwright/pump/P-1"]
+        );
+        for times in times.values_mut() {
+            // What a dead connection left open comes again; its identity is the same.
+            times.dedup();
+            let mut sorted = times.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert!(sorted.len() as u64 == (published.history + published.live) / 2);
+            assert!(sorted[0] <= now - TimeDelta::hours(3) + TimeDelta::minutes(1));
+            for pair in sorted.windows(2) {
+                let spacing = if pair[1] <= live_since { 60 } else { 30 };
+                assert_eq!(pair[1] - pair[0], TimeDelta::seconds(spacing), "{pair:?}");
+            }
+        }
+    }
+}
