@@ -17,14 +17,20 @@ pub mod problem;
 pub mod request;
 pub mod state;
 pub mod wire;
+pub mod words;
 
+pub mod alarms;
 pub mod assets;
+pub mod bookings;
 pub mod clock;
 pub mod events;
 pub mod health;
+pub mod invoices;
 pub mod ledger;
+pub mod receipts;
 pub mod registry;
 pub mod sql;
+pub mod work_orders;
 
 mod document;
 
@@ -61,6 +67,29 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(registry::list_resources))
         .routes(routes!(assets::list, assets::create))
         .routes(routes!(assets::get))
+        .routes(routes!(alarms::list))
+        .routes(routes!(alarms::get))
+        .routes(routes!(alarms::acknowledge))
+        .routes(routes!(alarms::shelve))
+        .routes(routes!(alarms::unshelve))
+        .routes(routes!(work_orders::list, work_orders::create))
+        .routes(routes!(work_orders::get))
+        .routes(routes!(work_orders::post))
+        .routes(routes!(work_orders::send_back))
+        .routes(routes!(work_orders::cancel))
+        .routes(routes!(work_orders::schedule))
+        .routes(routes!(bookings::list))
+        .routes(routes!(bookings::get))
+        .routes(routes!(bookings::travel))
+        .routes(routes!(bookings::start))
+        .routes(routes!(bookings::complete))
+        .routes(routes!(bookings::no_access))
+        .routes(routes!(bookings::cancel))
+        .routes(routes!(invoices::list))
+        .routes(routes!(invoices::get))
+        .routes(routes!(receipts::list, receipts::create))
+        .routes(routes!(receipts::get))
+        .routes(routes!(receipts::apply))
         .routes(routes!(ledger::list_entries))
         .routes(routes!(ledger::get_entry))
         .routes(routes!(ledger::get_trial_balance))

@@ -21,6 +21,19 @@ pub struct IfMatch {
     version: String,
 }
 
+/// The version that a command may name, for the API's document.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "describes a header that `read` takes from the request"
+)]
+pub struct IfMatchOptional {
+    /// The version that was read, in quotes; needed when there is no Idempotency-Key.
+    #[param(rename = "If-Match", example = "\"3\"")]
+    version: Option<String>,
+}
+
 /// A thing with its version in the `ETag` header.
 #[derive(Debug)]
 pub struct Versioned<T> {

@@ -5,7 +5,7 @@
 
 mod conversions;
 
-pub use conversions::of_sql;
+pub use conversions::{of_alarm, of_alarm_store, of_sql};
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -93,12 +93,9 @@ kinds! {
     /// The path exists, the method does not.
     METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "This path does not know this method"
         "The Allow header names the methods that it knows.";
-    /// A rule of the domain said no.
-    REFUSED = CONFLICT "refused" "A rule refused this"
-        "Read the thing again; its allowed_actions say what can be done now.";
-    /// Another request with this key is still running.
-    KEY_BUSY = CONFLICT "idempotency_key_busy" "The first request with this key is still running"
-        "Wait a moment and send the same request again.";
+    /// Somebody else was faster.
+    CONFLICT = CONFLICT "conflict" "Somebody else was faster"
+        "Read the thing again, and decide again.";
     /// The version in `If-Match` is not the newest.
     STALE = PRECONDITION_FAILED "stale_version" "Somebody changed it meanwhile"
         "Read it again, look at what changed, and send its new version in If-Match.";
@@ -111,10 +108,6 @@ kinds! {
     /// The request is understood, and its content is wrong.
     INVALID = UNPROCESSABLE_ENTITY "invalid" "The content is not valid"
         "Correct the fields that `errors` names.";
-    /// The same key came with another request.
-    KEY_REUSED = UNPROCESSABLE_ENTITY "idempotency_key_reused"
-        "This Idempotency-Key belongs to another request"
-        "Send a fresh key with a new command; a retry must repeat the same body.";
     /// An action of a person lacks its `If-Match`.
     PRECONDITION_MISSING = PRECONDITION_REQUIRED "precondition_missing" "An If-Match is needed"
         "Send the version that you read, as `If-Match: \"3\"`.";

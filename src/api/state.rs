@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fieldwright_analytics::alarms::AlarmBook;
 use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::clock::{SharedClock, wall_now};
 use fieldwright_workorders::store::{Ctx, Db, IdSource, StoreError};
@@ -11,8 +12,11 @@ use sqlx::pool::PoolConnection;
 use super::auth::Access;
 use super::clock::ClockMode;
 use super::health::Readiness;
-use super::problem::Problem;
+use super::problem::{INVALID, Problem};
 use super::request::Requests;
+
+/// Characters of a person's name at most.
+const MAX_ACTOR: usize = 100;
 
 /// Everything that a handler may use; cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct ApiState {
     pub clock_mode: ClockMode,
     /// The operational store.
     pub db: Db,
+    /// The alarms.
+    pub alarms: Arc<AlarmBook>,
     /// The engine of queries.
     pub sql: Arc<SqlEngine>,
     /// Where new ids come from.
@@ -43,7 +49,19 @@ impl ApiState {
         Ok(self.db.pool().acquire().await.map_err(StoreError::from)?)
     }
 
-    /// The moment and the person of a command.
+    /// The moment of a command, and the person who gives it.
+    ///
+    /// **Errors**: 422 when nobody is named.
+    pub fn acting_for(&self, person: &str) -> Result<Ctx, Problem> {
+        let person = person.trim();
+        if !(1..=MAX_ACTOR).contains(&person.chars().count()) {
+            let detail = format!("actor names who acts, in 1 to {MAX_ACTOR} characters");
+            return Err(Problem::new(INVALID, detail.clone()).field("/actor", detail));
+        }
+        Ok(self.acting(person))
+    }
+
+    /// The moment of a command, and the part of the service that gives it.
     pub fn acting(&self, actor: &str) -> Ctx {
         Ctx::new(self.clock.now(), wall_now(), actor, self.ids.clone())
     }

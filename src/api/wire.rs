@@ -32,6 +32,20 @@ pub fn id<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Problem> {
         .map_err(|_| Problem::not_found(what, &text.chars().take(80).collect::<String>()))
 }
 
+/// Reads an id from a body; `pointer` is where it stands.
+///
+/// **Errors**: 422 when it cannot be one.
+pub fn body_id<T>(pointer: &str, text: &str) -> Result<T, Problem>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| {
+        let detail = error.to_string();
+        Problem::new(INVALID, detail.clone()).field(pointer, detail)
+    })
+}
+
 /// Reads a filter of a list: an id, a status, whatever parses.
 ///
 /// **Errors**: 400 when the text is none.

@@ -1,10 +1,11 @@
 //! Where the errors of the crates become problems.
 
 use axum::http::StatusCode;
+use fieldwright_analytics::alarms::{AlarmError, AlarmStoreError, Refusal};
 use fieldwright_analytics::sql::{SqlError, SqlErrorFamily};
 use fieldwright_workorders::problem::{Family, Problem as Failure};
 
-use super::{Problem, chain};
+use super::{CONFLICT, NOT_FOUND, Problem, STALE, chain};
 
 impl<E: Failure + 'static> From<E> for Problem {
     /// The family decides about the status; code and sentence are the error's own.
@@ -41,6 +42,34 @@ pub fn of_sql(error: SqlError) -> Problem {
         &title(code),
         error.to_string(),
     )
+}
+
+/// Why a command on an alarm was refused.
+pub fn of_alarm(error: AlarmError) -> Problem {
+    let text = error.to_string();
+    match error {
+        AlarmError::NotFound(_) => Problem::new(NOT_FOUND, text),
+        AlarmError::Changed { .. } => Problem::new(STALE, text),
+        AlarmError::Refused(refusal) => {
+            let status = match refusal {
+                Refusal::Nameless
+                | Refusal::ShelvedIntoThePast { .. }
+                | Refusal::ShelvedTooLong { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+                _ => StatusCode::CONFLICT,
+            };
+            Problem::refusal(status, refusal.code(), &title(refusal.code()), text)
+        }
+        AlarmError::Store(error) => of_alarm_store(error),
+    }
+}
+
+/// Why the alarms could not be read or kept.
+pub fn of_alarm_store(error: AlarmStoreError) -> Problem {
+    match &error {
+        AlarmStoreError::Conflict => Problem::new(CONFLICT, error.to_string()),
+        AlarmStoreError::Unavailable { .. } => Problem::unavailable(&error.to_string(), &error),
+        AlarmStoreError::Unreadable { .. } => Problem::internal("an alarm cannot be read", &error),
+    }
 }
 
 fn status(family: Family) -> StatusCode {

@@ -1,0 +1,116 @@
+//! The closed sets of words that statuses and verbs come from, for the API's document.
+//!
+//! The domain decides which word is said; a test holds both lists together.
+#![expect(
+    dead_code,
+    reason = "these types only describe texts that the domain makes"
+)]
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Where a work order stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkOrderStatus {
+    /// Nobody is booked.
+    Unscheduled,
+    /// A technician is booked.
+    Scheduled,
+    /// A technician travels or works.
+    InProgress,
+    /// The work is done; verification and review follow.
+    Completed,
+    /// Reviewed and invoiced; final.
+    Posted,
+    /// Given up; final.
+    Canceled,
+}
+
+/// Whether telemetry confirms the repair.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// Not judged yet.
+    Pending,
+    /// The asset is back in its band.
+    Passed,
+    /// The asset was not back in its band: the order was reopened.
+    Failed,
+    /// A reviewer posted without a verdict, by name and with a reason.
+    Unverified,
+    /// No alarm raised the order, so there is nothing to verify.
+    NotNeeded,
+}
+
+/// Where a booking stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BookingStatus {
+    /// Planned.
+    Scheduled,
+    /// The technician is on the way.
+    Traveling,
+    /// The technician works.
+    InProgress,
+    /// The visit is over.
+    Completed,
+    /// Nobody let the technician in.
+    NoAccess,
+    /// Given up.
+    Canceled,
+}
+
+/// What an invoice document is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvoiceStatus {
+    /// Being prepared: no number, may still change.
+    Draft,
+    /// Numbered, in the ledger and frozen; final.
+    Posted,
+    /// Given up before it was posted; final.
+    Discarded,
+}
+
+/// How far a posted invoice is paid.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Settlement {
+    /// Nothing was applied.
+    Open,
+    /// Something was applied, something is open.
+    PartPaid,
+    /// All was applied.
+    Paid,
+}
+
+/// How much an alarm matters.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Look at it when convenient.
+    Low,
+    /// Plan a visit.
+    Medium,
+    /// Act today.
+    High,
+    /// Act now.
+    Critical,
+}
+
+/// What people see of an alarm.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmStatus {
+    /// The condition is there and nobody has seen it.
+    ActiveUnacknowledged,
+    /// The condition is there and somebody has seen it.
+    ActiveAcknowledged,
+    /// The condition came and went, and nobody has seen it.
+    ReturnedUnacknowledged,
+    /// Out of the way until an instant to come.
+    Shelved,
+    /// Done with.
+    Closed,
+}
