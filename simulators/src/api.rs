@@ -102,6 +102,18 @@ pub enum ApiError {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// The request itself cannot be made, for instance with such an address.
+    #[error("{method} {path} cannot be sent to {address}; is that an http:// address?")]
+    Unsendable {
+        /// HTTP method.
+        method: Method,
+        /// Path with query.
+        path: String,
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        source: reqwest::Error,
+    },
     /// A list has more pages than a client reads.
     #[error("{path} has more than {PAGE_LIMIT} pages; ask for less with a filter")]
     TooLong {
@@ -295,6 +307,14 @@ impl Api {
         }
         let answer = match request.send().await {
             Ok(answer) => answer,
+            Err(source) if source.is_builder() => {
+                return Attempt::Failed(ApiError::Unsendable {
+                    method: method.clone(),
+                    path: path.to_owned(),
+                    address: address.to_owned(),
+                    source,
+                });
+            }
             Err(error) => return Attempt::Again(error.into()),
         };
         let status = answer.status();

@@ -19,6 +19,7 @@ use crate::cancel::Cancel;
 use crate::endpoint::Endpoint;
 use crate::mqtt::{Outbound, Publisher, PublisherOptions, Stopped};
 use crate::plant::topic;
+use crate::seeded;
 use crate::talk::Talk;
 use crate::world::World;
 use recording::{Recording, RecordingError, Row, Summary};
@@ -175,10 +176,20 @@ async fn register(world: &World, tag: &str, class: &str, talk: &Talk) -> Result<
     let command = Command {
         path: "/assets".into(),
         body: json!({ "tag": tag, "class": class, "name": tag, "site": site.id }),
-        idempotency_key: Some(format!("replay-registers-{class}-{tag}")),
+        idempotency_key: Some(format!(
+            "replay-registers-{:016x}",
+            seeded::mark(&format!("{class}/{tag}"))
+        )),
         version: None,
     };
-    let asset: Asset = world.api.post(&command).await?;
+    let asset: Asset = match world.api.post(&command).await {
+        // Somebody else was quicker.
+        Err(error) if error.is_stale() => match world.asset(tag).await? {
+            Some(asset) => asset,
+            None => return Err(error.into()),
+        },
+        outcome => outcome?,
+    };
     talk.say(format!(
         "replay: registered {} as a {} at {}",
         asset.tag, asset.class, site.name

@@ -132,14 +132,14 @@ impl fmt::Display for Report {
         for alarm in &self.false_alarms {
             writeln!(f, "    false alarm: {alarm}")?;
         }
-        write!(
+        writeln!(
             f,
             "  work orders: {}, needless: {}",
             self.work_orders,
             self.needless_work_orders.len()
         )?;
         for order in &self.needless_work_orders {
-            write!(f, "\n    needless order: {order}")?;
+            writeln!(f, "    needless order: {order}")?;
         }
         Ok(())
     }

@@ -36,7 +36,13 @@ pub fn chance(stream: &mut Stream, chance: f64) -> bool {
     stream.random::<f64>() < chance
 }
 
+/// A short mark of a text, for keys that must be plain characters.
+///
 /// **Source**: Fowler, Noll, Vo: FNV-1a, 64 bit.
+pub(crate) fn mark(text: &str) -> u64 {
+    fnv1a(text, 0)
+}
+
 fn fnv1a(text: &str, lane: u64) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ lane.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for byte in text.bytes() {

@@ -149,6 +149,12 @@ pub struct Booking {
     pub starts_at: DateTime<Utc>,
     /// When work should end.
     pub ends_at: DateTime<Utc>,
+    /// When the technician set out.
+    #[serde(default)]
+    pub traveled_at: Option<DateTime<Utc>>,
+    /// When the work began.
+    #[serde(default)]
+    pub started_at: Option<DateTime<Utc>>,
     /// The asset.
     #[serde(default)]
     pub asset: AssetRef,
@@ -182,16 +188,17 @@ impl Money {
 pub struct Invoice {
     /// Id, `inv_…`.
     pub id: String,
-    /// Gapless number, the payer's reference.
-    pub number: String,
+    /// Gapless number, the payer's reference; a draft has none.
+    #[serde(default)]
+    pub number: Option<String>,
     /// Who owes.
     pub account_id: String,
     /// draft, posted, …
     #[serde(default)]
     pub status: String,
-    /// open, part_paid, paid.
+    /// open, part_paid, paid; a draft has none.
     #[serde(default)]
-    pub settlement: String,
+    pub settlement: Option<String>,
     /// What is still to be paid.
     pub open: Money,
     /// Day of the invoice.

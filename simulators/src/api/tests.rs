@@ -55,6 +55,13 @@ async fn patience_ends_with_a_message_that_names_the_address() {
 }
 
 #[tokio::test]
+async fn an_address_that_cannot_work_is_not_tried_again() {
+    let api = Api::new("localhost:80".into(), None);
+    let error = api.get::<Value>("/clock", &[]).await.unwrap_err();
+    assert!(matches!(error, ApiError::Unsendable { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_stop_ends_the_wait() {
     let (source, cancel) = crate::cancel::CancelSource::new();
     source.cancel();

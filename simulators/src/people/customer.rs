@@ -29,7 +29,8 @@ pub fn next_action(
     delay: TimeDelta,
     now: DateTime<Utc>,
 ) -> Action {
-    let owed = matches!(invoice.settlement.as_str(), "open" | "part_paid")
+    let owed = matches!(invoice.settlement.as_deref(), Some("open" | "part_paid"))
+        && invoice.number.is_some()
         && matches!(invoice.status.as_str(), "" | "posted")
         && !invoice.open.is_nothing();
     if owed && now >= received + delay {
@@ -111,7 +112,7 @@ impl Customers {
 
     fn delay(&self, invoice: &Invoice) -> TimeDelta {
         let [least, most] = self.settings.pay_after_minutes;
-        let part = format!("pay:{}", invoice.number);
+        let part = format!("pay:{}", invoice.number.as_deref().unwrap_or_default());
         minutes(seeded::between(
             &mut seeded::stream(self.seed, &part),
             least,
@@ -163,6 +164,9 @@ mod tests {
         check(invoice("posted", "paid", "0.00"), 90, Action::Wait);
         check(invoice("posted", "open", "0.00"), 90, Action::Wait);
         check(invoice("draft", "open", "129.50"), 90, Action::Wait);
+        let draft = json!({"id": "inv_2", "number": null, "account_id": "acc_1", "settlement": null,
+            "status": "draft", "open": {"amount": "129.50", "currency": "EUR"}});
+        check(serde_json::from_value(draft).unwrap(), 90, Action::Wait);
     }
 
     #[test]

@@ -20,13 +20,9 @@ const OPEN: [&str; 3] = ["scheduled", "traveling", "in_progress"];
 /// Called when a technician has worked on an asset: tag and business instant.
 pub type OnRepair = Arc<dyn Fn(&str, DateTime<Utc>) + Send + Sync>;
 
-/// What a technician remembers of a visit. Lost memories are rebuilt from the booking.
+/// What a technician remembers of a visit; the booking itself knows when travel and work began.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Visit {
-    /// When travel began.
-    pub traveling_since: Option<DateTime<Utc>>,
-    /// When work began.
-    pub started_at: Option<DateTime<Utc>>,
     /// When the machine was repaired.
     pub repaired_at: Option<DateTime<Utc>>,
 }
@@ -63,13 +59,11 @@ pub fn next_action(booking: &Booking, visit: &Visit, pace: &Pace, now: DateTime<
         {
             Action::Travel
         }
-        "traveling"
-            if now >= arrival(booking, visit) && allowed(&booking.allowed_actions, "start") =>
-        {
+        "traveling" if now >= arrival(booking) && allowed(&booking.allowed_actions, "start") => {
             Action::Start
         }
         "in_progress" => {
-            let signature = visit.started_at.unwrap_or(booking.starts_at) + pace.work;
+            let signature = booking.started_at.unwrap_or(booking.starts_at) + pace.work;
             match visit.repaired_at {
                 None if now >= signature - pace.test_run => Action::Repair,
                 Some(repaired) if now >= signature.max(repaired + pace.test_run) => {
@@ -83,11 +77,10 @@ pub fn next_action(booking: &Booking, visit: &Visit, pace: &Pace, now: DateTime<
 }
 
 /// Those who set off late arrive late.
-fn arrival(booking: &Booking, visit: &Visit) -> DateTime<Utc> {
+fn arrival(booking: &Booking) -> DateTime<Utc> {
     let travel = booking.starts_at - booking.travel_from;
-    visit.traveling_since.map_or(booking.starts_at, |since| {
-        booking.starts_at.max(since + travel)
-    })
+    let late = |since| booking.starts_at.max(since + travel);
+    booking.traveled_at.map_or(booking.starts_at, late)
 }
 
 /// All technicians of the world.
@@ -173,14 +166,8 @@ impl Technicians {
                 }
                 Ok(())
             }
-            Action::Travel => {
-                visit.traveling_since = Some(now);
-                self.send(booking, "travel", now, &pace).await
-            }
-            Action::Start => {
-                visit.started_at = Some(now);
-                self.send(booking, "start", now, &pace).await
-            }
+            Action::Travel => self.send(booking, "travel", now, &pace).await,
+            Action::Start => self.send(booking, "start", now, &pace).await,
             Action::Complete => self.send(booking, "complete", now, &pace).await,
         }
     }
@@ -288,72 +275,65 @@ mod tests {
         test_run: TimeDelta::minutes(10),
     };
 
-    fn visit(traveling: Option<i64>, started: Option<i64>, repaired: Option<i64>) -> Visit {
-        Visit {
-            traveling_since: traveling.map(at),
-            started_at: started.map(at),
-            repaired_at: repaired.map(at),
-        }
-    }
-
     #[test]
     fn the_day_of_a_technician() {
-        let check = |status: &str, visit: Visit, minute: i64, expected: Action| {
-            let found = next_action(&booking(status), &visit, &PACE, at(minute));
-            assert_eq!(found, expected, "{status} {visit:?} at {minute}");
+        let check = |status: &str, times: [Option<i64>; 3], minute: i64, expected: Action| {
+            let [traveled, started, repaired] = times.map(|minute| minute.map(at));
+            let booking = Booking {
+                traveled_at: traveled,
+                started_at: started,
+                ..booking(status)
+            };
+            let visit = Visit {
+                repaired_at: repaired,
+            };
+            let found = next_action(&booking, &visit, &PACE, at(minute));
+            assert_eq!(found, expected, "{status} {times:?} at {minute}");
         };
-        let (nothing, none) = (Visit::default(), None);
-        check("scheduled", nothing.clone(), -1, Action::Wait);
-        check("scheduled", nothing.clone(), 0, Action::Travel);
-        check("traveling", visit(Some(0), none, none), 29, Action::Wait);
-        check("traveling", visit(Some(0), none, none), 30, Action::Start);
+        let nothing = [None, None, None];
+        check("scheduled", nothing, -1, Action::Wait);
+        check("scheduled", nothing, 0, Action::Travel);
+        check("traveling", [Some(0), None, None], 29, Action::Wait);
+        check("traveling", [Some(0), None, None], 30, Action::Start);
         // Late on the road is late at the door.
-        check("traveling", visit(Some(20), none, none), 40, Action::Wait);
-        check("traveling", visit(Some(20), none, none), 50, Action::Start);
+        check("traveling", [Some(20), None, None], 40, Action::Wait);
+        check("traveling", [Some(20), None, None], 50, Action::Start);
         // Early on the road still waits for the agreed time.
-        check("traveling", visit(Some(-10), none, none), 25, Action::Wait);
+        check("traveling", [Some(-10), None, None], 25, Action::Wait);
+        check("in_progress", [Some(0), Some(30), None], 64, Action::Wait);
+        check("in_progress", [Some(0), Some(30), None], 65, Action::Repair);
         check(
             "in_progress",
-            visit(Some(0), Some(30), none),
-            64,
-            Action::Wait,
-        );
-        check(
-            "in_progress",
-            visit(Some(0), Some(30), none),
-            65,
-            Action::Repair,
-        );
-        check(
-            "in_progress",
-            visit(Some(0), Some(30), Some(65)),
+            [Some(0), Some(30), Some(65)],
             74,
             Action::Wait,
         );
         check(
             "in_progress",
-            visit(Some(0), Some(30), Some(65)),
+            [Some(0), Some(30), Some(65)],
             75,
             Action::Complete,
         );
-        // A late repair still gets its test run.
+        // A late start moves the signature, and a late repair still gets its test run.
+        check("in_progress", [Some(0), Some(50), None], 84, Action::Wait);
+        check("in_progress", [Some(0), Some(50), None], 85, Action::Repair);
         check(
             "in_progress",
-            visit(Some(0), Some(30), Some(80)),
+            [Some(0), Some(30), Some(80)],
             85,
             Action::Wait,
         );
         check(
             "in_progress",
-            visit(Some(0), Some(30), Some(80)),
+            [Some(0), Some(30), Some(80)],
             90,
             Action::Complete,
         );
-        // After a restart the memory is empty; the booking's plan stands in for it.
-        check("traveling", nothing.clone(), 30, Action::Start);
-        check("in_progress", nothing.clone(), 65, Action::Repair);
+        // A service that does not tell when travel and work began is taken by its plan.
+        check("traveling", nothing, 30, Action::Start);
+        check("in_progress", nothing, 65, Action::Repair);
         for over in ["completed", "canceled", "something_new"] {
-            check(over, nothing.clone(), 500, Action::Wait);
+            check(over, nothing, 500, Action::Wait);
         }
     }
 
