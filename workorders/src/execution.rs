@@ -15,6 +15,10 @@ pub use rows::{NewBooking, insert, live_booking};
 mod report;
 pub use report::{DeviceStamp, Outcome, PartUsed, WorkReport};
 
+mod device_keys;
+
+mod work_lines;
+
 mod commands;
 pub use commands::{Done, cancel, complete, no_access, start, travel, withdraw};
 

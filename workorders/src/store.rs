@@ -40,3 +40,6 @@ pub mod page;
 
 #[cfg(test)]
 pub(crate) mod test_store;
+
+#[cfg(test)]
+mod conformance;

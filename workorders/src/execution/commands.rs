@@ -4,17 +4,13 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::report::{DeviceStamp, WorkReport};
-use super::{Booking, BookingError, BookingVerb, Refusal, rows};
+use super::{Booking, BookingError, BookingVerb, device_keys, rows, work_lines};
 use crate::lifecycle::Outcome;
 use crate::orders;
-use crate::registry::catalog;
 use crate::store::audit::{self, Change};
-use crate::store::columns::{micros, text};
-use crate::store::ids::{BookingId, WorkLineId, WorkOrderId};
+use crate::store::columns::text;
+use crate::store::ids::{BookingId, WorkOrderId};
 use crate::store::{Ctx, StoreError, Tx, outbox};
-
-/// Characters of a device key at most.
-const MAX_KEY: usize = 200;
 
 /// What a command left behind.
 #[derive(Debug, Clone)]
@@ -103,10 +99,10 @@ pub async fn complete(
         "notes": report.notes,
     });
     finish(tx, ctx, &step, "booking.completed", facts.clone()).await?;
-    write_lines(tx, ctx, &step.booking, minutes, report).await?;
+    work_lines::write(tx, ctx, &step.booking, minutes, report).await?;
     let order = &step.booking.work_order_id;
     if report.outcome.ends_the_work() {
-        tick_off_tasks(tx, ctx, order).await?;
+        work_lines::tick_off_tasks(tx, ctx, order).await?;
         orders::complete(tx, ctx, order, report.outcome.as_str(), facts).await?;
     } else {
         let reason = report
@@ -247,7 +243,7 @@ async fn begin(
     expected_version: Option<i64>,
 ) -> Result<Step, BookingError> {
     let mut booking = rows::load(tx.conn(), id).await?;
-    if is_repeated(tx, id, verb, stamp).await? {
+    if device_keys::is_repeated(tx, id, verb, stamp).await? {
         return Ok(Step::AlreadySo);
     }
     let Outcome::Changed(status) = booking.decide(verb, expected_version)? else {
@@ -255,7 +251,7 @@ async fn begin(
     };
     let at = booking.plausible(stamp.time, ctx.now);
     if let Some(key) = &stamp.key {
-        remember_key(tx, ctx, id, verb, key, stamp.time.unwrap_or(ctx.now)).await?;
+        device_keys::remember(tx, ctx, id, verb, key, stamp.time.unwrap_or(ctx.now)).await?;
     }
     let before = booking.version;
     booking.status = status;
@@ -313,125 +309,5 @@ async fn finish(
     };
     audit::record(tx, ctx, change).await?;
     outbox::publish(tx, ctx, kind, booking.id.as_str(), data).await?;
-    Ok(())
-}
-
-async fn is_repeated(
-    tx: &mut Tx<'_>,
-    id: &BookingId,
-    verb: BookingVerb,
-    stamp: &DeviceStamp,
-) -> Result<bool, BookingError> {
-    let Some(key) = &stamp.key else {
-        return Ok(false);
-    };
-    if key.is_empty() || key.chars().count() > MAX_KEY {
-        return Err(BookingError::BadReport(format!(
-            "a device key has 1 to {MAX_KEY} characters"
-        )));
-    }
-    let row = sqlx::query("SELECT booking_id, verb FROM booking_commands WHERE device_key = $1")
-        .bind(key.as_str())
-        .fetch_optional(tx.conn())
-        .await?;
-    let Some(row) = row else { return Ok(false) };
-    let (known_id, known_verb) = (text(&row, "booking_id")?, text(&row, "verb")?);
-    if known_id == id.as_str() && known_verb == verb.as_str() {
-        return Ok(true);
-    }
-    Err(Refusal::KeyReused {
-        key: key.clone(),
-        id: known_id,
-        verb: known_verb,
-    }
-    .into())
-}
-
-async fn remember_key(
-    tx: &mut Tx<'_>,
-    ctx: &Ctx,
-    id: &BookingId,
-    verb: BookingVerb,
-    key: &str,
-    device_time: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO booking_commands (device_key, booking_id, verb, device_time, received_at, \
-         actor) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(key)
-    .bind(id.as_str())
-    .bind(verb.as_str())
-    .bind(micros(device_time))
-    .bind(micros(ctx.now))
-    .bind(ctx.actor.as_str())
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-async fn tick_off_tasks(tx: &mut Tx<'_>, ctx: &Ctx, order: &WorkOrderId) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE work_order_tasks SET done_at = $1, done_by = $2 \
-         WHERE work_order_id = $3 AND done_at IS NULL",
-    )
-    .bind(micros(ctx.now))
-    .bind(ctx.actor.as_str())
-    .bind(order.as_str())
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Writes what the visit lets us bill: labor, the way there, and each part.
-async fn write_lines(
-    tx: &mut Tx<'_>,
-    ctx: &Ctx,
-    booking: &Booking,
-    minutes: i64,
-    report: &WorkReport,
-) -> Result<(), BookingError> {
-    let row = sqlx::query("SELECT incident_type FROM work_orders WHERE id = $1")
-        .bind(booking.work_order_id.as_str())
-        .fetch_one(tx.conn())
-        .await?;
-    let work = catalog::incident_type(tx.conn(), &text(&row, "incident_type")?)
-        .await
-        .map_err(orders::OrderError::from)?;
-    let traveled = booking.minutes_traveled();
-    let mut lines = Vec::with_capacity(2 + report.parts.len());
-    lines.push((
-        "labor",
-        work.labor_code.as_str(),
-        minutes.to_string(),
-        "minute",
-    ));
-    if let Some(traveled) = traveled {
-        lines.push(("travel", "visit", traveled.to_string(), "minute"));
-    }
-    for part in &report.parts {
-        lines.push((
-            "part",
-            part.part.as_str(),
-            part.quantity.to_string(),
-            "piece",
-        ));
-    }
-    for (kind, code, quantity, unit) in lines {
-        sqlx::query(
-            "INSERT INTO work_lines (id, work_order_id, booking_id, kind, code, quantity, unit, \
-             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(WorkLineId::new(ctx).as_str())
-        .bind(booking.work_order_id.as_str())
-        .bind(booking.id.as_str())
-        .bind(kind)
-        .bind(code)
-        .bind(quantity)
-        .bind(unit)
-        .bind(micros(ctx.now))
-        .execute(tx.conn())
-        .await?;
-    }
     Ok(())
 }

@@ -174,13 +174,17 @@ pub async fn post(
     };
     let command = Command::Post { basis };
     let done = perform(tx, ctx, id, &command, expected_version, facts).await?;
-    let posted = posted_order(tx, &done.order).await?;
-    let invoice = invoicing::invoice_posted_order(tx, ctx, &posted)
-        .await
-        .map_err(|source| OrderError::Invoice {
-            number: done.order.number.clone(),
-            source: Box::new(source),
-        })?;
+    let invoice = if done.changed {
+        let posted = posted_order(tx, &done.order).await?;
+        invoicing::invoice_posted_order(tx, ctx, &posted)
+            .await
+            .map_err(|source| OrderError::Invoice {
+                number: done.order.number.clone(),
+                source: Box::new(source),
+            })?
+    } else {
+        invoice_of(tx, &done.order).await?
+    };
     Ok(Reviewed {
         order: done.order,
         invoice,
@@ -267,6 +271,24 @@ fn event_kind(verb: Verb) -> &'static str {
         Verb::SendBack => "work_order.sent_back",
         Verb::Post => "work_order.posted",
         Verb::Cancel => "work_order.canceled",
+    }
+}
+
+/// The invoice that posting made.
+async fn invoice_of(tx: &mut Tx<'_>, order: &WorkOrder) -> Result<InvoiceId, StoreError> {
+    let row = sqlx::query(
+        "SELECT id FROM invoice_documents WHERE work_order_id = $1 AND status <> 'discarded'",
+    )
+    .bind(order.id.as_str())
+    .fetch_optional(tx.conn())
+    .await?;
+    let place = || format!("invoice of {}", order.number);
+    match row {
+        Some(row) => parsed(&row, "id"),
+        None => Err(StoreError::unreadable(
+            place(),
+            "the order is posted without one",
+        )),
     }
 }
 
