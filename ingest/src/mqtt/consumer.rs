@@ -5,6 +5,7 @@
 
 mod address;
 mod connection;
+mod inbox;
 mod stats;
 #[cfg(test)]
 mod tests;

@@ -6,52 +6,25 @@
 //! it, and could carry an acknowledgement over to the next connection, where its packet id means
 //! another message.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use rumqttc::{
     ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions, NetworkOptions,
-    Packet, PubAck, Publish, QoS, Request, StateError, Subscribe, SubscribeFilter,
-    SubscribeReasonCode,
+    Packet, PubAck, QoS, Request, StateError, Subscribe, SubscribeFilter, SubscribeReasonCode,
 };
 use tokio::sync::{Notify, watch};
 
-use super::stats::Counters;
+use super::inbox::Inbox;
+use super::stats::{Counters, add};
 use super::{ConsumerConfig, address};
 use crate::clock::{SharedClock, process_sleep};
-use crate::mqtt::ack_line::{AckLine, ReceiptLost};
+use crate::mqtt::ack_line::ReceiptLost;
 use crate::mqtt::queue::DeliveryQueue;
-use crate::source::{Delivery, Envelope};
 
 /// How long the rest of a broken connection is read.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-
-/// Messages that wait for one receipt.
-#[derive(Debug)]
-struct Owed {
-    /// The connection that they came by.
-    epoch: u64,
-    packet_ids: Vec<u16>,
-    messages: usize,
-    bytes: usize,
-}
-
-/// A received message that is not yet on its way to the pipeline.
-struct Received {
-    envelope: Envelope,
-    /// 0 when nobody waits for an acknowledgement.
-    packet_id: u16,
-}
-
-impl Received {
-    fn bytes(&self) -> usize {
-        self.envelope.topic.len() + self.envelope.payload.len()
-    }
-}
 
 /// Why one connection ended.
 enum End {
@@ -80,15 +53,10 @@ pub(super) struct Worker {
     config: ConsumerConfig,
     client: EventLoop,
     intake: DeliveryQueue,
-    clock: SharedClock,
     counters: Arc<Counters>,
     stopped: watch::Receiver<bool>,
     wake: Arc<Notify>,
-    epoch: u64,
-    line: AckLine<Owed>,
-    received: VecDeque<Received>,
-    /// Messages and bytes received and not yet acknowledged.
-    outstanding: (usize, usize),
+    inbox: Inbox,
     /// The subscription request that the broker has not yet answered.
     subscribing: Option<u16>,
 }
@@ -108,18 +76,15 @@ impl Worker {
         network.set_tcp_nodelay(true);
         client.set_network_options(network);
         let wake = Arc::new(Notify::new());
+        let limits = config.limits.clone();
         Self {
+            inbox: Inbox::new(limits, clock, counters.clone(), wake.clone()),
             config,
             client,
             intake,
-            clock,
-            stopped,
-            epoch: 0,
-            line: AckLine::new(wake.clone(), counters.stale_receipts.clone()),
-            wake,
             counters,
-            received: VecDeque::new(),
-            outstanding: (0, 0),
+            stopped,
+            wake,
             subscribing: None,
         }
     }
@@ -137,12 +102,6 @@ impl Worker {
             match connected {
                 Ok(session_present) => {
                     backoff = self.config.limits.backoff_min;
-                    tracing::info!(
-                        url,
-                        session_present,
-                        epoch = self.epoch,
-                        "MQTT broker connected"
-                    );
                     let end = match self.open_session(session_present).await {
                         Ok(()) => self.converse().await,
                         Err(end) => end,
@@ -185,15 +144,18 @@ impl Worker {
 
     /// Starts the epoch, and subscribes when the broker does not know the session.
     async fn open_session(&mut self, session_present: bool) -> Result<(), End> {
-        let first = self.epoch == 0;
-        self.epoch += 1;
-        self.counters
-            .connections
-            .store(self.epoch, Ordering::Relaxed);
+        let first = self.inbox.epoch() == 0;
+        self.inbox.begin_epoch();
+        tracing::info!(
+            url = address::without_credentials(&self.config.url),
+            session_present,
+            epoch = self.inbox.epoch(),
+            "MQTT broker connected"
+        );
         if !session_present && !first {
             add(&self.counters.possible_gaps, 1);
             tracing::warn!(
-                epoch = self.epoch,
+                epoch = self.inbox.epoch(),
                 "MQTT broker has lost our session: messages published while we were away may \
                  be missing (possible gap)"
             );
@@ -227,16 +189,16 @@ impl Worker {
                 return end;
             }
             let intake = self.intake.clone();
-            let reads = self.has_room();
+            let reads = self.inbox.has_room();
             // Dropping a poll that waits is safe: all that it read is in the client's state, and
             // nothing of ours is ever in its request channel.
             let event = tokio::select! {
                 biased;
                 () = told(&mut stopped) => return self.drain().await,
                 () = self.wake.notified() => continue,
-                place = intake.place(), if !self.received.is_empty() => {
+                place = intake.place(), if self.inbox.has_received() => {
                     let Ok(place) = place else { return End::PipelineStopped };
-                    let delivery = self.next_delivery();
+                    let delivery = self.inbox.next_delivery();
                     place.send(delivery);
                     continue;
                 }
@@ -253,7 +215,7 @@ impl Worker {
         let mut event = first;
         loop {
             self.take(event?);
-            if !self.has_room() || self.received.len() >= self.config.limits.delivery_messages {
+            if !self.inbox.has_room() || self.inbox.is_full() {
                 return Ok(());
             }
             match self.client.poll().now_or_never() {
@@ -265,7 +227,7 @@ impl Worker {
 
     /// Reads what a broker had still written when writing to it failed.
     async fn read_rest(&mut self) {
-        while self.has_room()
+        while self.inbox.has_room()
             && let Ok(Ok(event)) = tokio::time::timeout(LAST_WORDS, self.client.poll()).await
         {
             self.take(event);
@@ -274,7 +236,7 @@ impl Worker {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Incoming(Incoming::Publish(publish)) => self.take_message(publish),
+            Event::Incoming(Incoming::Publish(publish)) => self.inbox.take(publish),
             Event::Incoming(Incoming::SubAck(answer)) if Some(answer.pkid) == self.subscribing => {
                 self.subscribing = None;
                 let mut refused = 0;
@@ -294,81 +256,12 @@ impl Worker {
         }
     }
 
-    fn take_message(&mut self, publish: Publish) {
-        let bytes = publish.topic.len() + publish.payload.len();
-        add(&self.counters.messages_in, 1);
-        add(&self.counters.bytes_in, bytes);
-        self.outstanding.0 += 1;
-        self.outstanding.1 += bytes;
-        self.count_outstanding();
-        self.received.push_back(Received {
-            envelope: Envelope {
-                topic: Bytes::from(publish.topic),
-                payload: publish.payload,
-                received_at: self.clock.now(),
-            },
-            packet_id: publish.pkid,
-        });
-    }
-
-    /// Whether more may be read: this is what stops the reading, and with it the broker.
-    fn has_room(&self) -> bool {
-        let (messages, bytes) = self.outstanding;
-        let limits = &self.config.limits;
-        messages < limits.unacknowledged_messages.max(1)
-            && (messages == 0 || bytes < limits.unacknowledged_bytes)
-    }
-
-    /// Makes the oldest received messages a delivery, and enters what is owed for it.
-    fn next_delivery(&mut self) -> Delivery {
-        let most = self.config.limits.delivery_messages.max(1);
-        let count = self.received.len().min(most);
-        let mut owed = Owed {
-            epoch: self.epoch,
-            packet_ids: Vec::with_capacity(count),
-            messages: count,
-            bytes: 0,
-        };
-        let mut envelopes = Vec::with_capacity(count);
-        for received in self.received.drain(..count) {
-            owed.bytes += received.bytes();
-            if received.packet_id != 0 {
-                owed.packet_ids.push(received.packet_id);
-            }
-            envelopes.push(received.envelope);
-        }
-        Delivery {
-            envelopes,
-            receipt: self.line.push(owed),
-        }
-    }
-
     /// Writes the acknowledgements of everything that is confirmed, in receive order.
     async fn acknowledge(&mut self) -> Result<(), End> {
-        let mut acks = Vec::new();
-        loop {
-            match self.line.pop_confirmed() {
-                Ok(Some(owed)) => {
-                    self.outstanding.0 -= owed.messages;
-                    self.outstanding.1 -= owed.bytes;
-                    if owed.epoch != self.epoch {
-                        // The line is new with every connection, so this cannot happen; were it
-                        // to, these ids would name other messages.
-                        add(&self.counters.stale_receipts, 1);
-                        continue;
-                    }
-                    acks.extend(owed.packet_ids);
-                }
-                Ok(None) => break,
-                Err(ReceiptLost) => {
-                    // In order, nothing behind it can be acknowledged: have it all sent again.
-                    return Err(End::Broken(
-                        "the pipeline could not make a message durable".to_owned(),
-                    ));
-                }
-            }
-        }
-        self.count_outstanding();
+        // In order, nothing behind a lost receipt can be acknowledged: have it all sent again.
+        let acks = self.inbox.confirmed().map_err(|ReceiptLost| {
+            End::Broken("the pipeline could not make a message durable".to_owned())
+        })?;
         if acks.is_empty() {
             return Ok(());
         }
@@ -416,14 +309,14 @@ impl Worker {
     async fn settle(&mut self) -> Result<(), End> {
         loop {
             self.acknowledge().await?;
-            if !self.received.is_empty() {
+            if self.inbox.has_received() {
                 let intake = self.intake.clone();
                 let Ok(place) = intake.place().await else {
                     return Err(End::PipelineStopped);
                 };
-                let delivery = self.next_delivery();
+                let delivery = self.inbox.next_delivery();
                 place.send(delivery);
-            } else if self.line.is_empty() {
+            } else if self.inbox.is_settled() {
                 return Ok(());
             } else {
                 self.wake.notified().await;
@@ -439,39 +332,18 @@ impl Worker {
         self.client.pending.clear();
         // Events that the client has read but not yet told would be taken for the next
         // connection's: their packet ids would acknowledge other messages there.
-        let leftover = std::mem::take(&mut self.client.state.events);
-        // A new line: receipts of the old one find nothing to acknowledge any more.
-        self.line = AckLine::new(self.wake.clone(), self.counters.stale_receipts.clone());
-        for event in leftover {
+        for event in std::mem::take(&mut self.client.state.events) {
             if let Event::Incoming(Incoming::Publish(publish)) = event {
-                self.take_message(publish);
+                self.inbox.take(publish);
             }
         }
-        // What was received is stored, not acknowledged: a broker that forgot it in a crash will
-        // not send it again, and one that did not may, for the same reading counts once.
-        self.outstanding = (0, 0);
-        for received in &mut self.received {
-            received.packet_id = 0;
-            self.outstanding.0 += 1;
-            self.outstanding.1 += received.bytes();
-        }
-        self.count_outstanding();
-    }
-
-    fn count_outstanding(&self) {
-        self.counters
-            .unacknowledged
-            .store(self.outstanding.0 as u64, Ordering::Relaxed);
+        self.inbox.end_epoch();
     }
 }
 
 /// Waits until the consumer is told to stop.
 async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-fn add(counter: &AtomicU64, amount: usize) {
-    counter.fetch_add(amount as u64, Ordering::Relaxed);
 }
 
 fn log_refusal(url: &str, error: &ConnectionError, backoff: Duration) {

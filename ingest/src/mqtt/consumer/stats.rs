@@ -43,6 +43,11 @@ pub(crate) struct Counters {
     pub(crate) unacknowledged: AtomicU64,
 }
 
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, amount: usize) {
+    counter.fetch_add(amount as u64, Ordering::Relaxed);
+}
+
 impl Counters {
     pub(crate) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Acquire)

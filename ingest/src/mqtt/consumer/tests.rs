@@ -5,9 +5,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, Outgoing, QoS};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 use crate::clock::RealClock;
@@ -64,12 +67,18 @@ async fn delivery(deliveries: &mut mpsc::Receiver<Delivery>) -> (Vec<String>, Re
 }
 
 /// A broker that says what the test tells it to.
-struct Script(TcpStream);
+struct Script<S = TcpStream>(S);
 
 impl Script {
-    /// Accepts a connection and answers its CONNECT, and the SUBSCRIBE if one is expected.
     async fn accept(listener: &TcpListener, session_present: bool, subscribes: bool) -> Self {
         let (socket, _) = within(listener.accept()).await.unwrap();
+        Self::greet(socket, session_present, subscribes).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Script<S> {
+    /// Answers a CONNECT, and the SUBSCRIBE if one is expected.
+    async fn greet(socket: S, session_present: bool, subscribes: bool) -> Self {
         let mut script = Self(socket);
         let connect = script.packet().await;
         assert_eq!(connect[0], frame::CONNECT);
@@ -331,6 +340,55 @@ async fn a_refused_subscription_is_told() {
         .await;
     until(|| consumer.stats().subscriptions_refused == 1).await;
     assert!(!consumer.is_connected());
+}
+
+/// A broker's TLS, with a certificate that only `ca.pem` vouches for.
+fn acceptor() -> rumqttc::tokio_rustls::TlsAcceptor {
+    let chain = CertificateDer::from_pem_slice(include_bytes!("test_certificates/server.pem"));
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("test_certificates/server.key"));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![chain.unwrap()], key.unwrap())
+        .unwrap();
+    Arc::new(config).into()
+}
+
+#[tokio::test]
+async fn mqtts_trusts_the_named_certificates_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, include_bytes!("test_certificates/ca.pem")).unwrap();
+    for (ca_file, trusted) in [(Some(ca_file), true), (None, false)] {
+        let (listener, _) = listen().await;
+        let port = listener.local_addr().unwrap().port();
+        let mut config = config(format!("mqtts://localhost:{port}"));
+        config.ca_file = ca_file;
+        let (intake, mut deliveries) = mpsc::channel(4);
+        let consumer = match Consumer::start(config, intake, Arc::new(RealClock)) {
+            Ok(consumer) => consumer,
+            // A bare machine trusts nobody; what matters is that it does not trust this broker.
+            Err(error) => {
+                assert!(!trusted && matches!(error, ConsumerError::NoSystemCertificates));
+                continue;
+            }
+        };
+        let (socket, _) = within(listener.accept()).await.unwrap();
+        let accepted = within(acceptor().accept(socket)).await;
+        assert_eq!(accepted.is_ok(), trusted);
+        if let Ok(socket) = accepted {
+            let mut broker = Script::greet(socket, false, true).await;
+            broker.send(&publish("secret", 1)).await;
+            let (payloads, receipt) = delivery(&mut deliveries).await;
+            assert_eq!(payloads, ["secret"]);
+            receipt.confirm();
+            assert_eq!(broker.ack().await, 1);
+        } else {
+            until(|| consumer.stats().connect_failures > 0).await;
+        }
+    }
 }
 
 /// Our endpoint keeps no session: the consumer subscribes again and tells the gap.
