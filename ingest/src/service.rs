@@ -1,75 +1,294 @@
 //! The ingest pipeline as one thing: start it, hand it messages, look at it, stop it.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, process_now};
 use crate::config::{ConfigMistake, IngestConfig};
-use crate::intake::Intake;
-use crate::quarantine::Quarantine;
+use crate::decode::Decoder;
+use crate::durable;
+use crate::intake::{Intake, Submission};
+use crate::journal::{Journal, JournalError};
+use crate::lake::{Lake, LakeError};
+use crate::pipeline::{
+    BatchLimits, Closing, Committer, Flusher, HotRows, IntakeLoop, Parts, Shared, Threads,
+};
+use crate::quarantine::{Bounds, Quarantine, QuarantineError, Store};
+use crate::recover::{self, JOURNAL, LAKE, QUARANTINE, Recovered};
 use crate::snapshot::{Committed, Snapshot};
-use crate::stats::Stats;
+use crate::stats::{Counters, Stats, add, read, set};
 use crate::tables::Snapshots;
+use crate::topic::PatternError;
 
-/// Every commit in order, for those who follow the stream.
+/// Every commit in order, for those who follow the stream. It ends when the pipeline has stopped.
 ///
-/// The follower reads until it ends, or drops it: a feed that nobody reads holds up the intake.
+/// The follower reads until it ends, or drops it: a full feed that nobody reads holds up the
+/// commits after it, and with them the shutdown.
 pub type Feed = mpsc::Receiver<Arc<Committed>>;
 
 /// A running pipeline.
 #[derive(Debug)]
-pub struct Ingest {}
-
-impl Ingest {
-    /// Opens the data folder, replays its journal and starts the threads.
-    pub fn start(
-        _config: IngestConfig,
-        _data_dir: &Path,
-        _clock: SharedClock,
-    ) -> Result<(Self, Feed), StartError> {
-        todo!("lands within the hour")
-    }
-    /// The door for sources of messages; cheap to clone.
-    pub fn intake(&self) -> Intake {
-        todo!("lands within the hour")
-    }
-    /// The newest picture of all tables.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        todo!("lands within the hour")
-    }
-    /// A handle that loads the newest picture whenever asked; cheap to clone.
-    pub fn snapshots(&self) -> Snapshots {
-        todo!("lands within the hour")
-    }
-    /// The figures.
-    pub fn stats(&self) -> Stats {
-        todo!("lands within the hour")
-    }
-    /// The refused messages; cheap to clone.
-    pub fn quarantine(&self) -> Quarantine {
-        todo!("lands within the hour")
-    }
-    /// Brings everything submitted so far into files.
-    pub async fn flush(&self) -> Result<(), Stopped> {
-        todo!("lands within the hour")
-    }
-    /// Takes nothing more, flushes, stops the threads.
-    pub async fn shutdown(&self) -> Result<(), Stopped> {
-        todo!("lands within the hour")
-    }
+pub struct Ingest {
+    intake: Intake,
+    snapshots: Snapshots,
+    quarantine: Quarantine,
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
 }
 
 /// Why the pipeline does not start.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Error)]
 pub enum StartError {
     /// The configuration has mistakes.
-    #[error("the ingest configuration has {} mistakes", .0.len())]
+    #[error("the ingest configuration has mistakes: {}", listed(.0))]
     Config(Vec<ConfigMistake>),
+    /// A mapping rule cannot be compiled.
+    #[error("a mapping rule's topic is not a pattern")]
+    Rules(#[from] PatternError),
+    /// A folder cannot be made.
+    #[error("the folder {path} cannot be made")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The lake cannot be used.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The quarantine cannot be used.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+    /// A thread cannot be started.
+    #[error("the system refuses a thread")]
+    Thread(#[source] io::Error),
 }
 
-/// The pipeline has stopped, or stopped before it could do this.
-#[derive(Debug, thiserror::Error)]
-#[error("the ingest pipeline has stopped")]
-pub struct Stopped;
+/// Why the pipeline did not stop as it should, or could not do what was asked.
+#[derive(Debug, Error)]
+pub enum Stopped {
+    /// It has stopped already.
+    #[error("the ingest pipeline has stopped")]
+    Already,
+    /// The disk refused to the end. What is not on it was never acknowledged.
+    #[error(
+        "the ingest pipeline stopped while the disk refused: {0}; nothing acknowledged is lost"
+    )]
+    Disk(String),
+    /// One of its threads ended in a bug.
+    #[error("a thread of the ingest pipeline failed; what was acknowledged is in the journal")]
+    Failed,
+}
+
+impl Ingest {
+    /// Opens the data folder, replays its journal and starts the threads.
+    ///
+    /// The caller holds the folder's lock. **Errors**: see [`StartError`].
+    pub fn start(
+        config: IngestConfig,
+        data_dir: &Path,
+        clock: SharedClock,
+    ) -> Result<(Self, Feed), StartError> {
+        let mistakes = config.validate();
+        if !mistakes.is_empty() {
+            return Err(StartError::Config(mistakes));
+        }
+        for part in [JOURNAL, LAKE, QUARANTINE] {
+            let path = data_dir.join(part);
+            durable::make_folder(&path).map_err(|source| StartError::Folder { path, source })?;
+        }
+        let lake = open_lake(&data_dir.join(LAKE))?;
+        let bounds = Bounds {
+            entries: config.quarantine_entries,
+            bytes: config.quarantine_bytes,
+            payload_bytes: config.max_payload_bytes,
+        };
+        let store = Arc::new(Store::open(&data_dir.join(QUARANTINE), bounds)?);
+        let rules = config.decode_rules();
+        let found = recover::recover(data_dir, Some(&lake), &rules, |batch| store.add(batch))?;
+        let (sender, submissions) = mpsc::channel(config.queue_deliveries);
+        let (feed, follower) = mpsc::channel(config.feed_commits);
+        let intake = Intake::new(sender);
+        let Recovered {
+            tables,
+            catalog,
+            last_sequence,
+            ..
+        } = found;
+        let snapshots = tables.snapshots();
+        let counters = Counters::default();
+        add(&counters.replayed_messages, found.messages);
+        add(&counters.journal_damages, found.damages);
+        let shared = Arc::new(Shared {
+            data_dir: data_dir.to_owned(),
+            tables,
+            quarantine: store.clone(),
+            counters,
+            closing: Closing::default(),
+        });
+        let journal = Journal::new(
+            data_dir.join(JOURNAL),
+            &rules,
+            config.journal_segment_bytes,
+            found.next_segment,
+            found.segments,
+        );
+        journal.trimmer().trim(lake.flushed_through());
+        set(&shared.counters.journal_bytes, journal.bytes());
+        // An id of the quarantine is never given twice, even if the journal lost its last record.
+        let quarantined = store.last().map_or(0, |id| id.sequence);
+        let threads = Parts {
+            flusher: Flusher {
+                lake,
+                trimmer: journal.trimmer(),
+                tick: config.flush_age() / 8,
+                intake: intake.downgrade(),
+                shared: shared.clone(),
+            },
+            committer: Committer {
+                journal,
+                sequence: last_sequence,
+                shared: shared.clone(),
+            },
+            intake: IntakeLoop {
+                submissions,
+                decoder: Decoder::new(rules)?,
+                catalog,
+                limits: BatchLimits {
+                    rows: config.batch_rows,
+                    age: config.batch_age(),
+                },
+                hot: HotRows {
+                    rows: found.rows,
+                    since: (found.messages > 0).then(process_now),
+                    flush_rows: config.flush_rows,
+                    flush_age: config.flush_age(),
+                    max_rows: config.max_hot_rows,
+                },
+                next_sequence: last_sequence.max(quarantined) + 1,
+                shared: shared.clone(),
+            },
+            feed,
+        };
+        let threads = Mutex::new(Some(threads.start().map_err(StartError::Thread)?));
+        let quarantine = Quarantine::new(store, intake.clone(), clock);
+        Ok((
+            Self {
+                intake,
+                snapshots,
+                quarantine,
+                shared,
+                threads,
+            },
+            follower,
+        ))
+    }
+
+    /// The door for sources of messages; cheap to clone.
+    pub fn intake(&self) -> Intake {
+        self.intake.clone()
+    }
+
+    /// The newest picture of all tables.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.load()
+    }
+
+    /// A handle that loads the newest picture whenever asked; cheap to clone.
+    pub fn snapshots(&self) -> Snapshots {
+        self.snapshots.clone()
+    }
+
+    /// The refused messages; cheap to clone.
+    pub fn quarantine(&self) -> Quarantine {
+        self.quarantine.clone()
+    }
+
+    /// The figures.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        let quarantine = self.quarantine.totals();
+        let snapshot = self.snapshot();
+        let tables = || snapshot.tables.values();
+        let files = || tables().flat_map(|table| table.files.iter().chain(&table.late_files));
+        let hot = || tables().flat_map(|table| table.hot.iter().chain(&table.late_hot));
+        Stats {
+            accepted_messages: read(&counters.accepted_messages),
+            accepted_samples: read(&counters.accepted_samples),
+            late_rows: read(&counters.late_rows),
+            repeated_rows: read(&counters.repeated_rows),
+            rejected: counters.rejected(),
+            commits: read(&counters.commits),
+            commit_lag_us: read(&counters.commit_lag_us),
+            replayed_messages: read(&counters.replayed_messages),
+            journal_damages: read(&counters.journal_damages),
+            journal_bytes: read(&counters.journal_bytes),
+            hot_rows: hot().map(|rows| rows.batch.num_rows() as u64).sum(),
+            tables: tables().len() as u64,
+            files: files().count() as u64,
+            file_bytes: files().map(|file| file.bytes).sum(),
+            file_rows: files().map(|file| file.rows).sum(),
+            flushes: read(&counters.flushes),
+            quarantine_entries: quarantine.entries,
+            quarantine_bytes: quarantine.bytes,
+            quarantine_dropped: quarantine.dropped,
+            disk_trouble: counters.trouble(),
+        }
+    }
+
+    /// Brings everything submitted so far into files; waits while the disk refuses.
+    ///
+    /// **Errors**: the pipeline stopped before it was done.
+    pub async fn flush(&self) -> Result<(), Stopped> {
+        let (reply, done) = oneshot::channel();
+        let submission = Submission::Flush(reply);
+        self.intake
+            .submit(submission)
+            .await
+            .map_err(|_| Stopped::Already)?;
+        done.await.map_err(|_| Stopped::Already)
+    }
+
+    /// Takes nothing more, commits and flushes what was handed over, stops the threads.
+    ///
+    /// A second call does nothing. **Errors**: see [`Stopped`]; nothing acknowledged is lost.
+    pub async fn shutdown(&self) -> Result<(), Stopped> {
+        let Some(threads) = self.threads.lock().expect("no holder panics").take() else {
+            return Ok(());
+        };
+        self.shared.closing.begin();
+        // A pipeline whose intake is gone already is only waited for.
+        let _ = self.intake.submit(Submission::Close).await;
+        if !threads.ended().await {
+            return Err(Stopped::Failed);
+        }
+        match self.shared.counters.trouble() {
+            Some(trouble) => Err(Stopped::Disk(trouble)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn open_lake(folder: &Path) -> Result<Lake, LakeError> {
+    let lake = match Lake::read(folder)? {
+        Some(lake) => lake,
+        None => Lake::create(folder)?,
+    };
+    let removed = lake.remove_leftovers()?;
+    if removed > 0 {
+        tracing::info!(removed, "files of a flush that did not finish were removed");
+    }
+    Ok(lake)
+}
+
+fn listed(mistakes: &[ConfigMistake]) -> String {
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}

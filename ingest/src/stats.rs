@@ -65,13 +65,28 @@ pub(crate) struct Counters {
     pub commit_lag_us: AtomicU64,
     pub replayed_messages: AtomicU64,
     pub journal_damages: AtomicU64,
+    pub journal_bytes: AtomicU64,
     pub flushes: AtomicU64,
+    /// Flushes ordered and not yet done.
+    pub flushes_under_way: AtomicU64,
+    /// Rows in them.
+    pub frozen_rows: AtomicU64,
     trouble: Mutex<BTreeMap<&'static str, String>>,
 }
 
 /// Adds to a counter.
 pub(crate) fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// Subtracts what was added before.
+pub(crate) fn subtract(counter: &AtomicU64, amount: u64) {
+    counter.fetch_sub(amount, Ordering::Relaxed);
+}
+
+/// Sets a figure that is no counter.
+pub(crate) fn set(figure: &AtomicU64, value: u64) {
+    figure.store(value, Ordering::Relaxed);
 }
 
 /// Reads a counter.

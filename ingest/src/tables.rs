@@ -1,22 +1,230 @@
-//! The writer's side of the snapshot.
+//! The writer's side of the snapshot: commits add hot rows, a flush turns them into files.
+//!
+//! Every change makes a new picture and swaps it in as a whole. Making one copies lists of shared
+//! pointers, never rows.
 
-use std::sync::Arc;
+mod hot;
+
+pub(crate) use self::hot::merge;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
+use arrow::datatypes::SchemaRef;
 
-use crate::snapshot::Snapshot;
+use self::hot::Hot;
+use crate::batch::Batch;
+use crate::snapshot::{ColdFile, HotBatch, Snapshot, TableSnapshot};
 
 /// A handle that loads the newest picture of all tables; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Snapshots(Arc<ArcSwap<Snapshot>>);
+
+/// All tables, as their writers see them.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    published: Snapshots,
+    inner: Mutex<Inner>,
+}
+
+/// The rows of one table that are about to become files.
+#[derive(Debug, Clone)]
+pub(crate) struct Frozen {
+    pub class: Arc<str>,
+    pub schema: SchemaRef,
+    pub in_order: Vec<Arc<HotBatch>>,
+    pub late: Vec<Arc<HotBatch>>,
+}
+
+/// One table as it stands in files.
+#[derive(Debug, Clone)]
+pub(crate) struct FiledTable {
+    pub class: Arc<str>,
+    pub schema: SchemaRef,
+    pub files: Vec<Arc<ColdFile>>,
+    pub late_files: Vec<Arc<ColdFile>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sequence: u64,
+    tables: BTreeMap<Arc<str>, Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    schema: SchemaRef,
+    files: Vec<Arc<ColdFile>>,
+    late_files: Vec<Arc<ColdFile>>,
+    hot: Hot,
+    late_hot: Hot,
+}
 
 impl Snapshots {
     /// A picture that never changes (a folder that was read, a test).
     pub fn fixed(snapshot: Snapshot) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(snapshot)))
     }
+
     /// The newest picture.
     pub fn load(&self) -> Arc<Snapshot> {
         self.0.load_full()
+    }
+}
+
+impl Tables {
+    /// Tables that stand in files alone.
+    pub(crate) fn new(sequence: u64, filed: Vec<FiledTable>) -> Self {
+        let tables = filed.into_iter().map(|table| {
+            let FiledTable {
+                class,
+                schema,
+                files,
+                late_files,
+            } = table;
+            (
+                class,
+                Table {
+                    files,
+                    late_files,
+                    ..Table::empty(schema)
+                },
+            )
+        });
+        let inner = Inner {
+            sequence,
+            tables: tables.collect(),
+        };
+        let published = Snapshots::fixed(inner.picture());
+        Self {
+            published,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// The reading handle.
+    pub(crate) fn snapshots(&self) -> Snapshots {
+        self.published.clone()
+    }
+
+    /// Makes committed batches visible, all at once.
+    pub(crate) fn apply(&self, batches: &[Batch]) {
+        let mut inner = self.lock();
+        let mut touched = Vec::new();
+        for batch in batches {
+            for part in &batch.parts {
+                let empty = || Table::empty(part.schema.clone());
+                let table = inner.tables.entry(part.class.clone()).or_insert_with(empty);
+                table.schema = part.schema.clone();
+                let hot = if part.late {
+                    &mut table.late_hot
+                } else {
+                    &mut table.hot
+                };
+                hot.push(part.rows.clone());
+                touched.push(part.class.clone());
+            }
+            if batch.is_recorded() {
+                inner.sequence = inner.sequence.max(batch.sequence);
+            }
+        }
+        self.publish(&inner, &touched);
+    }
+
+    /// Merges small hot batches into larger ones.
+    pub(crate) fn tidy(&self) {
+        let mut inner = self.lock();
+        let mut touched = Vec::new();
+        for (class, table) in &mut inner.tables {
+            let schema = table.schema.clone();
+            if table.hot.tidy(&schema) | table.late_hot.tidy(&schema) {
+                touched.push(class.clone());
+            }
+        }
+        if !touched.is_empty() {
+            self.publish(&inner, &touched);
+        }
+    }
+
+    /// Sets the present hot rows apart for a flush. They stay visible.
+    pub(crate) fn freeze(&self) -> Vec<Frozen> {
+        let mut inner = self.lock();
+        let tables = inner.tables.iter_mut().map(|(class, table)| Frozen {
+            class: class.clone(),
+            schema: table.schema.clone(),
+            in_order: table.hot.freeze(),
+            late: table.late_hot.freeze(),
+        });
+        tables.collect()
+    }
+
+    /// Swaps frozen rows for the files that now hold them, all at once.
+    pub(crate) fn install(&self, frozen: &[Frozen], filed: Vec<FiledTable>) {
+        let mut inner = self.lock();
+        let mut touched = Vec::new();
+        for new in filed {
+            let Some(table) = inner.tables.get_mut(&new.class) else {
+                continue;
+            };
+            (table.files, table.late_files) = (new.files, new.late_files);
+            touched.push(new.class);
+        }
+        for gone in frozen {
+            let Some(table) = inner.tables.get_mut(&gone.class) else {
+                continue;
+            };
+            table.hot.thaw(gone.in_order.len());
+            table.late_hot.thaw(gone.late.len());
+        }
+        self.publish(&inner, &touched);
+    }
+
+    fn publish(&self, inner: &Inner, touched: &[Arc<str>]) {
+        let mut picture = Snapshot::clone(&self.published.0.load());
+        picture.sequence = inner.sequence;
+        for class in touched {
+            let table = inner.tables[class].picture(class);
+            picture.tables.insert(class.clone(), Arc::new(table));
+        }
+        self.published.0.store(Arc::new(picture));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder panics")
+    }
+}
+
+impl Inner {
+    fn picture(&self) -> Snapshot {
+        let tables = self.tables.iter();
+        let tables = tables.map(|(class, table)| (class.clone(), Arc::new(table.picture(class))));
+        Snapshot {
+            sequence: self.sequence,
+            tables: tables.collect(),
+        }
+    }
+}
+
+impl Table {
+    fn empty(schema: SchemaRef) -> Self {
+        Self {
+            schema,
+            files: Vec::new(),
+            late_files: Vec::new(),
+            hot: Hot::default(),
+            late_hot: Hot::default(),
+        }
+    }
+
+    fn picture(&self, class: &Arc<str>) -> TableSnapshot {
+        TableSnapshot {
+            class: class.clone(),
+            schema: self.schema.clone(),
+            hot: self.hot.all(),
+            files: self.files.clone(),
+            late_hot: self.late_hot.all(),
+            late_files: self.late_files.clone(),
+        }
     }
 }

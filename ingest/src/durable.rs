@@ -1,0 +1,32 @@
+//! Writes that survive a power loss: the bytes first, then the name, then the folder.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder (and its parents) if it is missing, durably.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces a file as a whole: a reader finds the old content or the new, never a part.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let half_written = path.with_extension("tmp");
+    let mut file = File::create(&half_written)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&half_written, path)?;
+    sync_folder(path.parent().expect("a file has a folder"))
+}

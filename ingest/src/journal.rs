@@ -1,0 +1,315 @@
+//! The journal: every message as it came, synced before it is acknowledged.
+//!
+//! A folder of numbered segments. A segment begins with the rules under which its messages were
+//! decoded, then one frame per batch. A segment is removed as a whole once all its rows are in
+//! files. Nothing is ever appended to a segment of an earlier process, nor to one after a failed
+//! write: the next append begins a new one.
+
+mod read;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use thiserror::Error;
+
+pub(crate) use self::read::segments;
+use crate::batch::Batch;
+use crate::config::DecodeRules;
+use crate::durable;
+use crate::frame;
+
+/// Ending of a segment's name.
+const ENDING: &str = "wal";
+/// Ending of a segment that was found damaged, kept for whoever wants to look.
+const DAMAGED: &str = "damaged";
+/// Damaged segments that are kept; the oldest goes first.
+const DAMAGED_KEPT: usize = 8;
+const MAGIC: [u8; 8] = *b"FWJOURNL";
+const VERSION: u32 = 1;
+/// Buffer that is kept between appends; a larger one is given back.
+const BUFFER_KEPT: usize = 16 << 20;
+
+/// Why the journal cannot be written or read.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// A new segment could not be made.
+    #[error("the journal segment {path} cannot be made")]
+    Create {
+        /// The segment.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A record could not be written and synced.
+    #[error("the journal segment {path} cannot be written; free space or check the disk")]
+    Append {
+        /// The segment.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A segment could not be read.
+    #[error("the journal {path} cannot be read")]
+    Read {
+        /// The segment or the folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A segment of another format.
+    #[error(
+        "the journal segment {path} has format {found}, this program reads {VERSION}: \
+         use the program that wrote it, or a newer one"
+    )]
+    Version {
+        /// The segment.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+}
+
+/// The writing end, owned by the committer.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    folder: PathBuf,
+    header: Vec<u8>,
+    segment_bytes: u64,
+    next_number: u64,
+    open: Option<OpenSegment>,
+    buffer: Vec<u8>,
+    sealed: Trimmer,
+}
+
+/// Knows the closed segments and removes those that are no longer needed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trimmer(Arc<Mutex<Vec<Sealed>>>);
+
+/// A segment that takes no more records.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub path: PathBuf,
+    /// Number of its last record; 0 when it has none.
+    pub last: u64,
+    pub bytes: u64,
+    /// Keep it under another name.
+    pub damaged: bool,
+}
+
+#[derive(Debug)]
+struct OpenSegment {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    last: u64,
+}
+
+impl Journal {
+    /// A journal that goes on after the segments that are there.
+    pub(crate) fn new(
+        folder: PathBuf,
+        rules: &DecodeRules,
+        segment_bytes: u64,
+        next_number: u64,
+        sealed: Vec<Sealed>,
+    ) -> Self {
+        Self {
+            folder,
+            header: header(rules),
+            segment_bytes,
+            next_number,
+            open: None,
+            buffer: Vec::new(),
+            sealed: Trimmer(Arc::new(Mutex::new(sealed))),
+        }
+    }
+
+    /// Appends one record per batch and syncs them together.
+    ///
+    /// **Errors**: nothing of the group counts as written; append the same group again.
+    pub(crate) fn append(&mut self, group: &[Batch]) -> Result<(), JournalError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let mut last = 0;
+        for batch in group.iter().filter(|batch| batch.is_recorded()) {
+            last = batch.sequence;
+            frame::write(&mut buffer, batch.sequence, |into| {
+                record::encode(into, &batch.envelopes)
+            });
+        }
+        let written = if buffer.is_empty() {
+            Ok(())
+        } else {
+            self.write(&buffer, last)
+        };
+        if buffer.capacity() <= BUFFER_KEPT {
+            self.buffer = buffer;
+        }
+        written
+    }
+
+    /// Closes the open segment, so that it can be trimmed when its rows are in files.
+    pub(crate) fn seal(&mut self) {
+        if let Some(OpenSegment {
+            path, bytes, last, ..
+        }) = self.open.take()
+        {
+            self.sealed.lock().push(Sealed {
+                path,
+                last,
+                bytes,
+                damaged: false,
+            });
+        }
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sealed.bytes() + self.open.as_ref().map_or(0, |open| open.bytes)
+    }
+
+    /// A handle for the one who flushes.
+    pub(crate) fn trimmer(&self) -> Trimmer {
+        self.sealed.clone()
+    }
+
+    fn write(&mut self, bytes: &[u8], last: u64) -> Result<(), JournalError> {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.bytes >= self.segment_bytes)
+        {
+            self.seal();
+        }
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.create()?,
+        };
+        let path = open.path.clone();
+        match open
+            .file
+            .write_all(bytes)
+            .and_then(|()| open.file.sync_data())
+        {
+            Ok(()) => {
+                open.bytes += bytes.len() as u64;
+                open.last = last;
+                self.open = Some(open);
+                Ok(())
+            }
+            Err(source) => {
+                // After a failed sync the kernel may call lost pages clean, so this file is never
+                // written again. What is cut off here, or left, was never acknowledged, and the
+                // next segment repeats it under the same number.
+                if let Err(error) = open.file.set_len(open.bytes) {
+                    tracing::debug!(%error, "the failed append could not be cut off");
+                }
+                self.open = Some(open);
+                self.seal();
+                Err(JournalError::Append { path, source })
+            }
+        }
+    }
+
+    fn create(&mut self) -> Result<OpenSegment, JournalError> {
+        let path = self
+            .folder
+            .join(format!("{:010}.{ENDING}", self.next_number));
+        self.next_number += 1;
+        let make = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&path)?;
+            file.write_all(&self.header)?;
+            file.sync_all()?;
+            durable::sync_folder(&self.folder)?;
+            Ok(file)
+        };
+        match make() {
+            Ok(file) => Ok(OpenSegment {
+                path,
+                file,
+                bytes: self.header.len() as u64,
+                last: 0,
+            }),
+            Err(source) => {
+                // A half-made segment has no record; at worst the next start finds it empty.
+                drop(fs::remove_file(&path));
+                Err(JournalError::Create { path, source })
+            }
+        }
+    }
+}
+
+impl Trimmer {
+    /// Removes the closed segments all of whose records are in files.
+    pub(crate) fn trim(&self, through: u64) {
+        let mut sealed = self.lock();
+        sealed.retain(|segment| {
+            if segment.last > through {
+                return true;
+            }
+            let removed = if segment.damaged {
+                fs::rename(&segment.path, segment.path.with_extension(DAMAGED))
+            } else {
+                fs::remove_file(&segment.path)
+            };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %segment.path.display(), %error,
+                        "a journal segment that is no longer needed cannot be removed");
+                    true
+                }
+                _ => false,
+            }
+        });
+    }
+
+    /// Bytes in closed segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().iter().map(|segment| segment.bytes).sum()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Sealed>> {
+        self.0.lock().expect("no holder panics")
+    }
+}
+
+/// Removes the oldest damaged segments beyond those that are kept.
+pub(crate) fn drop_old_damaged(folder: &Path) -> io::Result<()> {
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == DAMAGED) {
+            kept.push(path);
+        }
+    }
+    kept.sort();
+    let surplus = kept.len().saturating_sub(DAMAGED_KEPT);
+    kept[..surplus].iter().try_for_each(fs::remove_file)
+}
+
+fn header(rules: &DecodeRules) -> Vec<u8> {
+    let rules = serde_json::to_vec(rules).expect("rules are plain data");
+    let mut header = Vec::with_capacity(20 + rules.len());
+    header.extend_from_slice(&MAGIC);
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&(rules.len() as u32).to_le_bytes());
+    let check = header_check(&header[8..16], &rules);
+    header.extend_from_slice(&check.to_le_bytes());
+    header.extend_from_slice(&rules);
+    header
+}
+
+fn header_check(version_and_length: &[u8], rules: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(version_and_length);
+    hasher.update(rules);
+    hasher.finalize()
+}

@@ -1,0 +1,85 @@
+//! The flush thread: frozen rows become files, then the journal is trimmed.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc::WeakSender;
+
+use super::{FlushJob, Shared};
+use crate::intake::Submission;
+use crate::journal::{Trimmer, drop_old_damaged};
+use crate::lake::{Lake, LakeError};
+use crate::quarantine::QuarantineError;
+use crate::stats::{add, subtract};
+
+/// The flush thread's state.
+pub(crate) struct Flusher {
+    pub lake: Lake,
+    pub trimmer: Trimmer,
+    /// How often intake is asked to look at the age of the hot rows.
+    pub tick: Duration,
+    pub intake: WeakSender<Submission>,
+    pub shared: Arc<Shared>,
+}
+
+#[derive(Debug, Error)]
+enum FlushError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+}
+
+impl Flusher {
+    /// Runs until commit ends.
+    pub(super) fn run(mut self, jobs: &Receiver<FlushJob>) {
+        loop {
+            match jobs.recv_timeout(self.tick) {
+                Ok(job) => {
+                    if !self.flush(job) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    // A full queue needs no reminder: its batches look at the age themselves.
+                    if let Some(intake) = self.intake.upgrade() {
+                        drop(intake.try_send(Submission::Tick));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// False when the service closed while the disk refused.
+    fn flush(&mut self, job: FlushJob) -> bool {
+        let shared = self.shared.clone();
+        let FlushJob {
+            frozen,
+            through,
+            order,
+        } = job;
+        if through > self.lake.flushed_through() {
+            let filed = shared.closing.retry(&shared.counters, "flush", || {
+                // First, because after the trim only its own file has the refused messages.
+                shared.quarantine.sync()?;
+                Ok::<_, FlushError>(self.lake.flush(&frozen, through, &order.watermarks)?)
+            });
+            let Some(filed) = filed else { return false };
+            shared.tables.install(&frozen, filed);
+            add(&shared.counters.flushes, 1);
+        }
+        self.trimmer.trim(through);
+        if let Err(error) = drop_old_damaged(&shared.data_dir.join(crate::recover::JOURNAL)) {
+            tracing::warn!(%error, "old damaged journal segments cannot be removed");
+        }
+        subtract(&shared.counters.frozen_rows, order.rows as u64);
+        subtract(&shared.counters.flushes_under_way, 1);
+        for reply in order.replies {
+            let _ = reply.send(());
+        }
+        true
+    }
+}

@@ -1,0 +1,647 @@
+//! The whole pipeline against its promise.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
+
+use crate::clock::{ManualClock, process_sleep};
+use crate::quarantine::ReplayError;
+use crate::readings::{self, Readings};
+use crate::source::{Delivery, Envelope, Receipt};
+use crate::{Feed, Ingest, IngestConfig, read_folder};
+
+const START: i64 = 1_772_434_800_000;
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(START + 3_600_000).unwrap()
+}
+
+fn start(config: &IngestConfig, folder: &Path) -> (Ingest, Feed) {
+    let clock = Arc::new(ManualClock::new(now()));
+    Ingest::start(config.clone(), folder, clock).unwrap()
+}
+
+/// A config whose journal makes a segment per sync and whose flush happens only on demand.
+fn config() -> IngestConfig {
+    IngestConfig {
+        journal_segment_bytes: 1,
+        batch_ms: 0,
+        ..IngestConfig::default()
+    }
+}
+
+fn envelope(topic: &str, payload: String) -> Envelope {
+    Envelope {
+        topic: Bytes::copy_from_slice(topic.as_bytes()),
+        payload: payload.into(),
+        received_at: now(),
+    }
+}
+
+fn reading(asset: &str, after: i64, metrics: &str) -> Envelope {
+    let payload = format!("{{\"time\":{},\"metrics\":{{{metrics}}}}}", START + after);
+    envelope(&format!("fieldwright/pump/{asset}"), payload)
+}
+
+/// Hands over messages; the answer comes when they are acknowledged.
+async fn send(ingest: &Ingest, envelopes: Vec<Envelope>) -> oneshot::Receiver<()> {
+    let (acknowledge, acknowledged) = oneshot::channel();
+    let receipt = Receipt::new(move || {
+        let _ = acknowledge.send(());
+    });
+    ingest
+        .intake()
+        .send(Delivery { envelopes, receipt })
+        .await
+        .unwrap();
+    acknowledged
+}
+
+async fn put(ingest: &Ingest, envelopes: Vec<Envelope>) {
+    send(ingest, envelopes).await.await.unwrap();
+}
+
+fn shown(readings: &Readings) -> Vec<String> {
+    let line = |((class, asset, time, metric), value): (&readings::Key, &f64)| {
+        format!("{class} {asset} {} {metric} {value}", time / 1000 - START)
+    };
+    readings.iter().map(line).collect()
+}
+
+fn seen(ingest: &Ingest) -> Vec<String> {
+    shown(&readings::of(&ingest.snapshot()))
+}
+
+/// What `kill -9` would leave at this instant. The journal first: a copy of a living folder must
+/// not find the trim of a flush whose manifest it missed.
+fn as_killed(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for part in ["journal", "quarantine", "lake"] {
+        copy_folder(&folder.join(part), &copy.path().join(part));
+    }
+    copy
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledged_reading_is_visible_and_survives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, mut feed) = start(&config(), folder.path());
+    let mut expected = Vec::new();
+    for number in 0..50 {
+        put(
+            &ingest,
+            vec![reading("P1", number, &format!("\"a\":{number}"))],
+        )
+        .await;
+        expected.push(format!("pump P1 {number} a {number}"));
+        let mut visible = seen(&ingest);
+        visible.sort();
+        let mut wanted = expected.clone();
+        wanted.sort();
+        assert_eq!(visible, wanted);
+        let committed = feed.recv().await.unwrap();
+        assert_eq!(committed.parts[0].rows.batch.num_rows(), 1);
+        if number % 20 == 7 {
+            ingest.flush().await.unwrap();
+        }
+        if number % 10 == 0 {
+            let copy = as_killed(folder.path());
+            let (again, _feed) = start(&config(), copy.path());
+            assert_eq!(seen(&again), seen(&ingest));
+            assert_eq!(again.snapshot().sequence, ingest.snapshot().sequence);
+        }
+    }
+    ingest.shutdown().await.unwrap();
+    assert!(feed.recv().await.is_none());
+    let after = read_folder(folder.path()).unwrap();
+    assert_eq!(readings::of(&after).len(), 50);
+    assert!(after.tables["pump"].hot.is_empty());
+}
+
+#[tokio::test]
+async fn the_later_receipt_wins_and_the_same_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(&config(), folder.path());
+    let expected = [
+        "pump P1 1 a 11",
+        "pump P1 1 b 12",
+        "pump P1 2 a 4",
+        "pump P2 1 a 7",
+        "pump P2 2 a 8",
+    ];
+    put(
+        &ingest,
+        vec![
+            reading("P1", 1, "\"a\":1,\"b\":2"),
+            reading("P1", 2, "\"a\":3"),
+        ],
+    )
+    .await;
+    put(
+        &ingest,
+        vec![reading("P1", 2, "\"a\":3"), reading("P1", 2, "\"a\":4")],
+    )
+    .await;
+    ingest.flush().await.unwrap();
+    put(
+        &ingest,
+        vec![reading("P1", 1, "\"a\":10"), reading("P2", 2, "\"a\":8")],
+    )
+    .await;
+    put(
+        &ingest,
+        vec![reading("P1", 1, "\"b\":12"), reading("P2", 1, "\"a\":7")],
+    )
+    .await;
+    put(&ingest, vec![reading("P1", 1, "\"a\":11")]).await;
+    assert_eq!(seen(&ingest), expected);
+    let stats = ingest.stats();
+    assert_eq!(
+        (
+            stats.accepted_messages,
+            stats.late_rows,
+            stats.repeated_rows
+        ),
+        (9, 6, 2)
+    );
+    let copy = as_killed(folder.path());
+    let (again, _feed) = start(&config(), copy.path());
+    assert_eq!(seen(&again), expected);
+    again.shutdown().await.unwrap();
+    assert_eq!(
+        shown(&readings::of(&read_folder(copy.path()).unwrap())),
+        expected
+    );
+    ingest.flush().await.unwrap();
+    assert_eq!(seen(&ingest), expected);
+}
+
+#[tokio::test]
+async fn a_storm_of_duplicates_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(&config(), folder.path());
+    let all: Vec<_> = (0..200)
+        .map(|n| reading("P1", n, &format!("\"a\":{n},\"b\":1")))
+        .collect();
+    put(&ingest, all.clone()).await;
+    let before = seen(&ingest);
+    for _ in 0..5 {
+        put(&ingest, all.clone()).await;
+        ingest.flush().await.unwrap();
+    }
+    assert_eq!(seen(&ingest), before);
+    assert_eq!(before.len(), 400);
+    ingest.shutdown().await.unwrap();
+}
+
+/// A small deterministic source of choices.
+struct Choices(u64);
+
+impl Choices {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+#[tokio::test]
+async fn replay_equals_live_whatever_was_sent() {
+    for seed in 1..=6_u64 {
+        let mut choices = Choices(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let folder = tempfile::tempdir().unwrap();
+        let (ingest, mut feed) = start(&config(), folder.path());
+        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        let mut expected: BTreeMap<(u64, i64, String), u64> = BTreeMap::new();
+        let mut refused = 0;
+        for round in 0..60 {
+            let mut envelopes = Vec::new();
+            for _ in 0..=choices.next(6) {
+                if choices.next(10) == 0 {
+                    refused += 1;
+                    envelopes.push(envelope("fieldwright/pump/P1", format!("bad {refused}")));
+                    continue;
+                }
+                let (asset, time) = (choices.next(3), choices.next(60) as i64);
+                // New metrics keep coming: every column is new at some place in the journal.
+                let metric = format!("m{}", choices.next(2 + round / 4));
+                let value = choices.next(1000);
+                envelopes.push(reading(
+                    &format!("P{asset}"),
+                    time,
+                    &format!("\"{metric}\":{value}"),
+                ));
+                expected.insert((asset, time, metric), value);
+            }
+            put(&ingest, envelopes).await;
+            if choices.next(12) == 0 {
+                ingest.flush().await.unwrap();
+            }
+            if choices.next(12) == 0 {
+                let copy = as_killed(folder.path());
+                let folder_says = readings::of(&read_folder(copy.path()).unwrap());
+                let (again, _feed) = start(&config(), copy.path());
+                assert_eq!(seen(&again), seen(&ingest), "seed {seed}, round {round}");
+                assert_eq!(
+                    shown(&folder_says),
+                    seen(&ingest),
+                    "seed {seed}, round {round}"
+                );
+                let (was, is) = (ingest.snapshot(), again.snapshot());
+                for (class, table) in &was.tables {
+                    assert_eq!(is.tables[class].schema, table.schema, "seed {seed}");
+                }
+                let page = |of: &Ingest| of.quarantine().list(None, 1000).entries;
+                assert_eq!(page(&again), page(&ingest), "seed {seed}, round {round}");
+                again.shutdown().await.unwrap();
+            }
+        }
+        let wanted: BTreeMap<_, _> = expected
+            .iter()
+            .map(|((asset, time, metric), value)| {
+                let time = (START + time) * 1000;
+                (
+                    ("pump".to_owned(), format!("P{asset}"), time, metric.clone()),
+                    *value as f64,
+                )
+            })
+            .collect();
+        assert_eq!(readings::of(&ingest.snapshot()), wanted, "seed {seed}");
+        assert_eq!(ingest.stats().quarantine_entries, refused, "seed {seed}");
+        ingest.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_message_refused_can_be_replayed_when_the_rules_allow_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rules = config();
+    let (ingest, _feed) = start(&rules, folder.path());
+    let elsewhere = envelope(
+        "plant/P9",
+        format!("{{\"time\":{START},\"metrics\":{{\"a\":1}}}}"),
+    );
+    put(
+        &ingest,
+        vec![
+            reading("P1", 1, "\"a\":1"),
+            elsewhere,
+            reading("P1", 2, "\"a\":NaN"),
+        ],
+    )
+    .await;
+    let entries = ingest.quarantine().list(None, 10).entries;
+    let reasons: Vec<_> = entries.iter().map(|entry| entry.reason.name()).collect();
+    assert_eq!(reasons, ["unknown_topic", "not_finite"]);
+    let (unknown, nan) = (entries[0].id, entries[1].id);
+    let refused = ingest.quarantine().replay(unknown).await.unwrap_err();
+    assert!(
+        matches!(refused, ReplayError::StillRefused { .. }),
+        "{refused}"
+    );
+    ingest.shutdown().await.unwrap();
+    assert!(matches!(
+        ingest.quarantine().replay(nan).await,
+        Err(ReplayError::Stopped(_))
+    ));
+
+    rules.rules.push(crate::MappingRule {
+        topic: "plant/{asset}".into(),
+        class: Some("fan".into()),
+        asset: None,
+        codec: crate::config::CodecName::Json,
+        rename: [("a".to_owned(), "speed".to_owned())].into(),
+        units: [("speed".to_owned(), "rpm".to_owned())].into(),
+    });
+    let (ingest, _feed) = start(&rules, folder.path());
+    ingest.quarantine().replay(unknown).await.unwrap();
+    assert_eq!(seen(&ingest), ["fan P9 0 speed 1", "pump P1 1 a 1"]);
+    let unit = ingest.snapshot().tables["fan"].schema.field(3).metadata()["unit"].clone();
+    assert_eq!(unit, "rpm");
+    assert!(matches!(
+        ingest.quarantine().replay(unknown).await,
+        Err(ReplayError::NotFound(_))
+    ));
+    assert_eq!(ingest.stats().quarantine_entries, 1);
+    // Killed here, it must not come back, and its reading must be there once.
+    let copy = as_killed(folder.path());
+    let (again, _feed) = start(&rules, copy.path());
+    assert_eq!(seen(&again), seen(&ingest));
+    assert_eq!(again.stats().quarantine_entries, 1);
+    again.shutdown().await.unwrap();
+    let unit = read_folder(copy.path()).unwrap().tables["fan"]
+        .schema
+        .field(3)
+        .metadata()
+        .clone();
+    assert_eq!(unit["unit"], "rpm");
+}
+
+#[tokio::test]
+async fn a_journal_is_replayed_under_the_rules_it_was_written_under() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(&config(), folder.path());
+    put(&ingest, vec![reading("P1", 1, "\"a\":1")]).await;
+    let before = seen(&ingest);
+    let copy = as_killed(folder.path());
+    let mut renamed = config();
+    renamed.rules[0].rename = [("a".to_owned(), "other".to_owned())].into();
+    let (again, _feed) = start(&renamed, copy.path());
+    assert_eq!(seen(&again), before);
+    put(&again, vec![reading("P1", 2, "\"a\":2")]).await;
+    assert_eq!(seen(&again), ["pump P1 1 a 1", "pump P1 2 other 2"]);
+}
+
+#[tokio::test]
+async fn while_the_disk_refuses_nothing_is_acknowledged_and_queries_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(&config(), folder.path());
+    put(&ingest, vec![reading("P1", 1, "\"a\":1")]).await;
+    let (inside, away) = (folder.path().join("journal"), folder.path().join("away"));
+    fs::rename(&inside, &away).unwrap();
+    let mut waiting = send(&ingest, vec![reading("P1", 2, "\"a\":2")]).await;
+    while ingest.stats().disk_trouble.is_none() {
+        process_sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert!(waiting.try_recv().is_err());
+    assert_eq!(seen(&ingest), ["pump P1 1 a 1"]);
+    assert!(
+        ingest
+            .stats()
+            .disk_trouble
+            .unwrap()
+            .contains("cannot be made")
+    );
+    fs::rename(&away, &inside).unwrap();
+    waiting.await.unwrap();
+    assert_eq!(seen(&ingest), ["pump P1 1 a 1", "pump P1 2 a 2"]);
+    assert_eq!(ingest.stats().disk_trouble, None);
+    ingest.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flush_that_cannot_write_is_repeated_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(&config(), folder.path());
+    let in_the_way = folder.path().join("lake/pump");
+    fs::write(&in_the_way, b"").unwrap();
+    put(&ingest, vec![reading("P1", 1, "\"a\":1")]).await;
+    let ingest = Arc::new(ingest);
+    let flushing = tokio::spawn({
+        let ingest = ingest.clone();
+        async move { ingest.flush().await }
+    });
+    while ingest.stats().disk_trouble.is_none() {
+        process_sleep(std::time::Duration::from_millis(1)).await;
+    }
+    // Acknowledging goes on meanwhile.
+    put(&ingest, vec![reading("P1", 2, "\"a\":2")]).await;
+    assert_eq!(seen(&ingest), ["pump P1 1 a 1", "pump P1 2 a 2"]);
+    fs::remove_file(&in_the_way).unwrap();
+    flushing.await.unwrap().unwrap();
+    assert_eq!(seen(&ingest), ["pump P1 1 a 1", "pump P1 2 a 2"]);
+    let stats = ingest.stats();
+    assert_eq!((stats.file_rows, stats.hot_rows, stats.flushes), (1, 1, 1));
+    ingest.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_while_the_disk_refuses_acknowledges_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(&config(), folder.path());
+    fs::rename(folder.path().join("journal"), folder.path().join("away")).unwrap();
+    let waiting = send(&ingest, vec![reading("P1", 2, "\"a\":2")]).await;
+    let said = ingest.shutdown().await.unwrap_err().to_string();
+    assert!(said.contains("the disk refused"), "{said}");
+    assert!(waiting.await.is_err());
+}
+
+#[tokio::test]
+async fn shutdown_takes_what_was_handed_over_and_leaves_an_empty_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, feed) = start(&config(), folder.path());
+    // A follower that went away does not hold anything up.
+    drop(feed);
+    let mut acknowledged = Vec::new();
+    for number in 0..300 {
+        acknowledged.push(send(&ingest, vec![reading("P1", number, "\"a\":1")]).await);
+    }
+    acknowledged.push(send(&ingest, vec![envelope("nowhere", "x".into())]).await);
+    ingest.shutdown().await.unwrap();
+    for receipt in acknowledged {
+        receipt.await.unwrap();
+    }
+    assert_eq!(
+        fs::read_dir(folder.path().join("journal")).unwrap().count(),
+        0
+    );
+    let (again, _feed) = start(&config(), folder.path());
+    assert_eq!(seen(&again).len(), 300);
+    assert_eq!(again.stats().quarantine_entries, 1);
+    assert_eq!(again.stats().replayed_messages, 0);
+    assert_eq!(again.snapshot().sequence, ingest.snapshot().sequence);
+    let late = Delivery {
+        envelopes: vec![reading("P1", 1, "\"a\":1")],
+        receipt: Receipt::none(),
+    };
+    assert!(ingest.intake().send(late).await.is_err());
+}
+
+#[tokio::test]
+async fn a_delivery_larger_than_a_batch_is_acknowledged_once_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = IngestConfig {
+        batch_rows: 7,
+        ..config()
+    };
+    let (ingest, mut feed) = start(&small, folder.path());
+    let all = (0..100)
+        .map(|number| reading("P1", number, "\"a\":1"))
+        .collect();
+    put(&ingest, all).await;
+    assert_eq!(seen(&ingest).len(), 100);
+    // Nothing is a delivery too.
+    put(&ingest, Vec::new()).await;
+    put(&ingest, vec![reading("P1", 100, "\"a\":1")]).await;
+    ingest.flush().await.unwrap();
+    ingest.shutdown().await.unwrap();
+    let (mut rows, mut last) = (0, 0);
+    while let Some(committed) = feed.recv().await {
+        assert!(committed.sequence > last && committed.parts[0].rows.batch.num_rows() <= 7);
+        last = committed.sequence;
+        rows += committed.parts[0].rows.batch.num_rows();
+    }
+    assert_eq!(
+        (
+            rows,
+            readings::of(&read_folder(folder.path()).unwrap()).len()
+        ),
+        (101, 101)
+    );
+}
+
+#[tokio::test]
+async fn hot_rows_are_flushed_by_number_and_the_picture_never_misses_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let eager = IngestConfig {
+        flush_rows: 50,
+        max_hot_rows: 100,
+        ..config()
+    };
+    let (ingest, mut feed) = start(&eager, folder.path());
+    tokio::spawn(async move { while feed.recv().await.is_some() {} });
+    let snapshots = ingest.snapshots();
+    let watching = std::thread::spawn(move || {
+        let mut last = 0;
+        while last < 2000 {
+            let snapshot = snapshots.load();
+            let tables = snapshot.tables.values();
+            let count: u64 = tables
+                .map(|table| {
+                    let hot = table.hot.iter().map(|rows| rows.batch.num_rows() as u64);
+                    hot.sum::<u64>() + table.files.iter().map(|file| file.rows).sum::<u64>()
+                })
+                .sum();
+            assert!(count >= last, "{count} rows after {last}");
+            last = count;
+        }
+        last
+    });
+    for number in 0..200 {
+        let ten = (0..10)
+            .map(|place| reading("P1", number * 10 + place, "\"a\":1"))
+            .collect();
+        put(&ingest, ten).await;
+        assert!(ingest.stats().hot_rows <= 200);
+    }
+    assert_eq!(
+        tokio::task::spawn_blocking(|| watching.join().unwrap())
+            .await
+            .unwrap(),
+        2000
+    );
+    assert!(ingest.stats().flushes >= 10);
+    ingest.shutdown().await.unwrap();
+    assert_eq!(
+        readings::of(&read_folder(folder.path()).unwrap()).len(),
+        2000
+    );
+}
+
+#[tokio::test]
+async fn limits_refuse_the_new_and_keep_the_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let tight = IngestConfig {
+        max_tables: 1,
+        max_assets: 2,
+        max_metrics_per_table: 2,
+        max_payload_bytes: 200,
+        ..config()
+    };
+    let (ingest, _feed) = start(&tight, folder.path());
+    let fan = envelope(
+        "fieldwright/fan/F1",
+        reading("", 1, "\"a\":1")
+            .payload
+            .escape_ascii()
+            .to_string()
+            .replace('\\', ""),
+    );
+    let long = format!("\"{}\":1", "x".repeat(250));
+    put(
+        &ingest,
+        vec![
+            reading("P1", 1, "\"a\":1,\"b\":1"),
+            reading("P2", 1, "\"a\":1"),
+            fan,
+            reading("P3", 1, "\"a\":1"),
+            reading("P1", 2, "\"c\":1"),
+            reading("P1", 3, &long),
+            reading("P1", 4, "\"b\":4"),
+        ],
+    )
+    .await;
+    let entries = ingest.quarantine().list(None, 10).entries;
+    let reasons: Vec<_> = entries.iter().map(|entry| entry.reason.name()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "too_many_tables",
+            "too_many_assets",
+            "too_many_columns",
+            "payload_too_large"
+        ]
+    );
+    assert_eq!(
+        seen(&ingest),
+        [
+            "pump P1 1 a 1",
+            "pump P1 1 b 1",
+            "pump P1 4 b 4",
+            "pump P2 1 a 1"
+        ]
+    );
+    assert_eq!(ingest.stats().rejected.values().sum::<u64>(), 4);
+}
+
+#[tokio::test]
+async fn damage_in_the_journal_costs_the_record_it_hits_and_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(&config(), folder.path());
+    for number in 1..=3 {
+        put(&ingest, vec![reading("P1", number, "\"a\":1")]).await;
+    }
+    let copy = as_killed(folder.path());
+    let second = copy.path().join("journal/0000000002.wal");
+    let mut bytes = fs::read(&second).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&second, bytes).unwrap();
+    let (again, _feed) = start(&config(), copy.path());
+    assert_eq!(seen(&again), ["pump P1 1 a 1", "pump P1 3 a 1"]);
+    assert_eq!(again.stats().journal_damages, 1);
+    again.shutdown().await.unwrap();
+    let kept: Vec<_> = fs::read_dir(copy.path().join("journal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(kept, ["0000000002.damaged"]);
+}
+
+#[test]
+fn a_folder_that_is_none_of_ours_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = read_folder(folder.path()).unwrap_err().to_string();
+    assert!(said.contains("no data folder"), "{said}");
+    let config = IngestConfig {
+        rules: Vec::new(),
+        batch_rows: 0,
+        ..IngestConfig::default()
+    };
+    let clock = Arc::new(ManualClock::new(now()));
+    let said = Ingest::start(config, folder.path(), clock)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("batch_rows") && said.contains("rules is empty"),
+        "{said}"
+    );
+}

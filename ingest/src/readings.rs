@@ -1,0 +1,106 @@
+//! What a snapshot says, resolved reading by reading as its rule says: the oracle of the tests.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use arrow::array::{Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::snapshot::{ASSET, ColdFile, RECEIVED_AT, SEQUENCE, Snapshot, TIME};
+
+/// (class, asset, time, metric).
+pub(crate) type Key = (String, String, i64, String);
+/// Every reading once.
+pub(crate) type Readings = BTreeMap<Key, f64>;
+
+/// All readings. Panics when two in-order rows have one key: the rule forbids it.
+pub(crate) fn of(snapshot: &Snapshot) -> Readings {
+    let mut readings = Readings::new();
+    for (class, table) in &snapshot.tables {
+        let mut in_order: Vec<RecordBatch> =
+            table.files.iter().flat_map(|file| read(file)).collect();
+        in_order.extend(table.hot.iter().map(|rows| rows.batch.clone()));
+        for batch in &in_order {
+            assert!(batch.column_by_name(SEQUENCE).is_none());
+            for (_, key, value) in values(class, batch) {
+                assert!(
+                    readings.insert(key.clone(), value).is_none(),
+                    "{key:?} stands twice"
+                );
+            }
+        }
+        let mut late: Vec<RecordBatch> = table
+            .late_files
+            .iter()
+            .flat_map(|file| read(file))
+            .collect();
+        late.extend(table.late_hot.iter().map(|rows| rows.batch.clone()));
+        let mut corrections: Vec<_> = late.iter().flat_map(|batch| values(class, batch)).collect();
+        corrections.sort_by_key(|(sequence, ..)| *sequence);
+        readings.extend(corrections.into_iter().map(|(_, key, value)| (key, value)));
+        // The table's schema has every metric that occurs.
+        for batch in in_order.iter().chain(&late) {
+            for field in batch.schema().fields() {
+                let known = table.schema.field_with_name(field.name());
+                assert!(
+                    field.name() == SEQUENCE || known.is_ok(),
+                    "{}",
+                    field.name()
+                );
+            }
+        }
+    }
+    readings
+}
+
+/// The rows of a file.
+pub(crate) fn read(file: &ColdFile) -> Vec<RecordBatch> {
+    let opened = File::open(&file.path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
+        .unwrap()
+        .build()
+        .unwrap();
+    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+    assert_eq!(
+        batches
+            .iter()
+            .map(|batch| batch.num_rows() as u64)
+            .sum::<u64>(),
+        file.rows
+    );
+    batches
+}
+
+fn values(class: &str, batch: &RecordBatch) -> Vec<(u64, Key, f64)> {
+    let assets: &StringArray = column(batch, ASSET).unwrap();
+    let times: &TimestampMicrosecondArray = column(batch, TIME).unwrap();
+    let sequences: Option<&UInt64Array> = column(batch, SEQUENCE);
+    let mut values = Vec::new();
+    for field in batch.schema().fields() {
+        if [ASSET, TIME, RECEIVED_AT, SEQUENCE].contains(&field.name().as_str()) {
+            continue;
+        }
+        let metric: &Float64Array = column(batch, field.name()).unwrap();
+        for row in (0..batch.num_rows()).filter(|row| metric.is_valid(*row)) {
+            let key = (
+                class.to_owned(),
+                assets.value(row).to_owned(),
+                times.value(row),
+                field.name().clone(),
+            );
+            values.push((
+                sequences.map_or(0, |all| all.value(row)),
+                key,
+                metric.value(row),
+            ));
+        }
+    }
+    values
+}
+
+fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Option<&'a T> {
+    batch
+        .column_by_name(name)
+        .map(|column| column.as_any().downcast_ref().unwrap())
+}

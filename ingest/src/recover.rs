@@ -1,0 +1,153 @@
+//! What a data folder says: the lake, and the journal after it.
+//!
+//! The journal is read through the same decoding, classification and append as a live message
+//! takes, under the rules it was received under, so what comes out is what stood before.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::batch::{Batch, OpenBatch};
+use crate::catalog::Catalog;
+use crate::config::{DecodeRules, IngestConfig};
+use crate::decode::Decoder;
+use crate::journal::{self, JournalError, Sealed};
+use crate::lake::{Lake, LakeError};
+use crate::snapshot::Snapshot;
+use crate::tables::Tables;
+
+/// The journal's folder in the data folder.
+pub(crate) const JOURNAL: &str = "journal";
+/// The lake's folder in the data folder.
+pub(crate) const LAKE: &str = "lake";
+/// The quarantine's folder in the data folder.
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// Why a data folder cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// Nothing of ours in it.
+    #[error("{0} is no data folder: it has neither a lake nor a journal")]
+    NoDataFolder(PathBuf),
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub tables: Tables,
+    pub catalog: Catalog,
+    /// The segments that were read.
+    pub segments: Vec<Sealed>,
+    /// Number of the next segment.
+    pub next_segment: u64,
+    /// Number of the last record that counts.
+    pub last_sequence: u64,
+    /// Messages replayed.
+    pub messages: u64,
+    /// Rows that are in memory now.
+    pub rows: usize,
+    /// Damaged places that a crash does not explain.
+    pub damages: u64,
+}
+
+/// Reads a data folder without changing it and without a service.
+///
+/// **Errors**: see [`ReadError`].
+pub fn read_folder(data_dir: &Path) -> Result<Snapshot, ReadError> {
+    let lake = Lake::read(&data_dir.join(LAKE))?;
+    if lake.is_none() && !data_dir.join(JOURNAL).is_dir() {
+        return Err(ReadError::NoDataFolder(data_dir.to_owned()));
+    }
+    let rules = IngestConfig::default().decode_rules();
+    let recovered = recover(data_dir, lake.as_ref(), &rules, |_| {})?;
+    Ok(Snapshot::clone(&recovered.tables.snapshots().load()))
+}
+
+/// Reads the journal on top of the lake; `see` gets every replayed batch.
+///
+/// `fallback` are the rules for a segment whose own are damaged.
+pub(crate) fn recover(
+    data_dir: &Path,
+    lake: Option<&Lake>,
+    fallback: &DecodeRules,
+    mut see: impl FnMut(&Batch),
+) -> Result<Recovered, JournalError> {
+    let flushed_through = lake.map_or(0, Lake::flushed_through);
+    let mut found = Recovered {
+        tables: Tables::new(flushed_through, lake.map(Lake::tables).unwrap_or_default()),
+        catalog: lake.map(Lake::catalog).unwrap_or_default(),
+        segments: Vec::new(),
+        next_segment: 1,
+        last_sequence: flushed_through,
+        messages: 0,
+        rows: 0,
+        damages: 0,
+    };
+    let folder = data_dir.join(JOURNAL);
+    if !folder.is_dir() {
+        return Ok(found);
+    }
+    let mut decoder = None;
+    for segment in journal::segments(&folder)? {
+        let report = segment.read(|rules, number, envelopes| {
+            // A record that was written again after a failed sync stands twice.
+            if number <= found.last_sequence {
+                return;
+            }
+            found.last_sequence = number;
+            found.messages += envelopes.len() as u64;
+            let decoder = decoder_for(&mut decoder, rules, fallback);
+            let mut batch = OpenBatch::new(number);
+            for envelope in envelopes {
+                batch.push(decoder, &mut found.catalog, envelope);
+            }
+            let batch = batch.close(&found.catalog);
+            found.rows += batch.rows();
+            see(&batch);
+            found.tables.apply(std::slice::from_ref(&batch));
+            found.tables.tidy();
+        })?;
+        let mut damaged = false;
+        for damage in &report.damages {
+            let (path, at, bytes) = (segment.path.display(), damage.at, damage.bytes);
+            if damage.torn {
+                tracing::info!(%path, at, bytes, "the journal ends in a write cut short: dropped");
+            } else {
+                tracing::error!(%path, at, bytes, "the journal is damaged: these bytes are lost");
+                damaged = true;
+                found.damages += 1;
+            }
+        }
+        found.next_segment = segment.number + 1;
+        found.segments.push(Sealed {
+            path: segment.path,
+            last: report.last,
+            bytes: report.bytes,
+            damaged,
+        });
+    }
+    Ok(found)
+}
+
+/// The decoder of the rules, kept from the record before where they are the same.
+fn decoder_for<'d>(
+    kept: &'d mut Option<Decoder>,
+    rules: Option<&DecodeRules>,
+    fallback: &DecodeRules,
+) -> &'d mut Decoder {
+    let rules = rules.unwrap_or(fallback);
+    if kept.as_ref().is_none_or(|decoder| decoder.rules() != rules) {
+        let decoder = Decoder::new(rules.clone()).or_else(|error| {
+            tracing::error!(%error, "the rules of a journal segment cannot be used any more");
+            Decoder::new(fallback.clone())
+        });
+        *kept = Some(decoder.expect("the present rules were validated"));
+    }
+    kept.as_mut().expect("set above")
+}
