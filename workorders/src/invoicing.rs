@@ -12,7 +12,7 @@ pub use tax::{STANDARD, TaxError, TaxRate, TaxTotal, rate_in_force, tax_per_rate
 mod build_up;
 pub use build_up::{PricedDocument, PricedLine, PricingError, ROUNDING, Step, price_work};
 
-pub mod catalog;
+mod catalog;
 pub use catalog::{Catalog, CatalogError, DEFAULT_PRICES, LegalEntity};
 
 mod lifecycle;
@@ -37,4 +37,7 @@ pub use queries::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod billed_world;
+
+#[cfg(test)]
+pub(crate) mod tests;
