@@ -295,6 +295,28 @@ mod tests {
         }
     }
 
+    /// No input may panic, whatever it holds.
+    #[test]
+    fn random_bytes_never_panic() {
+        let mut seed = 0x2545_f491_4f6c_dd1du64;
+        for round in 0..20_000 {
+            let mut body = connect_body(0, &[]);
+            let mut next = || {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                seed as u8
+            };
+            body[7] = next();
+            let length = next() % 40;
+            // Short lengths inside make many of them almost legal.
+            body.extend((0..length).map(|at| if at % 3 == 0 { 0 } else { next() % 8 }));
+            let _ = connect(&body);
+            let _ = subscribe(&body[round % 8..]);
+            let _ = unsubscribe(&body[round % 8..]);
+        }
+    }
+
     #[test]
     fn answers_have_their_layout() {
         assert_eq!(connack_accepted(), [0x20, 2, 0, 0]);

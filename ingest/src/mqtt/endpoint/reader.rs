@@ -78,7 +78,11 @@ impl Reader {
 
     async fn read(&mut self) -> Result<usize, Closed> {
         let chunk = self.chunk.clamp(CHUNK_MIN, CHUNK_MAX);
-        self.buffer.reserve(chunk);
+        // What is left of a block is used up before the next one is taken: a block lives until the
+        // pipeline is done with every message in it.
+        if self.buffer.capacity() - self.buffer.len() < chunk / 4 {
+            self.buffer.reserve(chunk);
+        }
         let reading = self.socket.read_buf(&mut self.buffer);
         let read = if self.keep_alive == 0 {
             reading.await
