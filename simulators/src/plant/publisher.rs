@@ -220,7 +220,8 @@ mod tests {
             sorted.sort_unstable();
             sorted.dedup();
             assert!(sorted.len() as u64 == (published.history + published.live) / 2);
-            assert!(sorted[0] <= now - TimeDelta::hours(3) + TimeDelta::minutes(1));
+            let begin = sorted[0] + TimeDelta::hours(3);
+            assert!(begin >= now && begin <= live_since + TimeDelta::minutes(1));
             for pair in sorted.windows(2) {
                 let spacing = if pair[1] <= live_since { 60 } else { 30 };
                 assert_eq!(pair[1] - pair[0], TimeDelta::seconds(spacing), "{pair:?}");
