@@ -1,3 +1,5 @@
 //! Analytics: read-only SQL over readings and records, and the detectors that raise alarms.
 
+pub mod alarms;
+pub mod detect;
 pub mod sql;

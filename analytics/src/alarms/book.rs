@@ -1,0 +1,244 @@
+//! The service: load, decide, save, tell. Nothing else.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
+use super::alarm::{Alarm, AlarmId, Occurrence};
+use super::event::{AlarmEvent, EventKind};
+use super::moves::{Change, Command, Outcome};
+use super::refusal::Refusal;
+use super::store::{AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, Progress};
+
+/// How often a command is decided again after somebody was faster.
+const MAX_TRIES: usize = 10;
+/// Alarms taken from the shelf in one go.
+const UNSHELVE_PAGE: usize = 100;
+
+/// The alarms of a service.
+#[derive(Debug)]
+pub struct AlarmBook {
+    store: Arc<dyn AlarmStore>,
+    news: watch::Sender<i64>,
+}
+
+/// What can go wrong with a command on an alarm.
+#[derive(Debug, thiserror::Error)]
+pub enum AlarmError {
+    /// No alarm has this identity.
+    #[error("there is no alarm {0}")]
+    NotFound(AlarmId),
+    /// The alarm is not the one that the caller has seen.
+    #[error("the alarm is at version {found} by now, not {expected}; read it again")]
+    Changed {
+        /// The version that the caller has seen.
+        expected: i64,
+        /// The version that it has.
+        found: i64,
+    },
+    /// A rule said no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The store failed.
+    #[error("cannot keep the alarm")]
+    Store(#[from] AlarmStoreError),
+}
+
+impl AlarmBook {
+    /// The alarms in `store`.
+    ///
+    /// **Errors** when the store cannot be read.
+    pub async fn open(store: Arc<dyn AlarmStore>) -> Result<Self, AlarmStoreError> {
+        let seq = store.last_seq().await?;
+        Ok(Self { store, news: watch::Sender::new(seq) })
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Arc<dyn AlarmStore> {
+        &self.store
+    }
+
+    /// The place of the newest news; it changes right after a commit, never before.
+    pub fn news(&self) -> watch::Receiver<i64> {
+        self.news.subscribe()
+    }
+
+    /// The news after `seq`, oldest first.
+    ///
+    /// **Errors** when the store cannot be read.
+    pub async fn events_after(
+        &self,
+        seq: i64,
+        limit: usize,
+    ) -> Result<Vec<AlarmEvent>, AlarmStoreError> {
+        self.store.events_after(seq, limit).await
+    }
+
+    /// One alarm.
+    ///
+    /// **Errors** when there is none or the store cannot be read.
+    pub async fn get(&self, id: &AlarmId) -> Result<Alarm, AlarmError> {
+        let found = self.store.get(id).await?;
+        found.ok_or_else(|| AlarmError::NotFound(id.clone()))
+    }
+
+    /// Alarms, newest first.
+    ///
+    /// **Errors** when the store cannot be read.
+    pub async fn list(&self, filter: &AlarmFilter) -> Result<Vec<Alarm>, AlarmStoreError> {
+        self.store.list(filter).await
+    }
+
+    /// Makes the alarm of the occurrence's asset and cause active: the open one again, or a new one.
+    ///
+    /// **Errors** when the store fails.
+    pub async fn raise(
+        &self,
+        occurrence: Occurrence,
+        progress: Option<Progress>,
+        now: DateTime<Utc>,
+    ) -> Result<Alarm, AlarmError> {
+        for _ in 0..MAX_TRIES {
+            let open = self.store.open_alarm(&occurrence.asset, &occurrence.cause).await?;
+            let change = match open {
+                Some(open) => match self.decided(&open, &Command::Raise(occurrence.clone()), now)? {
+                    Outcome::Changed(change) => change,
+                    Outcome::AlreadySo => {
+                        self.store.save_progress(progress.as_slice()).await?;
+                        return Ok(open);
+                    }
+                },
+                None => first_raise(occurrence.clone()),
+            };
+            let id = change.alarm.id.clone();
+            match self.save(change, progress.clone()).await {
+                Err(AlarmStoreError::Conflict) => {
+                    // The very same occurrence was raised and closed before: it stays closed.
+                    if let Some(known) = self.store.get(&id).await?
+                        && known.closed.is_some()
+                    {
+                        self.store.save_progress(progress.as_slice()).await?;
+                        return Ok(known);
+                    }
+                }
+                saved => return Ok(saved?),
+            }
+        }
+        Err(AlarmStoreError::Conflict.into())
+    }
+
+    /// Tells the open alarm of an asset and cause something, if there is one.
+    ///
+    /// **Errors** when a rule says no or the store fails.
+    pub async fn tell(
+        &self,
+        asset: &str,
+        cause: &str,
+        command: &Command,
+        progress: Option<Progress>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Alarm>, AlarmError> {
+        for _ in 0..MAX_TRIES {
+            let Some(open) = self.store.open_alarm(asset, cause).await? else {
+                self.store.save_progress(progress.as_slice()).await?;
+                return Ok(None);
+            };
+            match self.decided(&open, command, now)? {
+                Outcome::AlreadySo => {
+                    self.store.save_progress(progress.as_slice()).await?;
+                    return Ok(Some(open));
+                }
+                Outcome::Changed(change) => match self.save(change, progress.clone()).await {
+                    Err(AlarmStoreError::Conflict) => {}
+                    saved => return Ok(Some(saved?)),
+                },
+            }
+        }
+        Err(AlarmStoreError::Conflict.into())
+    }
+
+    /// Carries out a command on one alarm; `expected` is the version that the caller has seen.
+    ///
+    /// **Errors** when there is none, it is another version, a rule says no or the store fails.
+    pub async fn command(
+        &self,
+        id: &AlarmId,
+        command: &Command,
+        expected: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<Alarm, AlarmError> {
+        for _ in 0..MAX_TRIES {
+            let alarm = self.get(id).await?;
+            // A repeat of what is so already succeeds, whatever version the caller has seen.
+            let outcome = self.decided(&alarm, command, now);
+            if matches!(outcome, Ok(Outcome::AlreadySo)) {
+                return Ok(alarm);
+            }
+            if let Some(expected) = expected.filter(|expected| *expected != alarm.version) {
+                return Err(AlarmError::Changed { expected, found: alarm.version });
+            }
+            if let Outcome::Changed(change) = outcome? {
+                match self.save(change, None).await {
+                    Err(AlarmStoreError::Conflict) => {}
+                    saved => return Ok(saved?),
+                }
+            }
+        }
+        Err(AlarmStoreError::Conflict.into())
+    }
+
+    /// Gives back from the shelf what has been there long enough; gives how many.
+    ///
+    /// **Errors** when the store fails.
+    pub async fn unshelve_due(&self, now: DateTime<Utc>) -> Result<usize, AlarmError> {
+        let filter = AlarmFilter {
+            open: Some(true),
+            shelved_until: Some(now),
+            limit: UNSHELVE_PAGE,
+            ..AlarmFilter::default()
+        };
+        let mut given_back = 0;
+        for alarm in self.store.list(&filter).await? {
+            if let Some(command) = alarm.due(now) {
+                self.command(&alarm.id, &command, None, now).await?;
+                given_back += 1;
+            }
+        }
+        Ok(given_back)
+    }
+
+    fn decided(
+        &self,
+        alarm: &Alarm,
+        command: &Command,
+        now: DateTime<Utc>,
+    ) -> Result<Outcome, AlarmError> {
+        alarm.decide(command, now).map_err(AlarmError::Refused)
+    }
+
+    async fn save(
+        &self,
+        change: Change,
+        progress: Option<Progress>,
+    ) -> Result<Alarm, AlarmStoreError> {
+        let write = AlarmWrite { change, progress };
+        let seq = self.store.save(&write).await?;
+        self.news.send_if_modified(|newest| {
+            let newer = seq > *newest;
+            *newest = seq.max(*newest);
+            newer
+        });
+        Ok(write.change.alarm)
+    }
+}
+
+fn first_raise(occurrence: Occurrence) -> Change {
+    Change {
+        kind: EventKind::Raised,
+        at: occurrence.raised_at,
+        actor: occurrence.cause.clone(),
+        data: occurrence.evidence.clone(),
+        alarm: Alarm::raise(occurrence),
+    }
+}

@@ -1,0 +1,236 @@
+//! Alarms in the operational store: the same SQL on SQLite and PostgreSQL.
+//!
+//! Every alarm has one row; its `open_key` is asset and cause while it is open and its own id
+//! afterwards, so a unique index is what keeps two open alarms of one cause apart.
+
+mod rows;
+mod schema;
+mod tables;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::alarm::{Alarm, AlarmId};
+use super::event::AlarmEvent;
+use super::store::{AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, MAX_PAGE, Progress};
+
+/// How often SQLite or PostgreSQL may ask for another try of one transaction.
+const MAX_TRIES: usize = 20;
+
+/// Alarms in the operational store.
+#[derive(Debug, Clone)]
+pub struct SqlAlarmStore {
+    pool: AnyPool,
+    gate: Arc<Mutex<()>>,
+    begin: &'static str,
+}
+
+impl SqlAlarmStore {
+    /// The alarms behind `pool`; makes the tables where they are missing.
+    ///
+    /// `gate` is the queue of this process's writers, shared with all who write to the same store.
+    ///
+    /// **Errors** when the store is away or its tables were made by a newer release.
+    pub async fn open(pool: AnyPool, gate: Arc<Mutex<()>>) -> Result<Self, AlarmStoreError> {
+        let connection = pool.acquire().await.map_err(failed("connect"))?;
+        let begin = match connection.backend_name() {
+            "SQLite" => "BEGIN IMMEDIATE",
+            _ => "BEGIN",
+        };
+        drop(connection);
+        let store = Self { pool, gate, begin };
+        schema::migrate(&store).await?;
+        Ok(store)
+    }
+
+    /// A writing transaction, after this process's other writers.
+    async fn begin(&self) -> Result<Writing, AlarmStoreError> {
+        let turn = Arc::clone(&self.gate).lock_owned().await;
+        let begun = self.pool.begin_with(self.begin).await;
+        Ok(Writing { inner: begun.map_err(failed("begin a transaction"))?, _turn: turn })
+    }
+}
+
+/// A transaction that holds its turn.
+struct Writing {
+    inner: Transaction<'static, Any>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Writing {
+    async fn commit(self) -> Result<(), AlarmStoreError> {
+        self.inner.commit().await.map_err(failed("commit"))
+    }
+}
+
+#[async_trait]
+impl AlarmStore for SqlAlarmStore {
+    async fn save(&self, write: &AlarmWrite) -> Result<i64, AlarmStoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.try_save(write).await {
+                Err(AlarmStoreError::Unavailable { source, .. })
+                    if tries < MAX_TRIES && is_worth_another_try(&source) => {}
+                saved => return saved,
+            }
+        }
+    }
+
+    async fn get(&self, id: &AlarmId) -> Result<Option<Alarm>, AlarmStoreError> {
+        let row = sqlx::query("SELECT * FROM alarms WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("read an alarm"))?;
+        row.as_ref().map(rows::alarm).transpose()
+    }
+
+    async fn open_alarm(
+        &self,
+        asset: &str,
+        cause: &str,
+    ) -> Result<Option<Alarm>, AlarmStoreError> {
+        let row = sqlx::query("SELECT * FROM alarms WHERE open_key = $1")
+            .bind(format!("{asset}|{cause}"))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("read an open alarm"))?;
+        row.as_ref().map(rows::alarm).transpose()
+    }
+
+    async fn list(&self, filter: &AlarmFilter) -> Result<Vec<Alarm>, AlarmStoreError> {
+        let found = sqlx::query(
+            "SELECT * FROM alarms WHERE ($1 IS NULL OR asset = $1) \
+             AND ($2 IS NULL OR active = $2) \
+             AND ($3 IS NULL OR (CASE WHEN closed_at IS NULL THEN 1 ELSE 0 END) = $3) \
+             AND ($4 IS NULL OR shelved_until <= $4) \
+             AND ($5 IS NULL OR id < $5) ORDER BY id DESC LIMIT $6",
+        )
+        .bind(filter.asset.clone())
+        .bind(filter.active.map(i64::from))
+        .bind(filter.open.map(i64::from))
+        .bind(filter.shelved_until.map(|until| until.timestamp_micros()))
+        .bind(filter.before.as_ref().map(|id| id.as_str().to_owned()))
+        .bind(rows::as_i64(filter.bounded_limit()))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list alarms"))?;
+        found.iter().map(rows::alarm).collect()
+    }
+
+    async fn events_after(
+        &self,
+        seq: i64,
+        limit: usize,
+    ) -> Result<Vec<AlarmEvent>, AlarmStoreError> {
+        let found = sqlx::query("SELECT * FROM alarm_events WHERE seq > $1 ORDER BY seq LIMIT $2")
+            .bind(seq)
+            .bind(rows::as_i64(limit.clamp(1, MAX_PAGE)))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("read the events of alarms"))?;
+        found.iter().map(rows::event).collect()
+    }
+
+    async fn last_seq(&self) -> Result<i64, AlarmStoreError> {
+        let row = sqlx::query("SELECT value FROM alarm_counters WHERE name = 'events'")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("read the newest event of alarms"))?;
+        row.try_get(0).map_err(failed("read the newest event of alarms"))
+    }
+
+    async fn save_progress(&self, progress: &[Progress]) -> Result<(), AlarmStoreError> {
+        for page in progress.chunks(MAX_PAGE) {
+            let mut writing = self.begin().await?;
+            for progress in page {
+                put_progress(&mut writing.inner, progress).await?;
+            }
+            writing.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn progress(&self) -> Result<Vec<Progress>, AlarmStoreError> {
+        let found = sqlx::query("SELECT * FROM detector_progress ORDER BY asset")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("read the progress of detection"))?;
+        found.iter().map(rows::progress).collect()
+    }
+}
+
+impl SqlAlarmStore {
+    async fn try_save(&self, write: &AlarmWrite) -> Result<i64, AlarmStoreError> {
+        let mut writing = self.begin().await?;
+        let change = &write.change;
+        let statement = if change.alarm.version == 1 { rows::INSERT } else { rows::UPDATE };
+        let written = rows::bind_alarm(sqlx::query(statement), &change.alarm)
+            .execute(&mut *writing.inner)
+            .await;
+        match written {
+            Ok(done) if done.rows_affected() == 1 => {}
+            Ok(_) => return Err(AlarmStoreError::Conflict),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                return Err(AlarmStoreError::Conflict);
+            }
+            Err(source) => return Err(failed("save an alarm")(source)),
+        }
+        let seq = next_seq(&mut writing.inner).await?;
+        rows::bind_event(sqlx::query(rows::INSERT_EVENT), seq, &AlarmEvent::of(change))
+            .execute(&mut *writing.inner)
+            .await
+            .map_err(failed("save the event of an alarm"))?;
+        if let Some(progress) = &write.progress {
+            put_progress(&mut writing.inner, progress).await?;
+        }
+        writing.commit().await?;
+        Ok(seq)
+    }
+}
+
+/// The counter's row stays locked until the commit: the order of places is the order of commits.
+async fn next_seq(connection: &mut AnyConnection) -> Result<i64, AlarmStoreError> {
+    let row = sqlx::query(
+        "UPDATE alarm_counters SET value = value + 1 WHERE name = 'events' RETURNING value",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(failed("take the next place in the feed of alarms"))?;
+    row.try_get(0).map_err(failed("take the next place in the feed of alarms"))
+}
+
+async fn put_progress(
+    connection: &mut AnyConnection,
+    progress: &Progress,
+) -> Result<(), AlarmStoreError> {
+    sqlx::query(
+        "INSERT INTO detector_progress (asset, class, scored_through, state) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT (asset) DO UPDATE SET class = excluded.class, \
+         scored_through = excluded.scored_through, state = excluded.state",
+    )
+    .bind(progress.asset.as_str())
+    .bind(progress.class.as_str())
+    .bind(progress.scored_through.timestamp_micros())
+    .bind(progress.state.as_str())
+    .execute(connection)
+    .await
+    .map_err(failed("save the progress of detection"))?;
+    Ok(())
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> AlarmStoreError {
+    move |source| AlarmStoreError::Unavailable { operation, source }
+}
+
+/// SQLite: busy or locked. PostgreSQL: serialization failure or deadlock.
+fn is_worth_another_try(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    matches!(error.code().as_deref(), Some("5" | "6" | "517" | "40001" | "40P01"))
+}

@@ -1,0 +1,354 @@
+//! The engine: rows in, findings out. Synchronous, and it knows no clock.
+//!
+//! The same rows in the same order give the same findings, so a restart that reads them again from
+//! where progress was saved comes to the same conclusions.
+
+mod columns;
+mod questions;
+mod restore;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+
+pub(super) use self::columns::Columns;
+use super::config::{ClassSettings, DetectConfig};
+use super::episode::Episode;
+use super::pca::{MIN_WINDOWS, PcaModel, Scorer};
+use super::recording::ScoredWindow;
+use super::track::{MAX_WAITING, Phase, Scored, Track};
+use super::training::TrainingJob;
+use super::window::Window;
+use crate::alarms::{Occurrence, Progress};
+
+/// Something that rows have led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// An asset's alarm begins.
+    Raise(Occurrence),
+    /// It is clearly worse.
+    Worse(Occurrence),
+    /// It returns to normal.
+    Return {
+        /// The asset's tag.
+        asset: String,
+        /// Event time.
+        at: DateTime<Utc>,
+    },
+    /// The learning period is over: a model has to be trained and installed.
+    Train(Box<TrainingJob>),
+}
+
+/// A finding and the progress that is saved with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What was found.
+    pub found: Found,
+    /// How far detection had come with the asset just then.
+    pub progress: Option<Progress>,
+}
+
+/// How much the engine has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineCounts {
+    /// Rows taken.
+    pub rows: u64,
+    /// Windows closed.
+    pub windows: u64,
+    /// Windows scored.
+    pub scores: u64,
+    /// Windows that were not judged: too few readings or metrics.
+    pub skipped: u64,
+    /// Rows that do not have the columns of a reading.
+    pub unreadable: u64,
+}
+
+/// All assets of all classes.
+#[derive(Debug)]
+pub struct Engine {
+    config: Arc<DetectConfig>,
+    classes: HashMap<Arc<str>, ClassTracks>,
+    counts: EngineCounts,
+    /// Place of the asset whose progress is saved next.
+    next_saved: usize,
+    /// Where every single score goes; only recordings want them.
+    scores: Option<Vec<ScoredWindow>>,
+}
+
+#[derive(Debug)]
+struct ClassTracks {
+    class: Arc<str>,
+    settings: Arc<ClassSettings>,
+    metrics: Vec<String>,
+    numbers: HashMap<Arc<str>, usize>,
+    tags: Vec<Arc<str>>,
+    tracks: Vec<Track>,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    pub fn new(config: Arc<DetectConfig>) -> Self {
+        Self {
+            config,
+            classes: HashMap::new(),
+            counts: EngineCounts::default(),
+            next_saved: 0,
+            scores: None,
+        }
+    }
+
+    /// Keeps every score until [`Engine::take_scores`].
+    pub(super) fn keep_scores(&mut self) {
+        self.scores.get_or_insert_default();
+    }
+
+    /// The scores since they were last taken.
+    pub(super) fn take_scores(&mut self) -> Vec<ScoredWindow> {
+        self.scores.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// How much was done.
+    pub fn counts(&self) -> EngineCounts {
+        self.counts
+    }
+
+    /// Takes in-order rows of one class; findings are appended to `out`.
+    pub fn ingest(&mut self, class: &Arc<str>, batch: &RecordBatch, out: &mut Vec<Finding>) {
+        let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+        self.counts.rows += rows;
+        let tracks = class_tracks(&mut self.classes, &self.config, class);
+        let Some(columns) = Columns::of(batch, |name| tracks.metric(name)) else {
+            self.counts.unreadable += rows;
+            return;
+        };
+        let metrics = tracks.metrics.len();
+        let slices = columns.by_metric(metrics);
+        let mut closed = Vec::new();
+        let mut last: Option<(&str, usize)> = None;
+        for row in 0..batch.num_rows() {
+            let tag = columns.asset(row);
+            let number = match last {
+                Some((known, number)) if known == tag => number,
+                _ => tracks.asset(tag),
+            };
+            last = Some((tag, number));
+            let track = &mut tracks.tracks[number];
+            let time = columns.time(row);
+            if track.learning_from == i64::MAX {
+                track.learning_from = time;
+                track.dirty = true;
+            }
+            let value = |metric: usize| slices[metric].map_or(f64::NAN, |slice| slice.value(row));
+            track.windows.add(time, metrics, value, |window| closed.push(window));
+            for window in closed.drain(..) {
+                self.counts.windows += 1;
+                tracks.close(number, window, &mut self.counts, &mut self.scores, out);
+            }
+        }
+    }
+
+    /// Puts a trained model in place and scores what has waited for it.
+    pub fn install(&mut self, model: PcaModel, out: &mut Vec<Finding>) {
+        let class: Arc<str> = model.class.as_str().into();
+        let tracks = class_tracks(&mut self.classes, &self.config, &class);
+        let number = tracks.asset(&model.asset);
+        let settings = Arc::clone(&tracks.settings);
+        let through = model.trained_through.timestamp_micros();
+        let mut scored = Scored::fresh(Scorer::new(model), &settings);
+        scored.know_metrics(&tracks.metrics);
+        let track = &mut tracks.tracks[number];
+        track.dirty = true;
+        scored.episode = std::mem::replace(&mut track.carried, Episode::Quiet);
+        let before = std::mem::replace(&mut track.phase, Phase::Learning(Vec::new()));
+        let waiting: Vec<Window> = match before {
+            Phase::Learning(collected) => collected,
+            Phase::Training(waiting) => waiting.into(),
+            Phase::Scored(old) => {
+                // An alarm that is up goes on under the new model, until that says otherwise.
+                scored.episode = old.episode;
+                Vec::new()
+            }
+        };
+        track.phase = Phase::Scored(Box::new(scored));
+        for window in waiting.into_iter().filter(|window| window.end > through) {
+            tracks.close(number, window, &mut self.counts, &mut self.scores, out);
+        }
+    }
+
+    /// The training of an asset failed: it goes on learning and tries again half a period later.
+    pub fn training_failed(&mut self, job: TrainingJob) {
+        let tracks = class_tracks(&mut self.classes, &self.config, &job.class);
+        let number = tracks.asset(&job.asset);
+        let half = tracks.settings.learning.micros() / 2;
+        let track = &mut tracks.tracks[number];
+        if let Phase::Training(waiting) = &mut track.phase {
+            let mut collected = job.windows;
+            collected.extend(waiting.drain(..));
+            track.learning_from = track.learning_from.saturating_add(half);
+            collected.retain(|window| window.start >= track.learning_from);
+            track.phase = Phase::Learning(collected);
+            track.dirty = true;
+        }
+    }
+
+    /// Progress of assets that has not been saved, at most `limit`, each asset in its turn.
+    pub fn take_progress(&mut self, limit: usize) -> Vec<Progress> {
+        let mut all: Vec<(&str, &str, &mut Track)> = Vec::new();
+        for tracks in self.classes.values_mut() {
+            let tags = tracks.tags.iter().map(|tag| &**tag);
+            all.extend(tags.zip(&mut tracks.tracks).map(|(tag, track)| (&*tracks.class, tag, track)));
+        }
+        let first = self.next_saved.min(all.len());
+        all.rotate_left(first);
+        let mut taken = Vec::new();
+        let mut passed = 0;
+        for (class, tag, track) in &mut all {
+            if taken.len() >= limit {
+                break;
+            }
+            passed += 1;
+            if track.dirty {
+                taken.extend(progress(class, tag, track));
+                track.dirty = false;
+            }
+        }
+        self.next_saved = (first + passed) % all.len().max(1);
+        taken
+    }
+
+    /// Takes back progress that could not be saved.
+    pub fn give_back(&mut self, progress: &[Progress]) {
+        for progress in progress {
+            let tracks = self.classes.get_mut(progress.class.as_str());
+            let number = tracks.as_ref().and_then(|tracks| tracks.numbers.get(progress.asset.as_str()));
+            if let (Some(number), Some(tracks)) = (number.copied(), tracks) {
+                tracks.tracks[number].dirty = true;
+            }
+        }
+    }
+}
+
+impl ClassTracks {
+    fn new(class: Arc<str>, settings: ClassSettings) -> Self {
+        Self {
+            class,
+            settings: Arc::new(settings),
+            metrics: Vec::new(),
+            numbers: HashMap::new(),
+            tags: Vec::new(),
+            tracks: Vec::new(),
+        }
+    }
+
+    /// The class's number of a metric. A new metric may be one that a model waits for.
+    fn metric(&mut self, name: &str) -> usize {
+        if let Some(number) = self.metrics.iter().position(|known| known == name) {
+            return number;
+        }
+        self.metrics.push(name.to_owned());
+        for track in &mut self.tracks {
+            if let Phase::Scored(scored) = &mut track.phase {
+                scored.know_metrics(&self.metrics);
+            }
+        }
+        self.metrics.len() - 1
+    }
+
+    fn asset(&mut self, tag: &str) -> usize {
+        if let Some(number) = self.numbers.get(tag) {
+            return *number;
+        }
+        let tag: Arc<str> = tag.into();
+        self.numbers.insert(Arc::clone(&tag), self.tracks.len());
+        self.tags.push(tag);
+        self.tracks.push(Track::new(&self.settings));
+        self.tracks.len() - 1
+    }
+
+    fn close(
+        &mut self,
+        number: usize,
+        window: Window,
+        counts: &mut EngineCounts,
+        scores: &mut Option<Vec<ScoredWindow>>,
+        out: &mut Vec<Finding>,
+    ) {
+        let tag = &self.tags[number];
+        let track = &mut self.tracks[number];
+        track.through = track.through.max(window.end);
+        track.dirty = true;
+        let found = match &mut track.phase {
+            Phase::Learning(collected) => {
+                if window.rows < self.settings.min_samples {
+                    counts.skipped += 1;
+                    return;
+                }
+                let seen = window.end.saturating_sub(track.learning_from);
+                let over = seen > self.settings.learning.micros();
+                if !over || collected.len() < MIN_WINDOWS {
+                    collected.push(window);
+                    return;
+                }
+                let job = TrainingJob {
+                    class: Arc::clone(&self.class),
+                    asset: tag.to_string(),
+                    settings: Arc::clone(&self.settings),
+                    metrics: self.metrics.clone(),
+                    windows: std::mem::take(collected),
+                };
+                track.phase = Phase::Training([window].into());
+                Some(Found::Train(Box::new(job)))
+            }
+            Phase::Training(waiting) => {
+                if waiting.len() >= MAX_WAITING {
+                    waiting.pop_front();
+                    counts.skipped += 1;
+                }
+                waiting.push_back(window);
+                None
+            }
+            Phase::Scored(scored) => match scored.take(&window, &self.settings) {
+                Some((one, found)) => {
+                    counts.scores += 1;
+                    if let Some(scores) = scores {
+                        let version = scored.scorer.model().version.clone();
+                        scores.push(ScoredWindow::of(tag, one, version));
+                    }
+                    found
+                }
+                None => {
+                    counts.skipped += 1;
+                    None
+                }
+            },
+        };
+        if let Some(found) = found {
+            let progress = match &found {
+                Found::Train(_) => None,
+                _ => progress(&self.class, tag, track),
+            };
+            out.push(Finding { found, progress });
+        }
+    }
+}
+
+fn class_tracks<'a>(
+    classes: &'a mut HashMap<Arc<str>, ClassTracks>,
+    config: &DetectConfig,
+    class: &Arc<str>,
+) -> &'a mut ClassTracks {
+    classes
+        .entry(Arc::clone(class))
+        .or_insert_with(|| ClassTracks::new(Arc::clone(class), config.class(class).clone()))
+}
+
+fn progress(class: &str, tag: &str, track: &Track) -> Option<Progress> {
+    Some(Progress {
+        asset: tag.to_owned(),
+        class: class.to_owned(),
+        scored_through: track.scored_through().unwrap_or(DateTime::UNIX_EPOCH),
+        state: serde_json::to_string(&track.saved_state()).ok()?,
+    })
+}

@@ -1,0 +1,104 @@
+//! Reading rows again from the lake: after a restart, and for training by hand.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, StringArray, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::record_batch::RecordBatch;
+use fieldwright_ingest::snapshot::{ASSET, Snapshot, TIME, TableSnapshot};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// Rows of a file that are read at a time.
+const BATCH_ROWS: usize = 16_384;
+
+/// Why rows cannot be read again.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// A file is away; a newer snapshot may know where its rows have gone.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: arrow::error::ArrowError,
+    },
+}
+
+/// Gives all in-order rows of a table that are not before `from` to `take`, per asset in order of
+/// event time. Files whose rows are all older are not opened.
+///
+/// Takes as long as the disk needs: run it where blocking is allowed.
+///
+/// **Units**: `from` is microseconds since 1970.
+///
+/// **Errors** when a file cannot be read.
+pub(super) fn read_table(
+    table: &TableSnapshot,
+    from: i64,
+    mut take: impl FnMut(&RecordBatch),
+) -> Result<(), HistoryError> {
+    for file in table.files.iter().filter(|file| file.max_time >= from) {
+        let open = |source| HistoryError::Open { path: file.path.clone(), source };
+        let read = |source| HistoryError::Read { path: file.path.clone(), source };
+        let opened = File::open(&file.path).map_err(open)?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
+            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+            .map_err(|error| read(error.into()))?;
+        for batch in reader {
+            take(&batch.map_err(read)?);
+        }
+    }
+    for hot in table.hot.iter().filter(|hot| hot.max_time >= from) {
+        take(&hot.batch);
+    }
+    Ok(())
+}
+
+/// All in-order rows of one asset from `from` to before `to`, whatever its class.
+///
+/// Gives the class and the batches, or `None` when no table knows the asset.
+///
+/// **Errors** when a file cannot be read.
+pub(super) fn read_asset(
+    snapshot: &Snapshot,
+    asset: &str,
+    from: i64,
+    to: i64,
+) -> Result<Option<(Arc<str>, Vec<RecordBatch>)>, HistoryError> {
+    let mut best: Option<(Arc<str>, Vec<RecordBatch>, usize)> = None;
+    for (class, table) in &snapshot.tables {
+        let mut batches = Vec::new();
+        let mut rows = 0;
+        read_table(table, from, |batch| {
+            if let Some(chosen) = rows_of(batch, asset, from, to)
+                && chosen.num_rows() > 0
+            {
+                rows += chosen.num_rows();
+                batches.push(chosen);
+            }
+        })?;
+        if best.as_ref().is_none_or(|(_, _, most)| rows > *most) && rows > 0 {
+            best = Some((Arc::clone(class), batches, rows));
+        }
+    }
+    Ok(best.map(|(class, batches, _)| (class, batches)))
+}
+
+fn rows_of(batch: &RecordBatch, asset: &str, from: i64, to: i64) -> Option<RecordBatch> {
+    let assets: &StringArray = batch.column_by_name(ASSET)?.as_any().downcast_ref()?;
+    let times: &TimestampMicrosecondArray = batch.column_by_name(TIME)?.as_any().downcast_ref()?;
+    let chosen: BooleanArray = (0..batch.num_rows())
+        .map(|row| Some(assets.value(row) == asset && (from..to).contains(&times.value(row))))
+        .collect();
+    filter_record_batch(batch, &chosen).ok()
+}

@@ -1,0 +1,137 @@
+//! The folder of trained models: one JSON file per asset.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::pca::PcaModel;
+
+/// Longest readable part of a file name, bytes.
+const LONGEST_NAME: usize = 120;
+/// Tells apart assets whose readable parts are the same.
+const IDENTITY: Uuid = Uuid::from_u128(0x0b3e_9a56_7c21_4d8f_9e44_51d7_1c6a_b902);
+
+/// Where models are kept.
+#[derive(Debug, Clone)]
+pub struct ModelFolder {
+    path: PathBuf,
+}
+
+/// What can go wrong with the folder.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}", path.display())]
+pub struct ModelFolderError {
+    /// What was tried.
+    pub operation: &'static str,
+    /// With what.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// A model in short.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSummary {
+    /// Name of the very model.
+    pub version: String,
+    /// The asset's tag.
+    pub asset: String,
+    /// The asset's class.
+    pub class: String,
+    /// The detector.
+    pub detector: &'static str,
+    /// Event time of the first window that it learned from.
+    pub trained_from: DateTime<Utc>,
+    /// Event time of the end of the last one.
+    pub trained_through: DateTime<Utc>,
+    /// How many there were.
+    pub windows: usize,
+    /// What it looks at.
+    pub features: Vec<String>,
+    /// How many components it keeps.
+    pub components: usize,
+}
+
+impl From<&PcaModel> for ModelSummary {
+    fn from(model: &PcaModel) -> Self {
+        Self {
+            version: model.version.clone(),
+            asset: model.asset.clone(),
+            class: model.class.clone(),
+            detector: super::DETECTOR,
+            trained_from: model.trained_from,
+            trained_through: model.trained_through,
+            windows: model.windows,
+            features: model.features.iter().map(super::features::Feature::name).collect(),
+            components: model.components.len(),
+        }
+    }
+}
+
+impl ModelFolder {
+    /// The folder at `path`; it is made when it is missing.
+    ///
+    /// **Errors** when it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, ModelFolderError> {
+        fs::create_dir_all(path).map_err(failed("make the folder", path))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Keeps a model in place of the asset's former one: whole or not at all, and on disk when
+    /// this returns.
+    ///
+    /// **Errors** when the disk refuses.
+    pub fn save(&self, model: &PcaModel) -> Result<(), ModelFolderError> {
+        let target = self.file(&model.asset);
+        let draft = target.with_extension("draft");
+        let text = serde_json::to_vec_pretty(model)
+            .map_err(|error| failed("write", &draft)(std::io::Error::other(error)))?;
+        let mut file = File::create(&draft).map_err(failed("write", &draft))?;
+        file.write_all(&text).map_err(failed("write", &draft))?;
+        file.sync_all().map_err(failed("sync", &draft))?;
+        fs::rename(&draft, &target).map_err(failed("rename", &draft))?;
+        let folder = File::open(&self.path).map_err(failed("open", &self.path))?;
+        folder.sync_all().map_err(failed("sync", &self.path))
+    }
+
+    /// All models. One that cannot be read is left out with a warning: it is learned again.
+    ///
+    /// **Errors** when the folder cannot be read.
+    pub fn load(&self) -> Result<Vec<PcaModel>, ModelFolderError> {
+        let mut models = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed("read", &self.path))? {
+            let path = entry.map_err(failed("read", &self.path))?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = fs::read(&path).map_err(failed("read", &path))?;
+            match serde_json::from_slice(&text) {
+                Ok(model) => models.push(model),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a model is unreadable and left out");
+                }
+            }
+        }
+        models.sort_by(|a: &PcaModel, b| a.asset.cmp(&b.asset));
+        Ok(models)
+    }
+
+    fn file(&self, asset: &str) -> PathBuf {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let readable: String = asset.chars().map(plain).take(LONGEST_NAME).collect();
+        let digest = Uuid::new_v5(&IDENTITY, asset.as_bytes()).simple().to_string();
+        self.path.join(format!("{readable}-{}.json", &digest[..8]))
+    }
+}
+
+fn failed(
+    operation: &'static str,
+    path: &Path,
+) -> impl FnOnce(std::io::Error) -> ModelFolderError {
+    let path = path.to_owned();
+    move |source| ModelFolderError { operation, path, source }
+}

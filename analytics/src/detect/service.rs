@@ -1,0 +1,222 @@
+//! Detection at work: it follows the stream of commits, trains models, keeps alarms and progress.
+//!
+//! From a committed batch to the committed alarm there is no polling: the follower wakes with the
+//! batch, windows close, and what is found is written before the next batch is taken.
+
+mod follower;
+mod shared;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use fieldwright_ingest::clock::SharedClock;
+use fieldwright_ingest::snapshot::Committed;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use self::follower::{Follower, Trained};
+use self::shared::{Shared, train_by_hand};
+use super::config::DetectConfig;
+use super::engine::Engine;
+use super::models::{ModelFolder, ModelFolderError, ModelSummary};
+use super::rules::{RuleBoard, RuleStats, Runner, RunnerParts};
+use super::training::TrainError;
+use super::verdict::{AssetVerdict, Health, HealthState};
+use crate::alarms::{AlarmBook, AlarmStoreError};
+use crate::sql::{SnapshotSource, SqlEngine};
+
+/// Trained models that may wait for the follower.
+const TRAINED_WAITING: usize = 16;
+
+/// Everything that detection works with.
+#[derive(Debug)]
+pub struct DetectionParts<'a> {
+    /// The settings.
+    pub config: DetectConfig,
+    /// The data folder; models are kept in its folder `models`.
+    pub data_dir: &'a Path,
+    /// Every commit in order.
+    pub feed: mpsc::Receiver<Arc<Committed>>,
+    /// The engine that rules ask; without it no rule is evaluated.
+    pub sql: Option<Arc<SqlEngine>>,
+    /// The alarms.
+    pub alarms: Arc<AlarmBook>,
+    /// The business clock.
+    pub clock: SharedClock,
+}
+
+/// Detection at work.
+#[derive(Debug)]
+pub struct Detection {
+    shared: Arc<Shared>,
+    trained: mpsc::Sender<Trained>,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Why detection does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectionError {
+    /// The settings are wrong.
+    #[error("the settings of detection have mistakes: {}", .0.join("; "))]
+    Config(Vec<String>),
+    /// The models cannot be read.
+    #[error("the models cannot be read")]
+    Models(#[from] ModelFolderError),
+    /// The progress cannot be read.
+    #[error("the progress of detection cannot be read")]
+    Store(#[from] AlarmStoreError),
+}
+
+/// How much detection has done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetectionStats {
+    /// Rows taken.
+    pub rows: u64,
+    /// Windows closed.
+    pub windows: u64,
+    /// Windows scored.
+    pub scores: u64,
+    /// Windows not judged: too few readings or metrics.
+    pub skipped: u64,
+    /// Assets that are learning.
+    pub learning: usize,
+    /// Assets that have a model.
+    pub scored: usize,
+    /// Models trained.
+    pub trained: u64,
+    /// Trainings that failed.
+    pub training_failures: u64,
+    /// Alarms raised or made worse or returned by the detector.
+    pub findings: u64,
+    /// Writes to the store that had to be tried again.
+    pub store_retries: u64,
+    /// Number of the last commit that was followed.
+    pub sequence: u64,
+    /// Commits behind the newest that is visible to queries.
+    pub behind: u64,
+    /// Whether the rows from before the start have been read again.
+    pub caught_up: bool,
+    /// The rules by name.
+    pub rules: BTreeMap<String, RuleStats>,
+}
+
+impl Detection {
+    /// Loads models and progress, reads again what is not scored yet, and follows the stream.
+    ///
+    /// **Errors**: see [`DetectionError`].
+    pub async fn start(
+        parts: DetectionParts<'_>,
+        snapshots: SnapshotSource,
+    ) -> Result<Self, DetectionError> {
+        let mistakes = parts.config.validate();
+        if !mistakes.is_empty() {
+            return Err(DetectionError::Config(mistakes));
+        }
+        let config = Arc::new(parts.config);
+        let folder = ModelFolder::open(&parts.data_dir.join("models"))?;
+        let mut engine = Engine::new(Arc::clone(&config));
+        engine.restore(parts.alarms.store().progress().await?, folder.load()?);
+        let board = Arc::new(RuleBoard::default());
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&config),
+            engine,
+            Arc::clone(&board),
+            Arc::clone(&parts.alarms),
+            folder,
+            Arc::clone(&snapshots),
+            Arc::clone(&parts.clock),
+        ));
+        let (stop, stopped) = watch::channel(false);
+        let (trained, models) = mpsc::channel(TRAINED_WAITING);
+        let follower = Follower::new(Arc::clone(&shared), trained.clone(), stopped.clone());
+        let mut tasks = vec![tokio::spawn(follower.run(parts.feed, models))];
+        if let Some(sql) = parts.sql {
+            let runner_parts = RunnerParts {
+                sql,
+                snapshots,
+                alarms: parts.alarms,
+                clock: parts.clock,
+                board,
+            };
+            for (name, rule) in config.rules.iter().filter(|(_, rule)| rule.enabled) {
+                let runner = Runner::new(name, rule, runner_parts.clone());
+                tasks.push(tokio::spawn(runner.run(config.rule_floor, stopped.clone())));
+            }
+        }
+        Ok(Self { shared, trained, stop, tasks: Mutex::new(tasks) })
+    }
+
+    /// How an asset is.
+    pub fn health(&self, asset: &str) -> Health {
+        let mut health = self.shared.engine().health(asset, self.shared.clock.now());
+        if self.shared.board.is_active(asset) {
+            health.state = HealthState::Alarm;
+        }
+        health
+    }
+
+    /// Whether an asset is back in its band since a repair that was done at `since`.
+    ///
+    /// Its detector and all rules about its class are asked; all that have an opinion must agree.
+    pub fn asset_verdict(&self, asset: &str, since: DateTime<Utc>) -> AssetVerdict {
+        let engine = self.shared.engine();
+        let of_detector = engine.verdict(asset, since);
+        let (Some((class, _)), Some(settings)) = (engine.newest(asset), engine.settings(asset))
+        else {
+            return AssetVerdict::NoTelemetry;
+        };
+        drop(engine);
+        let windows = i32::try_from(settings.verify_out_of_band_windows).unwrap_or(i32::MAX);
+        let patience = settings.verify_settle.delta() + settings.step.delta() * windows;
+        let of_rules = self.shared.board.verdict(asset, &class, since, patience);
+        match (of_detector, of_rules) {
+            (Some(AssetVerdict::NoTelemetry), _) => AssetVerdict::NoTelemetry,
+            (Some(detector), Some(rules)) => detector.and(rules),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => AssetVerdict::Waiting,
+        }
+    }
+
+    /// The models in use.
+    pub fn models(&self) -> Vec<ModelSummary> {
+        self.shared.engine().models().iter().map(ModelSummary::from).collect()
+    }
+
+    /// Trains an asset by hand on its readings from `from` to before `to`, whatever it was doing.
+    ///
+    /// **Errors**: see [`TrainError`].
+    pub async fn train(
+        &self,
+        asset: &str,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<ModelSummary, TrainError> {
+        let model = train_by_hand(&self.shared, asset, from, to).await?;
+        let summary = ModelSummary::from(&model);
+        let (installed, done) = oneshot::channel();
+        let trained = Trained::ByHand { model: Box::new(model), installed };
+        self.trained.send(trained).await.map_err(|_| TrainError::ShuttingDown)?;
+        done.await.map_err(|_| TrainError::ShuttingDown)?;
+        Ok(summary)
+    }
+
+    /// How much was done.
+    pub fn stats(&self) -> DetectionStats {
+        self.shared.stats()
+    }
+
+    /// Stops following and evaluating, saves progress, and returns when all is done.
+    ///
+    /// What was committed but not followed is found again at the next start.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        for task in self.tasks.lock().await.drain(..) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of detection failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the tasks of detection share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use chrono::{DateTime, Utc};
+use fieldwright_ingest::clock::SharedClock;
+
+use super::DetectionStats;
+use crate::alarms::AlarmBook;
+use crate::detect::config::DetectConfig;
+use crate::detect::engine::Engine;
+use crate::detect::history::{HistoryError, read_asset};
+use crate::detect::models::ModelFolder;
+use crate::detect::pca::PcaModel;
+use crate::detect::rules::RuleBoard;
+use crate::detect::training::{TrainError, TrainingJob};
+use crate::sql::SnapshotSource;
+
+/// How often rows are read again when files move while they are read.
+pub(super) const READ_TRIES: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) trained: AtomicU64,
+    pub(super) training_failures: AtomicU64,
+    pub(super) findings: AtomicU64,
+    pub(super) store_retries: AtomicU64,
+    pub(super) sequence: AtomicU64,
+    pub(super) caught_up: AtomicBool,
+}
+
+pub(super) struct Shared {
+    pub(super) config: Arc<DetectConfig>,
+    engine: Mutex<Engine>,
+    pub(super) board: Arc<RuleBoard>,
+    pub(super) alarms: Arc<AlarmBook>,
+    pub(super) folder: ModelFolder,
+    pub(super) snapshots: SnapshotSource,
+    pub(super) clock: SharedClock,
+    pub(super) counters: Counters,
+}
+
+impl Shared {
+    pub(super) fn new(
+        config: Arc<DetectConfig>,
+        engine: Engine,
+        board: Arc<RuleBoard>,
+        alarms: Arc<AlarmBook>,
+        folder: ModelFolder,
+        snapshots: SnapshotSource,
+        clock: SharedClock,
+    ) -> Self {
+        let counters = Counters {
+            trained: AtomicU64::new(0),
+            training_failures: AtomicU64::new(0),
+            findings: AtomicU64::new(0),
+            store_retries: AtomicU64::new(0),
+            sequence: AtomicU64::new(0),
+            caught_up: AtomicBool::new(false),
+        };
+        let engine = Mutex::new(engine);
+        Self { config, engine, board, alarms, folder, snapshots, clock, counters }
+    }
+
+    /// The engine; held for one batch or one question at a time.
+    pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().expect("no holder panics")
+    }
+
+    pub(super) fn stats(&self) -> DetectionStats {
+        let (counts, (learning, scored)) = {
+            let engine = self.engine();
+            (engine.counts(), engine.assets())
+        };
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sequence = read(&self.counters.sequence);
+        DetectionStats {
+            rows: counts.rows,
+            windows: counts.windows,
+            scores: counts.scores,
+            skipped: counts.skipped,
+            learning,
+            scored,
+            trained: read(&self.counters.trained),
+            training_failures: read(&self.counters.training_failures),
+            findings: read(&self.counters.findings),
+            store_retries: read(&self.counters.store_retries),
+            sequence,
+            behind: (self.snapshots)().sequence.saturating_sub(sequence),
+            caught_up: self.counters.caught_up.load(Ordering::Relaxed),
+            rules: self.board.stats(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// Reads the asset's rows, cuts them into windows, trains and keeps the model.
+pub(super) async fn train_by_hand(
+    shared: &Arc<Shared>,
+    asset: &str,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<PcaModel, TrainError> {
+    if to <= from {
+        return Err(TrainError::EmptySpan);
+    }
+    let shared = Arc::clone(shared);
+    let asset = asset.to_owned();
+    let span = (from.timestamp_micros(), to.timestamp_micros());
+    let work = tokio::task::spawn_blocking(move || train_blocking(&shared, asset, span));
+    work.await.map_err(|_| TrainError::ShuttingDown)?
+}
+
+fn train_blocking(
+    shared: &Shared,
+    asset: String,
+    (from, to): (i64, i64),
+) -> Result<PcaModel, TrainError> {
+    let mut tries = 0;
+    let found = loop {
+        tries += 1;
+        match read_asset(&(shared.snapshots)(), &asset, from, to) {
+            // Files may be put together while they are read; a newer picture knows the new ones.
+            Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
+            Err(source) => return Err(TrainError::History { asset, source }),
+            Ok(found) => break found,
+        }
+    };
+    let Some((class, batches)) = found else {
+        return Err(TrainError::UnknownAsset(asset));
+    };
+    let settings = Arc::new(shared.config.class(&class).clone());
+    let job = TrainingJob::from_rows(class, asset.clone(), settings, &batches);
+    let model = job.run().map_err(|source| TrainError::Fit { asset: asset.clone(), source })?;
+    shared.folder.save(&model).map_err(|source| TrainError::Keep { asset, source })?;
+    Ok(model)
+}

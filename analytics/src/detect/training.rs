@@ -1,0 +1,109 @@
+//! The training of one model, to be run away from the stream.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+
+use super::config::ClassSettings;
+use super::engine::Columns;
+use super::history::HistoryError;
+use super::models::ModelFolderError;
+use super::pca::{FitError, PcaModel, fit};
+use super::track::MAX_WAITING;
+use super::window::{Window, Windows};
+
+/// Everything that the training of one asset needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingJob {
+    /// The asset's class.
+    pub class: Arc<str>,
+    /// The asset's tag.
+    pub asset: String,
+    /// How the class is watched.
+    pub settings: Arc<ClassSettings>,
+    /// Names of the class's metrics by number.
+    pub metrics: Vec<String>,
+    /// The windows to learn from, in order of time.
+    pub windows: Vec<Window>,
+}
+
+impl TrainingJob {
+    /// The training of one asset on rows in order of event time.
+    pub(super) fn from_rows(
+        class: Arc<str>,
+        asset: String,
+        settings: Arc<ClassSettings>,
+        batches: &[RecordBatch],
+    ) -> Self {
+        let (step, steps) = (settings.step.micros(), settings.steps_per_window());
+        let mut cutter = Windows::new(step, steps, i64::MIN + 1);
+        let mut job = Self { class, asset, settings, metrics: Vec::new(), windows: Vec::new() };
+        for batch in batches {
+            let metrics = &mut job.metrics;
+            let number = |name: &str| {
+                metrics.iter().position(|known| known == name).unwrap_or_else(|| {
+                    metrics.push(name.to_owned());
+                    metrics.len() - 1
+                })
+            };
+            let Some(columns) = Columns::of(batch, number) else { continue };
+            let slices = columns.by_metric(job.metrics.len());
+            for row in 0..batch.num_rows() {
+                let value = |metric: usize| slices[metric].map_or(f64::NAN, |s| s.value(row));
+                cutter.add(columns.time(row), slices.len(), value, |window| {
+                    if window.rows >= job.settings.min_samples {
+                        job.windows.push(window);
+                    }
+                });
+            }
+        }
+        let surplus = job.windows.len().saturating_sub(MAX_WAITING);
+        job.windows.drain(..surplus);
+        job
+    }
+
+    /// Trains. Takes milliseconds to seconds of one core.
+    ///
+    /// **Errors** when the windows are too few or nothing moved in them.
+    pub fn run(&self) -> Result<PcaModel, FitError> {
+        fit(&self.asset, &self.class, &self.settings, &self.metrics, &self.windows)
+    }
+}
+
+/// Why a training by hand failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Nobody has heard of the asset.
+    #[error("asset {0} has sent no readings; nothing can be learned about it")]
+    UnknownAsset(String),
+    /// The span is empty.
+    #[error("the span to learn from ends before it begins")]
+    EmptySpan,
+    /// The readings cannot be read.
+    #[error("cannot read the history of asset {asset}")]
+    History {
+        /// The asset.
+        asset: String,
+        /// Why.
+        source: HistoryError,
+    },
+    /// The readings are not enough.
+    #[error("asset {asset}: {source}")]
+    Fit {
+        /// The asset.
+        asset: String,
+        /// Why.
+        source: FitError,
+    },
+    /// The model cannot be kept.
+    #[error("cannot keep the model of asset {asset}")]
+    Keep {
+        /// The asset.
+        asset: String,
+        /// Why.
+        source: ModelFolderError,
+    },
+    /// Detection is being shut down.
+    #[error("detection is shutting down")]
+    ShuttingDown,
+}
