@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 
 use crate::clock::SharedClock;
 use crate::mqtt::queue::DeliveryQueue;
@@ -138,7 +138,9 @@ pub enum ConsumerError {
 pub struct Consumer {
     counters: Arc<Counters>,
     stop: watch::Sender<bool>,
-    working: JoinHandle<()>,
+    /// Its sender is dropped when the work has ended.
+    ended: watch::Receiver<()>,
+    working: AbortHandle,
 }
 
 impl Consumer {
@@ -163,10 +165,16 @@ impl Consumer {
             counters.clone(),
             stopped,
         );
+        let (ending, ended) = watch::channel(());
+        let working = tokio::spawn(async move {
+            worker.run().await;
+            drop(ending);
+        });
         Ok(Self {
             counters,
             stop,
-            working: tokio::spawn(worker.run()),
+            ended,
+            working: working.abort_handle(),
         })
     }
 
@@ -183,11 +191,10 @@ impl Consumer {
     /// Stops reading, waits for the outstanding receipts, acknowledges them and disconnects.
     ///
     /// The session stays at the broker; what was not acknowledged comes again.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(&self) {
         self.stop.send_replace(true);
-        if (&mut self.working).await.is_err() {
-            tracing::error!("the MQTT consumer panicked");
-        }
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
     }
 }
 

@@ -31,12 +31,24 @@ use router::Router;
 use stats::{Counters, add};
 
 /// How an endpoint is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EndpointConfig {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What every client must send as its password, with any user name; never logged.
+    pub password: Option<String>,
     /// What keeps it from growing without end.
     pub limits: EndpointLimits,
+}
+
+impl std::fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("listen", &self.listen)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("limits", &self.limits)
+            .finish()
+    }
 }
 
 /// Everything in the endpoint that could grow, and where it stops.
@@ -133,6 +145,7 @@ enum Phase {
 
 /// What every connection needs.
 struct Shared {
+    password: Option<String>,
     limits: Arc<EndpointLimits>,
     counters: Arc<Counters>,
     router: Router,
@@ -181,6 +194,7 @@ impl Endpoint {
         let counters = Arc::new(Counters::default());
         let (phase, phase_receiver) = watch::channel(Phase::Running);
         let shared = Arc::new(Shared {
+            password: config.password,
             router: Router::new(limits.clone(), counters.clone()),
             connections: Arc::new(Semaphore::new(limits.connections)),
             half_open: Arc::new(Semaphore::new(limits.half_open)),
@@ -214,7 +228,7 @@ impl Endpoint {
     ///
     /// What is not durable within the shutdown limit is not acknowledged; its client sends it
     /// again. Wills are not sent.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.phase.send_replace(Phase::Draining);
         let everyone = self.shared.limits.connections as u32;
         let drained = tokio::time::timeout(
@@ -229,6 +243,7 @@ impl Endpoint {
                  what was not acknowledged will be sent again by its client"
             );
         }
+        self.phase.send_replace(Phase::Aborted);
     }
 }
 

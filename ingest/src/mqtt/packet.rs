@@ -8,14 +8,15 @@ use mqtt_protocol_core::mqtt::packet::Qos;
 use mqtt_protocol_core::mqtt::packet::v3_1_1;
 use mqtt_protocol_core::mqtt::result_code::{ConnectReturnCode, MqttError, SubackReturnCode};
 
-/// A CONNECT packet.
-#[derive(Debug, Clone)]
+/// A CONNECT packet. Not to be printed: it holds a password.
+#[derive(Clone)]
 pub(crate) struct Connect {
     /// May be empty when `clean_session`.
     pub(crate) client_id: String,
     pub(crate) clean_session: bool,
     /// Seconds; 0 means never.
     pub(crate) keep_alive: u16,
+    pub(crate) password: Option<Vec<u8>>,
     pub(crate) will: Option<Will>,
 }
 
@@ -90,6 +91,7 @@ pub(crate) fn connect(body: &[u8]) -> Result<Connect, PacketError> {
         client_id: connect.client_id().to_owned(),
         clean_session: connect.clean_session(),
         keep_alive: connect.keep_alive(),
+        password: connect.password().map(<[u8]>::to_vec),
         will,
     })
 }
@@ -148,6 +150,11 @@ pub(crate) fn connack_version(level: u8) -> Vec<u8> {
 /// A CONNACK for a client id that is not accepted.
 pub(crate) fn connack_client_id() -> Vec<u8> {
     connack(ConnectReturnCode::IdentifierRejected)
+}
+
+/// A CONNACK for a client without the right password.
+pub(crate) fn connack_password() -> Vec<u8> {
+    connack(ConnectReturnCode::BadUserNameOrPassword)
 }
 
 /// A SUBACK with one granted quality of service, or a refusal, per filter.
@@ -242,6 +249,7 @@ mod tests {
         assert_eq!((will.topic.as_str(), &will.payload[..]), ("t", &b"m"[..]));
         assert_eq!((will.qos, will.retain), (1, true));
         assert!(!full.clean_session);
+        assert_eq!(full.password.as_deref(), Some(&b"p"[..]));
     }
 
     #[test]
@@ -322,6 +330,7 @@ mod tests {
         assert_eq!(connack_accepted(), [0x20, 2, 0, 0]);
         assert_eq!(connack_version(3), [0x20, 2, 0, 1]);
         assert_eq!(connack_client_id(), [0x20, 2, 0, 2]);
+        assert_eq!(connack_password(), [0x20, 2, 0, 4]);
         assert_eq!(
             suback(258, &[Some(0), Some(1), None]),
             [0x90, 5, 1, 2, 0, 1, 0x80]

@@ -320,7 +320,7 @@ async fn a_shutdown_acknowledges_what_becomes_durable_and_says_goodbye() {
     let mut broker = Script::accept(&listener, false, true).await;
     broker.send(&publish("1", 1)).await;
     let (_, receipt) = delivery(&mut deliveries).await;
-    let stopping = tokio::spawn(consumer.shutdown());
+    let stopping = tokio::spawn(async move { consumer.shutdown().await });
     tokio::task::yield_now().await;
     assert!(!stopping.is_finished());
     receipt.confirm();
@@ -403,6 +403,7 @@ async fn it_consumes_our_own_endpoint_across_a_restart() {
         });
         let config = EndpointConfig {
             listen: ([127, 0, 0, 1], port).into(),
+            password: None,
             limits: EndpointLimits::default(),
         };
         Endpoint::start(config, intake, Arc::new(RealClock)).await

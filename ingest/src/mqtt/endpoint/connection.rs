@@ -130,6 +130,10 @@ async fn greet(socket: &mut TcpStream, shared: &Shared) -> Result<(Connect, Byte
                 limits.client_id_bytes
             ),
         ),
+        Ok(connect) if !may_enter(&connect, shared) => (
+            packet::connack_password(),
+            "the password is missing or wrong".to_owned(),
+        ),
         Ok(connect) => {
             if let Some(will) = &connect.will {
                 topic::check_name(
@@ -230,6 +234,20 @@ async fn leave_will(reader: &mut Reader, will: Will) {
         _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
         _ = reader.deliver_will(message) => {}
     }
+}
+
+/// Whether the client knows the password, when there is one.
+fn may_enter(connect: &Connect, shared: &Shared) -> bool {
+    let Some(expected) = &shared.password else {
+        return true;
+    };
+    let given = connect.password.as_deref().unwrap_or_default();
+    // Every byte is looked at, so that the time taken tells nothing about the right ones.
+    let differences = expected
+        .bytes()
+        .zip(given)
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
+    expected.len() == given.len() && differences == 0
 }
 
 /// A guess at what somebody speaks who does not speak MQTT.

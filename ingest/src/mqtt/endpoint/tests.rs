@@ -28,6 +28,7 @@ impl Bench {
         let (intake, deliveries) = mpsc::channel(64);
         let config = EndpointConfig {
             listen: ([127, 0, 0, 1], 0).into(),
+            password: None,
             limits,
         };
         let endpoint = Endpoint::start(config, intake, Arc::new(RealClock))
@@ -516,11 +517,45 @@ async fn subscriptions_are_bounded_and_granted_at_most_1() {
 }
 
 #[tokio::test]
+async fn a_password_is_asked_of_everybody() {
+    let (intake, _deliveries) = mpsc::channel(4);
+    let config = EndpointConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        password: Some("sesame".into()),
+        limits: EndpointLimits::default(),
+    };
+    assert!(!format!("{config:?}").contains("sesame"));
+    let endpoint = Endpoint::start(config, intake, Arc::new(RealClock))
+        .await
+        .unwrap();
+    for (password, answer) in [
+        (None, 4),
+        (Some("sesam"), 4),
+        (Some("sesamf"), 4),
+        (Some(""), 4),
+        (Some("sesame"), 0),
+    ] {
+        let mut packet = connect("c", 0);
+        if let Some(password) = password {
+            packet[9] |= 0xc0;
+            packet.extend_from_slice(&[0, 1, b'u', 0, password.len() as u8]);
+            packet.extend_from_slice(password.as_bytes());
+            packet[1] = packet.len() as u8 - 2;
+        }
+        let mut raw = Raw(TcpStream::connect(endpoint.local_addr()).await.unwrap());
+        raw.send(&packet).await;
+        raw.expect(&[0x20, 2, 0, answer]).await;
+    }
+    assert_eq!(endpoint.stats().closed_for(CloseReason::Refused), 4);
+}
+
+#[tokio::test]
 async fn a_taken_port_is_told() {
     let bench = Bench::start().await;
     let (intake, _deliveries) = mpsc::channel(1);
     let config = EndpointConfig {
         listen: bench.endpoint.local_addr(),
+        password: None,
         limits: EndpointLimits::default(),
     };
     let error = Endpoint::start(config, intake, Arc::new(RealClock))
@@ -540,7 +575,7 @@ async fn a_shutdown_acknowledges_what_becomes_durable() {
     raw.send(&publish("a", "1", 1, 1)).await;
     let (_, receipt) = bench.delivery().await;
     let address = bench.endpoint.local_addr();
-    let stopping = tokio::spawn(bench.endpoint.shutdown());
+    let stopping = tokio::spawn(async move { bench.endpoint.shutdown().await });
     // Once nobody is accepted any more, the endpoint waits for the receipt alone.
     within(async { while TcpStream::connect(address).await.is_ok() {} }).await;
     assert!(!stopping.is_finished());
