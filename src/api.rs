@@ -27,12 +27,18 @@ pub mod events;
 pub mod health;
 pub mod invoices;
 pub mod ledger;
+pub mod metrics;
+pub mod quarantine;
 pub mod receipts;
 pub mod registry;
 pub mod sql;
+pub mod verify;
 pub mod work_orders;
 
 mod document;
+
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -95,9 +101,13 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(ledger::get_trial_balance))
         .routes(routes!(events::list))
         .routes(routes!(sql::run))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::replay))
+        .routes(routes!(verify::run))
         .routes(routes!(document::get));
     OpenApiRouter::new()
         .nest(BASE, base)
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::get))
 }

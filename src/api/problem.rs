@@ -5,7 +5,7 @@
 
 mod conversions;
 
-pub use conversions::{of_alarm, of_alarm_store, of_sql};
+pub use conversions::{of_alarm, of_alarm_store, of_replay, of_sql};
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

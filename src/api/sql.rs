@@ -30,7 +30,6 @@ pub struct Question {
 /// An answer. Instants are RFC 3339 texts, decimals are texts, a float that is not finite is null.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SqlAnswer)]
-#[expect(dead_code, reason = "describes what `Answer::to_json_rows` writes")]
 pub struct AnswerShape {
     /// The columns.
     columns: Vec<Column>,
@@ -43,7 +42,6 @@ pub struct AnswerShape {
 /// A column of an answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SqlColumn)]
-#[expect(dead_code, reason = "describes what `Answer::to_json_rows` writes")]
 pub struct Column {
     /// Its name; two columns may share one.
     name: String,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fieldwright_analytics::alarms::AlarmBook;
 use fieldwright_analytics::sql::SqlEngine;
+use fieldwright_ingest::Ingest;
 use fieldwright_ingest::clock::{SharedClock, wall_now};
 use fieldwright_workorders::store::{Ctx, Db, IdSource, StoreError};
 use sqlx::Any;
@@ -12,8 +13,10 @@ use sqlx::pool::PoolConnection;
 use super::auth::Access;
 use super::clock::ClockMode;
 use super::health::Readiness;
+use super::metrics::Gauges;
 use super::problem::{INVALID, Problem};
 use super::request::Requests;
+use super::verify::Verifier;
 
 /// Characters of a person's name at most.
 const MAX_ACTOR: usize = 100;
@@ -27,6 +30,8 @@ pub struct ApiState {
     pub clock_mode: ClockMode,
     /// The operational store.
     pub db: Db,
+    /// The pipeline of readings.
+    pub ingest: Arc<Ingest>,
     /// The alarms.
     pub alarms: Arc<AlarmBook>,
     /// The engine of queries.
@@ -37,6 +42,10 @@ pub struct ApiState {
     pub access: Access,
     /// What must work before the service is ready.
     pub readiness: Readiness,
+    /// Checks every invariant.
+    pub verifier: Verifier,
+    /// Figures that the composition root knows.
+    pub gauges: Gauges,
     /// Limits and counts of requests.
     pub requests: Arc<Requests>,
 }

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use fieldwright_analytics::alarms::{AlarmError, AlarmStoreError, Refusal};
 use fieldwright_analytics::sql::{SqlError, SqlErrorFamily};
+use fieldwright_ingest::quarantine::ReplayError;
 use fieldwright_workorders::problem::{Family, Problem as Failure};
 
 use super::{CONFLICT, NOT_FOUND, Problem, STALE, chain};
@@ -69,6 +70,18 @@ pub fn of_alarm_store(error: AlarmStoreError) -> Problem {
         AlarmStoreError::Conflict => Problem::new(CONFLICT, error.to_string()),
         AlarmStoreError::Unavailable { .. } => Problem::unavailable(&error.to_string(), &error),
         AlarmStoreError::Unreadable { .. } => Problem::internal("an alarm cannot be read", &error),
+    }
+}
+
+/// Why a refused message stays in the quarantine.
+pub fn of_replay(error: ReplayError) -> Problem {
+    let text = error.to_string();
+    let refused = |code| Problem::refusal(StatusCode::CONFLICT, code, &title(code), &*text);
+    match &error {
+        ReplayError::NotFound(_) => Problem::new(NOT_FOUND, text),
+        ReplayError::Cut(_) => refused("payload_cut"),
+        ReplayError::StillRefused { .. } => refused("still_refused"),
+        ReplayError::Stopped(_) | ReplayError::Remove { .. } => Problem::unavailable(&text, &error),
     }
 }
 

@@ -1,0 +1,8 @@
+//! The router as a caller sees it, over a real store, a real pipeline and a clock that stands.
+
+mod alarms;
+mod circle;
+mod conventions;
+mod document;
+mod reading;
+mod world;

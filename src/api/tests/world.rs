@@ -1,0 +1,195 @@
+//! A small service without sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use chrono::{DateTime, TimeDelta, Utc};
+use fieldwright_analytics::alarms::{AlarmBook, MemoryAlarmStore};
+use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
+use fieldwright_ingest::clock::{ManualClock, SharedClock, wall_now};
+use fieldwright_ingest::{Ingest, IngestConfig};
+use fieldwright_workorders::registry::seed;
+use fieldwright_workorders::store::{Ctx, Db, SeededIds};
+use futures::FutureExt as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::api::auth::Access;
+use crate::api::clock::ClockMode;
+use crate::api::health::Readiness;
+use crate::api::metrics::{Gauge, Gauges};
+use crate::api::request::{Limits, Requests};
+use crate::api::state::ApiState;
+use crate::api::verify::Verifier;
+
+/// A service in a folder of its own.
+pub struct World {
+    pub state: ApiState,
+    pub clock: Arc<ManualClock>,
+    router: Router,
+    _dir: TempDir,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+    pub json: Value,
+}
+
+impl World {
+    /// Monday morning, everything seeded, nobody needs a token.
+    pub async fn new() -> Self {
+        Self::with_access(Access::local(None)).await
+    }
+
+    pub async fn with_access(access: Access) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let monday: DateTime<Utc> = "2026-03-02T07:00:00Z".parse().unwrap();
+        let clock = Arc::new(ManualClock::new(monday));
+        let shared: SharedClock = clock.clone();
+        let ids = Arc::new(SeededIds::new(7));
+        let db = Db::open_file(&dir.path().join("store.db")).await.unwrap();
+        let ctx = Ctx::new(monday, wall_now(), "seed", ids.clone());
+        seed::seed(&db, &ctx).await.unwrap();
+        let (config, folder) = (IngestConfig::default(), dir.path().to_owned());
+        let (ingest, mut feed) = Ingest::start(config, &folder, shared.clone()).unwrap();
+        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        let snapshots = ingest.snapshots();
+        let sql = SqlEngine::new(
+            Arc::new(move || snapshots.load()),
+            None,
+            shared.clone(),
+            SqlLimits::default(),
+        );
+        let state = ApiState {
+            clock: shared,
+            clock_mode: ClockMode::Scaled,
+            db,
+            ingest: Arc::new(ingest),
+            alarms: Arc::new(
+                AlarmBook::open(Arc::new(MemoryAlarmStore::default()))
+                    .await
+                    .unwrap(),
+            ),
+            sql: Arc::new(sql),
+            ids,
+            access,
+            readiness: Readiness::new().with("store", || async { Ok("open".to_owned()) }.boxed()),
+            verifier: Verifier::new(|| {
+                let item = json!({"number": 1, "name": "it holds", "ok": true, "detail": ""});
+                async { Ok(vec![item]) }.boxed()
+            }),
+            gauges: Gauges::default().with(|| {
+                let name = "fieldwright_outbox_pending";
+                async move {
+                    vec![Gauge {
+                        name,
+                        help: "Events not yet taken.",
+                        value: 3.0,
+                    }]
+                }
+                .boxed()
+            }),
+            requests: Arc::new(Requests::new(Limits {
+                at_once: 8,
+                timeout: Duration::from_secs(20),
+            })),
+        };
+        Self {
+            router: crate::api::router(state.clone()),
+            state,
+            clock,
+            _dir: dir,
+        }
+    }
+
+    /// Lets business time pass.
+    pub fn pass_minutes(&self, minutes: i64) {
+        let now = self.state.clock.now();
+        self.clock.set(now + TimeDelta::minutes(minutes));
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            json: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            bytes,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", &format!("/api/v1{path}"), &[], "").await
+    }
+
+    /// The items of a list.
+    pub async fn items(&self, path: &str) -> Vec<Value> {
+        let answer = self.get(path).await.expect(200);
+        answer.json["items"].as_array().unwrap().clone()
+    }
+
+    /// A command with or without key and version.
+    pub async fn post(&self, path: &str, key: &str, version: &Value, body: Value) -> Answer {
+        let version = format!("\"{version}\"");
+        let mut headers = vec![("content-type", "application/json")];
+        if !key.is_empty() {
+            headers.push(("idempotency-key", key));
+        }
+        if version != "\"null\"" {
+            headers.push(("if-match", &version));
+        }
+        self.send(
+            "POST",
+            &format!("/api/v1{path}"),
+            &headers,
+            &body.to_string(),
+        )
+        .await
+    }
+}
+
+impl Answer {
+    /// The same answer, once its status is as expected.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        let text = String::from_utf8_lossy(&self.bytes);
+        assert_eq!(self.status.as_u16(), status, "{text}");
+        self
+    }
+
+    /// The refusal of a problem.
+    #[track_caller]
+    pub fn refused(self, status: u16, refusal: &str) -> Self {
+        let answer = self.expect(status);
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert_eq!(answer.json["refusal"], refusal, "{}", answer.json);
+        assert_eq!(answer.json["type"], format!("/api/docs/problems/{refusal}"));
+        assert!(
+            answer.json["request_id"]
+                .as_str()
+                .is_some_and(|id| !id.is_empty())
+        );
+        answer
+    }
+}
