@@ -8,6 +8,7 @@ pub mod recording;
 pub mod timetable;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::api::records::Asset;
 use crate::api::{Api, ApiError, Command};
 use crate::cancel::Cancel;
+use crate::clock::within;
 use crate::endpoint::Endpoint;
 use crate::mqtt::{Outbound, Publisher, PublisherOptions, Stopped};
 use crate::plant::topic;
@@ -27,6 +29,8 @@ pub use timetable::{Speed, Timetable};
 
 /// Messages that wait for their acknowledgement at a time.
 const WINDOW: usize = 500;
+/// How long the service and the broker may be away at the start.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Progress is told after this share of the rows.
 const PROGRESS_PARTS: u64 = 10;
 
@@ -105,6 +109,12 @@ pub enum ReplayError {
         /// The tag.
         tag: String,
     },
+    /// The MQTT endpoint let nobody in.
+    #[error("the MQTT endpoint could not be reached: {failure}")]
+    NoBroker {
+        /// What the last attempt said.
+        failure: String,
+    },
     /// The caller stopped it.
     #[error(
         "the replay was stopped after {published} of {rows} rows; {acknowledged} are acknowledged"
@@ -128,7 +138,9 @@ pub async fn replay(config: ReplayConfig, cancel: Cancel) -> Result<ReplayReport
     let summary = recording.summarize()?;
     let class = config.class.trim().to_lowercase();
 
-    let api = Api::new(config.api.clone(), config.token.clone()).with_cancel(cancel.clone());
+    let api = Api::new(config.api.clone(), config.token.clone())
+        .with_patience(PATIENCE)
+        .with_cancel(cancel.clone());
     let world = World::meet(api).await?;
     let registered = register(&world, &config.asset, &class, &config.talk).await?;
 
@@ -217,7 +229,13 @@ impl Run<'_> {
             rows: self.summary.rows,
             acknowledged: progress.borrow().acknowledged,
         };
-        publisher.connected().await.map_err(|Stopped| stopped(0))?;
+        match within(PATIENCE, publisher.connected()).await {
+            Some(connected) => connected.map_err(|Stopped| stopped(0))?,
+            None => {
+                let failure = progress.borrow().last_failure.clone().unwrap_or_default();
+                return Err(ReplayError::NoBroker { failure });
+            }
+        }
         let clock = &self.world.clock;
         let speed = self.config.speed.unwrap_or(Speed::Times(clock.rate()));
         // Now, and not before the connection: the first row becomes *now* when it can be sent.

@@ -25,6 +25,8 @@ use crate::talk::Talk;
 use crate::truth::{Truth, TruthError};
 use crate::world::World;
 
+/// How long the service may be away at the start.
+const MEETING_PATIENCE: Duration = Duration::from_secs(15);
 /// How long people go on while the service is away: it may be restarted.
 const PEOPLE_PATIENCE: Duration = Duration::from_secs(600);
 /// How long the last look at the service may take.
@@ -146,11 +148,15 @@ async fn run(
     cancel: Cancel,
 ) -> Result<Report, SimulationError> {
     let api = Api::new(config.api.clone(), config.token.clone());
-    let patient = api
-        .clone()
-        .with_patience(PEOPLE_PATIENCE)
-        .with_cancel(cancel.clone());
-    let world = World::meet(patient).await.map_err(SimulationError::Meet)?;
+    let patient = |patience| {
+        api.clone()
+            .with_patience(patience)
+            .with_cancel(cancel.clone())
+    };
+    let mut world = World::meet(patient(MEETING_PATIENCE))
+        .await
+        .map_err(SimulationError::Meet)?;
+    world.api = patient(PEOPLE_PATIENCE);
     let since = world.clock.now();
     // A run that ends by itself sends its people home as well.
     let (stop_people, people_cancel) = CancelSource::new();

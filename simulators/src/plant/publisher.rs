@@ -1,9 +1,12 @@
 //! The plant's sensors: history first, then one reading per asset and interval, over MQTT.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{SharedPlant, topic};
 use crate::cancel::Cancel;
+use crate::clock::within;
 use crate::endpoint::Endpoint;
 use crate::mqtt::{Outbound, Publisher, PublisherOptions, Stopped};
 use crate::seeded;
@@ -12,6 +15,9 @@ use crate::world::WorldClock;
 
 /// Messages that wait for their acknowledgement at a time.
 const WINDOW: usize = 1_000;
+
+/// A wait for the broker that is longer than this is told.
+const QUIET_WAIT: Duration = Duration::from_secs(5);
 
 /// How the sensors report.
 #[derive(Debug, Clone)]
@@ -69,6 +75,17 @@ impl Sensors {
             window: WINDOW,
         };
         let publisher = Publisher::open(self.broker.clone(), options, self.cancel.clone(), |()| ());
+        if within(QUIET_WAIT, publisher.connected()).await.is_none() {
+            let failure = publisher
+                .progress()
+                .borrow()
+                .last_failure
+                .clone()
+                .unwrap_or_default();
+            self.talk.say(format!(
+                "plant: still waiting for the MQTT endpoint ({failure})"
+            ));
+        }
         publisher.connected().await?;
         Shift {
             sensors: self,
