@@ -41,6 +41,7 @@ pub(super) async fn write(
     let work = catalog::incident_type(tx.conn(), &text(&row, "incident_type")?)
         .await
         .map_err(orders::OrderError::from)?;
+    refuse_unpriced(tx, report).await?;
     let traveled = booking.minutes_traveled();
     let mut lines = Vec::with_capacity(2 + report.parts.len());
     lines.push((
@@ -77,4 +78,26 @@ pub(super) async fn write(
         .await?;
     }
     Ok(())
+}
+
+/// A part that no price list knows could never be billed: the technician is told at once.
+async fn refuse_unpriced(tx: &mut Tx<'_>, report: &WorkReport) -> Result<(), BookingError> {
+    if report.parts.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query("SELECT DISTINCT code FROM prices WHERE kind = 'part' ORDER BY code")
+        .fetch_all(tx.conn())
+        .await?;
+    let known = rows
+        .iter()
+        .map(|row| text(row, "code"))
+        .collect::<Result<Vec<_>, _>>()?;
+    match report.parts.iter().find(|part| !known.contains(&part.part)) {
+        Some(part) => Err(BookingError::BadReport(format!(
+            "part `{}` is in no price list; known parts are {}",
+            part.part,
+            known.join(", ")
+        ))),
+        None => Ok(()),
+    }
 }

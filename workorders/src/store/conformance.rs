@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use super::test_store::{TestStore, at, ctx};
 use super::{Ctx, Db, RandomIds, outbox};
 use crate::execution::views::{BookingFilter, BookingView};
-use crate::execution::{self, BookingError, DeviceStamp, Outcome, PartUsed, WorkReport};
+use crate::execution::{
+    self, BookingError, DeviceStamp, NewBooking, Outcome, PartUsed, WorkReport,
+};
 use crate::invariants;
 use crate::orders::intake::{AlarmReport, Intake, alarm, alarm_returned};
 use crate::orders::views::{OrderFilter, WorkOrderDetail, WorkOrderView};
@@ -27,7 +29,8 @@ use crate::payments::{NewReceipt, record_receipt};
 use crate::problem::{Family, Problem};
 use crate::registry::assets::{self, NewAsset};
 use crate::registry::{seed, sites};
-use crate::scheduling::{self, ScheduleRequest, SchedulingError};
+use crate::scheduling::solver::Slot;
+use crate::scheduling::{self, ScheduleRequest};
 use crate::store::ids::{BookingId, WorkOrderId};
 use crate::store::page::{Page, PageRequest};
 
@@ -217,4 +220,3 @@ fn failed() -> Verdict {
         evidence: json!({ "windows": 3 }),
     }
 }
-

@@ -73,6 +73,18 @@ const TABLES: &[TableDef] = &[
         Timestamp: travel_from starts_at ends_at, Int: travel_minutes distance_m,
         Json: explanation, Timestamp: traveled_at started_at ended_at, Text: outcome notes,
         Int: minutes_worked, Timestamp: created_at, Int: version),
+    table!("work_lines", Text: id work_order_id booking_id kind code quantity unit,
+        Timestamp: created_at),
+    table!("invoices",
+        Text: id number status settlement legal_entity account_id site_id work_order_id currency,
+        Money: net tax total applied open, Text: supplied_on issued_on due_on,
+        Timestamp: created_at posted_at, Int: version),
+    table!("receipts", Text: id status account_id currency, Money: amount applied on_account,
+        Text: reference method received_on, Timestamp: recorded_at, Text: matching,
+        Int: version),
+    table!("journal_lines", Text: id entry_id, Int: seq position,
+        Text: rule source_id dated ledger_account currency, Money: amount,
+        Text: account_id tax_code text, Timestamp: posted_at),
 ];
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ fn the_grid() {
     let shown = grid(MOVES, BookingStatus::ALL, BookingVerb::ALL);
     println!("{shown}");
     let expected = "\
-             travel       start        complete     no_access    cancel
+\x20            travel       start        complete     no_access    cancel
 scheduled    traveling    in_progress  .            .            canceled
 traveling    .            in_progress  .            no_access    canceled
 in_progress  .            .            completed    no_access    canceled

@@ -57,7 +57,7 @@ fn the_grid() {
     let shown = grid(MOVES, Status::ALL, Verb::ALL);
     println!("{shown}");
     let expected = "\
-             schedule     begin        release      complete     pass         reopen       send_back    post         cancel
+\x20            schedule     begin        release      complete     pass         reopen       send_back    post         cancel
 unscheduled  scheduled    .            .            .            .            .            .            .            canceled
 scheduled    .            in_progress  unscheduled  .            .            .            .            .            canceled
 in_progress  .            .            unscheduled  completed    .            .            .            .            canceled

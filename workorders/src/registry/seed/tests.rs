@@ -136,3 +136,23 @@ async fn the_catalog_is_whole() {
         assert!(known.is_ok(), "{}", mode.incident_type);
     }
 }
+
+/// Every site is a realistic drive away from every home.
+#[test]
+fn sites_are_a_drive_away() {
+    use crate::scheduling::travel::{Place, trip};
+    let world = World::compiled_in().unwrap();
+    let place = |latitude: &str, longitude: &str| Place {
+        latitude: latitude.parse().unwrap(),
+        longitude: longitude.parse().unwrap(),
+    };
+    for resource in &world.resources.resource {
+        for site in &world.accounts.site {
+            let home = place(&resource.latitude, &resource.longitude);
+            let there = place(&site.latitude, &site.longitude);
+            let minutes = trip(home, there, resource.speed_kmh).minutes;
+            let (who, at) = (&resource.name, &site.name);
+            assert!((15..=45).contains(&minutes), "{who} to {at}: {minutes} min");
+        }
+    }
+}

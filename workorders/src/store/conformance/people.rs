@@ -28,10 +28,7 @@ async fn people_create_schedule_send_back_and_cancel() {
         let schedule = || {
             let db = world.db();
             db.write(move |tx| {
-                Box::pin(async move {
-                    let booked = scheduling::schedule(tx, ctx, id, later, Some(1)).await;
-                    Ok::<_, SchedulingError>(booked?)
-                })
+                Box::pin(async move { scheduling::schedule(tx, ctx, id, later, Some(1)).await })
             })
         };
         let booking = schedule().await.unwrap();

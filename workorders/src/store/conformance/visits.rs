@@ -67,3 +67,81 @@ async fn visits_without_a_repair_lead_to_another() {
         world.end().await;
     }
 }
+
+/// Whoever asks for time that is taken is refused, and the store's own key refuses it as well.
+#[tokio::test]
+async fn nobody_is_booked_twice() {
+    for world in World::all().await {
+        let (order, booking) = world.booked("alm_1", "pump-104").await;
+        world.raise("alm_2", "pump-105", "pca").await;
+        let taken = world.booking(&booking).await;
+        let slot = &Slot {
+            resource_id: taken.resource_id.clone(),
+            travel_from: taken.ends_at - TimeDelta::minutes(5),
+            starts_at: taken.ends_at,
+            ends_at: taken.ends_at + TimeDelta::minutes(60),
+            travel_minutes: 5,
+            distance_m: 100,
+        };
+        let ctx = &world.ctx;
+        let order = &order;
+        let refused = world
+            .db()
+            .write(|tx| {
+                Box::pin(async move {
+                    let order = &orders::load(tx.conn(), order).await?;
+                    let explanation = json!({});
+                    let new = NewBooking {
+                        order,
+                        slot,
+                        explanation,
+                    };
+                    execution::insert(tx, ctx, &new).await
+                })
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), "overlap");
+        let doubled = sqlx::query(
+            "INSERT INTO booking_slots SELECT resource_id, slot, booking_id FROM booking_slots",
+        )
+        .execute(world.db().pool())
+        .await
+        .unwrap_err();
+        assert!(crate::store::is_unique_violation(&doubled));
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_without_a_price_is_refused_at_once() {
+    for mut world in World::all().await {
+        let (order, booking) = world.booked("alm_1", "pump-104").await;
+        world.device(&booking, "start", None).await.unwrap();
+        world.pass(30);
+        let report = &WorkReport {
+            outcome: Outcome::Fixed,
+            notes: None,
+            minutes_worked: None,
+            parts: vec![PartUsed {
+                part: "flux-capacitor".into(),
+                quantity: Decimal::ONE,
+            }],
+        };
+        let (ctx, id) = (&world.ctx, &booking);
+        let refused = world
+            .db()
+            .write(|tx| {
+                Box::pin(async move {
+                    execution::complete(tx, ctx, id, &DeviceStamp::default(), report, None).await
+                })
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(refused.family(), Family::Invalid);
+        assert!(refused.to_string().contains("seal-kit"), "{refused}");
+        assert_eq!(world.booking(&booking).await.status.as_str(), "in_progress");
+        assert!(world.order(&order).await.work_lines.is_empty());
+        world.end().await;
+    }
+}
