@@ -388,9 +388,11 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_listed_at_once() {
-        let mut config = IngestConfig::default();
-        config.batch_rows = 0;
-        config.max_hot_rows = 1;
+        let mut config = IngestConfig {
+            batch_rows: 0,
+            max_hot_rows: 1,
+            ..IngestConfig::default()
+        };
         let rule = |topic: &str, class: Option<&str>, asset: Option<&str>| MappingRule {
             topic: topic.into(),
             class: class.map(Into::into),

@@ -276,6 +276,14 @@ impl Ingest {
     }
 }
 
+impl Drop for Ingest {
+    /// A pipeline that is dropped without [`Ingest::shutdown`] still ends when its last intake is
+    /// gone; it does not wait for a disk that refuses.
+    fn drop(&mut self) {
+        self.shared.closing.begin();
+    }
+}
+
 fn open_lake(folder: &Path) -> Result<Lake, LakeError> {
     let lake = match Lake::read(folder)? {
         Some(lake) => lake,

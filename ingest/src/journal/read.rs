@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{ENDING, JournalError, MAGIC, VERSION, header_check, record};
 use crate::config::DecodeRules;
-use crate::frame::{Damage, Frames};
+use crate::frame::{self, Damage, Frames};
 use crate::source::Envelope;
 
 /// Bytes of the header before the rules.
@@ -113,14 +113,16 @@ impl Segment {
             }
         }
         // Without rules the frames can still be found: every head has its own checksum.
-        let end = Frames::new(bytes, 0)
-            .next()
-            .map_or(bytes.len(), |frame| frame.at - crate::frame::HEAD);
+        let first = Frames::new(bytes, 0).next();
+        let end = first
+            .as_ref()
+            .map_or(bytes.len(), |frame| frame.at - frame::HEAD);
         if end > 0 {
+            let torn = first.is_none() && is_cut_short(bytes);
             report.damages.push(Damage {
                 at: 0,
                 bytes: end,
-                torn: end < FIXED,
+                torn,
             });
         }
         Ok((None, end))
@@ -139,4 +141,13 @@ fn whole_header(bytes: &[u8]) -> Option<(u32, &[u8], usize)> {
         rules,
         end,
     ))
+}
+
+/// The process ended while it made this segment: it holds a part of a header, or zeros.
+fn is_cut_short(bytes: &[u8]) -> bool {
+    let Some(length) = bytes.get(12..16) else {
+        return true;
+    };
+    let length = u32::from_le_bytes(length.try_into().expect("four bytes"));
+    bytes.len() < FIXED + length as usize || bytes.iter().all(|byte| *byte == 0)
 }

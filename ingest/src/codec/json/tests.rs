@@ -32,7 +32,10 @@ fn decode(payload: &[u8]) -> Result<(i64, BTreeMap<String, f64>), &'static str> 
     Ok((time, named.collect()))
 }
 
-fn check(payload: &str, expected: Result<(i64, &[(&str, f64)]), &'static str>) {
+/// Time and values, or the name of the refusal.
+type Expected<'a> = Result<(i64, &'a [(&'a str, f64)]), &'static str>;
+
+fn check(payload: &str, expected: Expected<'_>) {
     let expected = expected.map(|(time, values)| {
         (
             time,
