@@ -22,3 +22,6 @@ pub use queries::{
     JournalEntryView, JournalLineView, TrialBalance, TrialBalanceRow, journal_entries,
     journal_entry, trial_balance,
 };
+
+#[cfg(test)]
+mod tests;

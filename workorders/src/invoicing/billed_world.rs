@@ -124,13 +124,25 @@ impl BilledWorld {
         }
     }
 
+    /// Another process on the same store: nothing but the store orders its writes and ours.
+    pub async fn other_process(&self) -> Db {
+        Db::open(&self.store.url).await.unwrap()
+    }
+
     /// Makes and posts the invoice of an order.
     pub async fn try_invoice(&self, order: &PostedOrder) -> Result<InvoiceId, InvoicingError> {
+        self.try_invoice_on(self.db(), order).await
+    }
+
+    /// Makes and posts the invoice of an order through the given process.
+    pub async fn try_invoice_on(
+        &self,
+        db: &Db,
+        order: &PostedOrder,
+    ) -> Result<InvoiceId, InvoicingError> {
         let ctx = &self.ctx;
-        let body = self
-            .db()
-            .write(|tx| Box::pin(invoice_posted_order(tx, ctx, order)));
-        body.await
+        db.write(|tx| Box::pin(invoice_posted_order(tx, ctx, order)))
+            .await
     }
 
     /// An order with its posted invoice.
@@ -153,9 +165,17 @@ impl BilledWorld {
 
     /// Records money.
     pub async fn try_receive(&self, new: &NewReceipt) -> Result<ReceiptRecorded, PaymentError> {
+        self.try_receive_on(self.db(), new).await
+    }
+
+    /// Records money through the given process.
+    pub async fn try_receive_on(
+        &self,
+        db: &Db,
+        new: &NewReceipt,
+    ) -> Result<ReceiptRecorded, PaymentError> {
         let ctx = &self.ctx;
-        self.db()
-            .write(|tx| Box::pin(record_receipt(tx, ctx, None, new)))
+        db.write(|tx| Box::pin(record_receipt(tx, ctx, None, new)))
             .await
     }
 
@@ -174,7 +194,7 @@ impl BilledWorld {
         Ok(())
     }
 
-    /// The `column` of the only row that a query gives.
+    /// How many rows there are.
     pub async fn count(&self, from: &str) -> i64 {
         let query = format!("SELECT COUNT(*) AS found FROM {from}");
         let row = sqlx::query(sqlx::AssertSqlSafe(query))

@@ -68,6 +68,9 @@ pub enum PricingError {
     /// No work line.
     #[error("there is nothing to bill: the order has no work line; record labor or a part first")]
     NothingToBill,
+    /// Lines, but no amount.
+    #[error("there is nothing to bill: the work comes to {0}; correct the work lines or prices")]
+    ComesToNothing(Money),
     /// The list has no price for it.
     #[error(
         "the price list {list:?} has no price for {kind} {code:?}; \
@@ -146,6 +149,9 @@ pub fn price_work(
     let net = Money::sum(list.currency, lines.iter().map(|line| line.net))?;
     let tax = Money::sum(list.currency, taxes.iter().map(|total| total.tax))?;
     let total = net.plus(tax)?;
+    if total.minor() <= 0 {
+        return Err(PricingError::ComesToNothing(total));
+    }
     Ok(PricedDocument {
         lines,
         taxes,

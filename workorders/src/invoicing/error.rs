@@ -90,7 +90,7 @@ impl Problem for InvoicingError {
         match self {
             Self::AlreadyInvoiced { .. } => "already_invoiced",
             Self::Price { reason, .. } => match reason {
-                PricingError::NothingToBill => "nothing_to_bill",
+                PricingError::NothingToBill | PricingError::ComesToNothing(_) => "nothing_to_bill",
                 PricingError::NoPrice { .. } => "no_price",
                 PricingError::NoTaxRate { .. } => "no_tax_rate",
                 PricingError::Quantity { .. } => "impossible_quantity",

@@ -122,7 +122,7 @@ pub struct InvoiceTaxView {
     pub tax: Money,
 }
 
-const COLUMNS: &str = "id, number, status, settlement, version, legal_entity, account_id, \
+const COLUMNS: &str = "id, number, status, applied, version, legal_entity, account_id, \
     site_id, work_order_id, currency, net, tax, total, \"open\" AS open_minor, supplied_on, \
     issued_on, due_on, created_at, posted_at";
 
@@ -206,11 +206,15 @@ fn read_header(row: &AnyRow) -> Result<InvoiceView, StoreError> {
     let currency: Currency = parsed(row, "currency")?;
     let status: DocumentStatus = parsed(row, "status")?;
     let money = |column| Ok::<_, StoreError>(Money::from_minor(int(row, column)?, currency));
+    let settlement = match status {
+        DocumentStatus::Posted => Some(Settlement::of(money("total")?, money("applied")?)),
+        DocumentStatus::Draft | DocumentStatus::Discarded => None,
+    };
     Ok(InvoiceView {
         id: parsed(row, "id")?,
         number: text_opt(row, "number")?,
         status,
-        settlement: parsed_opt(row, "settlement")?,
+        settlement,
         allowed_actions: allowed_actions(status),
         version: int(row, "version")?,
         legal_entity: text(row, "legal_entity")?,

@@ -163,7 +163,7 @@ async fn numbers_run_per_year_and_never_back_in_time() {
     }
 }
 
-/// Many at once: every order has one invoice, the numbers are 1..n.
+/// Two processes post the same orders at once: each has one invoice, the numbers are 1..n.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_postings_leave_no_gap() {
     for mut world in BilledWorld::all().await {
@@ -172,16 +172,20 @@ async fn concurrent_postings_leave_no_gap() {
             orders.push(world.done_order(0, WORK).await);
         }
         let world = std::sync::Arc::new(world);
+        let other = world.other_process().await;
         let mut tasks = Vec::new();
-        for order in orders.iter().chain(&orders).cloned() {
-            let world = std::sync::Arc::clone(&world);
-            tasks.push(tokio::spawn(async move {
-                world.try_invoice(&order).await.unwrap()
-            }));
+        for order in orders {
+            for db in [world.db().clone(), other.clone()] {
+                let (world, order) = (std::sync::Arc::clone(&world), order.clone());
+                tasks.push(tokio::spawn(async move {
+                    world.try_invoice_on(&db, &order).await.unwrap()
+                }));
+            }
         }
         for task in tasks {
             task.await.unwrap();
         }
+        other.close().await;
         let page = PageRequest::new(Some(100), None);
         let all = invoices(world.db(), &InvoiceFilter::default(), &page)
             .await

@@ -140,7 +140,8 @@ fn lines_are_priced() {
         labor mechanical 75   | EUR | 2026-03-02 => 1.25 hour x 96.70 = 120.88
         labor mechanical 76   | EUR | 2026-03-02 => 1.5 hour x 96.70 = 145.05
         labor other 20        | EUR | 2026-03-02 => 0.5 hour x 90.00 = 45.00
-        labor other 0         | EUR | 2026-03-02 => 0 hour x 90.00 = 0.00
+        labor other 0         | EUR | 2026-03-02 => there is nothing to bill
+        labor other 0, labor other 1 | EUR | 2026-03-02 => 0 hour x 90.00 = 0.00, 0.25 hour x 90.00 = 22.50
         labor fine 1          | EUR | 2026-03-02 => 0.05 hour x 100.01 = 5.00
         labor mechanical 61   | EUR | 2026-03-31 => 1.25 hour x 96.70 = 120.88
         labor mechanical 61   | EUR | 2026-04-01 => 1.5 hour x 110.00 = 165.00
@@ -255,7 +256,7 @@ fn every_step_is_explained() {
 /// Peppol's line equation: quantity times price is the line's amount, for any time worked.
 #[test]
 fn hours_are_exact_for_every_minute() {
-    for minutes in 0..=1_000 {
+    for minutes in 1..=1_000 {
         let text = format!("labor fine {minutes}");
         let line = price(&text, "EUR", "DE", "2026-03-02")
             .unwrap()
