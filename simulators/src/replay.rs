@@ -82,29 +82,15 @@ pub struct ReplayReport {
     pub registered: bool,
 }
 
-/// Why the service did not take part.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// Over HTTP.
-    #[error(transparent)]
-    Http(#[from] ApiError),
-    /// The MQTT endpoint let nobody in.
-    #[error("the MQTT endpoint could not be reached: {failure}")]
-    Mqtt {
-        /// What the last attempt said.
-        failure: String,
-    },
-}
-
 /// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The file cannot be replayed.
     #[error("the recording cannot be replayed")]
     Recording(#[from] RecordingError),
-    /// The service refused or was away, over HTTP or MQTT.
+    /// The service refused or was away.
     #[error("the service did not take part in the replay")]
-    Api(#[source] ServiceError),
+    Api(#[from] ApiError),
     /// The asset exists with another class.
     #[error(
         "asset {tag} is registered as a {registered}; replay with --class {registered} or choose another --asset"
@@ -123,6 +109,12 @@ pub enum ReplayError {
         /// The tag.
         tag: String,
     },
+    /// The MQTT endpoint let nobody in.
+    #[error("the MQTT endpoint could not be reached: {failure}")]
+    NoBroker {
+        /// What the last attempt said.
+        failure: String,
+    },
     /// The caller stopped it.
     #[error(
         "the replay was stopped after {published} of {rows} rows; {acknowledged} are acknowledged"
@@ -135,12 +127,6 @@ pub enum ReplayError {
         /// Messages acknowledged.
         acknowledged: u64,
     },
-}
-
-impl From<ApiError> for ReplayError {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error.into())
-    }
 }
 
 /// Replays the file and waits until every row is acknowledged.
@@ -247,7 +233,7 @@ impl Run<'_> {
             Some(connected) => connected.map_err(|Stopped| stopped(0))?,
             None => {
                 let failure = progress.borrow().last_failure.clone().unwrap_or_default();
-                return Err(ReplayError::Api(ServiceError::Mqtt { failure }));
+                return Err(ReplayError::NoBroker { failure });
             }
         }
         let clock = &self.world.clock;
