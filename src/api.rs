@@ -23,6 +23,7 @@ pub mod alarms;
 pub mod assets;
 pub mod bookings;
 pub mod clock;
+pub mod detect;
 pub mod events;
 pub mod health;
 pub mod invoices;
@@ -101,12 +102,15 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(ledger::get_trial_balance))
         .routes(routes!(events::list))
         .routes(routes!(sql::run))
+        .routes(routes!(detect::train))
+        .routes(routes!(detect::list))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::replay))
         .routes(routes!(verify::run))
         .routes(routes!(document::get));
     OpenApiRouter::new()
         .nest(BASE, base)
+        .routes(routes!(problem::catalog::explain))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::get))

@@ -7,23 +7,24 @@
 
 mod doors;
 mod offline;
+mod state;
 mod tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fieldwright_analytics::alarms::{AlarmBook, AlarmStore, AlarmStoreError, SqlAlarmStore};
-use fieldwright_analytics::detect::{Detection, DetectionError};
+use fieldwright_analytics::detect::{Detection, DetectionError, DetectionParts};
 use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
 use fieldwright_ingest::clock::{SharedClock, wall_now};
-use fieldwright_ingest::{Ingest, service::StartError, service::Stopped};
+use fieldwright_ingest::{Ingest, StartError, Stopped};
 use fieldwright_workorders::registry::seed::{self, SeedError};
 use fieldwright_workorders::store::{Ctx, Db, IdSource, RandomIds, StoreError};
 
 pub use offline::{offline_snapshot, offline_sql, offline_verify};
 
-use crate::api::{self, ApiState};
-use crate::business_clock::{self, ClockError, ClockSpec};
+use crate::api;
+use crate::business_clock::{self, ClockError};
 use crate::config::Settings;
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::wiring::{Parts, Wiring};
@@ -96,7 +97,7 @@ pub enum AppError {
     Ingest(#[from] StartError),
     /// The pipeline stopped by itself.
     #[error("the readings cannot be finished in order")]
-    Stopped(#[from] Stopped),
+    Unfinished(#[from] Stopped),
     /// Models and detectors.
     #[error("detection cannot start")]
     Detection(#[from] DetectionError),
@@ -131,16 +132,15 @@ impl App {
             Arc::clone(&clock),
             sql_limits(&settings),
         ));
-        let detection = Detection::start(
-            settings.detect.clone(),
-            folder.path(),
+        let detection = DetectionParts {
+            config: settings.detect.clone(),
+            data_dir: folder.path(),
             feed,
-            source,
-            Arc::clone(&sql),
-            Arc::clone(&alarms),
-            Arc::clone(&clock),
-        )
-        .await?;
+            sql: Some(Arc::clone(&sql)),
+            alarms: Arc::clone(&alarms),
+            clock: Arc::clone(&clock),
+        };
+        let detection = Detection::start(detection, source).await?;
         let parts = Parts {
             db: db.clone(),
             alarms: Arc::clone(&alarms),
@@ -150,7 +150,7 @@ impl App {
         };
         let wiring = Wiring::start(parts.clone()).await?;
         let mqtt = MqttDoor::open(&settings, token.as_deref(), &ingest, &clock).await?;
-        let state = doors::api_state(&parts, &ingest, &sql, &mqtt, token.as_deref(), &listener);
+        let state = state::api_state(&parts, &ingest, &sql, &mqtt, token.as_deref(), &listener);
         let http = HttpDoor::open(listener, api::router(state));
         let endpoints = Endpoints {
             http: http.address(),
@@ -227,14 +227,5 @@ fn sql_limits(settings: &Settings) -> SqlLimits {
         answer_rows: settings.sql.row_limit,
         memory_bytes: settings.sql.memory_mib << 20,
         ..SqlLimits::default()
-    }
-}
-
-/// Whether the clock is the wall's, for those who show it.
-pub fn clock_spec(clock: &SharedClock) -> ClockSpec {
-    if clock.rate() == 1.0 {
-        ClockSpec::Real
-    } else {
-        ClockSpec::Scaled(clock.rate())
     }
 }

@@ -19,7 +19,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use client::Client;
-pub use output::{Failure, Output};
+pub use output::{Failure, Output, with_causes};
+pub use target::read_secret;
 
 /// IoT asset telemetry and predictive maintenance, from the reading to the receipt.
 #[derive(Debug, Parser)]

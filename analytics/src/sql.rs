@@ -7,6 +7,7 @@ mod answer;
 mod catalog;
 mod class_table;
 mod cold;
+mod complexity;
 mod engine;
 mod error;
 mod gate;
@@ -18,6 +19,7 @@ mod overlay;
 mod pruning;
 mod readings;
 mod render;
+mod running;
 mod unpivot;
 
 #[cfg(test)]

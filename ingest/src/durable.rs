@@ -9,21 +9,25 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes a folder (and its parents) if it is missing, durably.
-pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+/// Makes a folder and its parents if they are missing, durably.
+pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        make_folder(parent)?;
+    if let Some(parent) = parent(folder) {
+        make_folders(parent)?;
     }
+    make_folder(folder)
+}
+
+/// Makes a folder if it is missing, durably; its parent exists.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         // A file of that name is no folder: whoever writes into it will say so.
-        _ => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
     }
-    sync_folder(parent.unwrap_or(Path::new(".")))
+    sync_folder(parent(folder).unwrap_or(Path::new(".")))
 }
 
 /// Replaces a file as a whole: a reader finds the old content or the new, never a part.
@@ -34,4 +38,9 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&half_written, path)?;
     sync_folder(path.parent().expect("a file has a folder"))
+}
+
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
 }

@@ -102,7 +102,7 @@ impl Ingest {
         }
         for part in [JOURNAL, LAKE, QUARANTINE] {
             let path = data_dir.join(part);
-            durable::make_folder(&path).map_err(|source| StartError::Folder { path, source })?;
+            durable::make_folders(&path).map_err(|source| StartError::Folder { path, source })?;
         }
         let lake = open_lake(&data_dir.join(LAKE))?;
         let bounds = Bounds {

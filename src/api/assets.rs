@@ -14,6 +14,7 @@ use super::precondition::Versioned;
 use super::problem::{INVALID, Problem};
 use super::state::ApiState;
 use super::wire::Instant;
+use super::words;
 
 /// A machine.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,28 +33,20 @@ pub struct Asset {
     /// 1 nobody notices a failure, 5 production stops.
     criticality: i64,
     /// What its telemetry says.
-    health: Health,
+    #[schema(value_type = words::AssetHealth)]
+    health: &'static str,
+    /// Event time of its newest reading.
+    last_reading_at: Option<Instant>,
+    /// How much of the learning period is over, 0 to 1, while it is learning.
+    learned: Option<f64>,
+    /// Its latest score, 0 to 1; one half is the alarm limit.
+    score: Option<f64>,
+    /// The model behind the score.
+    model: Option<String>,
     /// When it was registered.
     created_at: Instant,
     /// Grows with every change.
     version: i64,
-}
-
-/// What the telemetry of an asset says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = AssetHealth)]
-pub enum Health {
-    /// Its model still learns; it raises nothing.
-    Learning,
-    /// In its band.
-    Normal,
-    /// An alarm is active.
-    Alarm,
-    /// No reading for too long.
-    Stale,
-    /// Never heard of, or watched by no detector.
-    Unknown,
 }
 
 /// An asset to register.
@@ -161,14 +154,19 @@ pub async fn create(
 }
 
 fn shown(state: &ApiState, asset: registry::Asset) -> Asset {
+    let health = state.detection.health(&asset.tag);
     Asset {
         id: asset.id.to_string(),
-        health: state.health(&asset),
         tag: asset.tag,
         name: asset.name,
         class: asset.class,
         site_id: asset.site_id.map(|id| id.to_string()),
         criticality: asset.criticality,
+        health: health.state.as_str(),
+        last_reading_at: health.newest.map(Instant),
+        learned: health.learned,
+        score: health.score,
+        model: health.model,
         created_at: asset.created_at.into(),
         version: asset.version,
     }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use fieldwright_analytics::alarms::{AlarmFilter, Severity};
+use fieldwright_analytics::detect::DetectionStats;
 use fieldwright_ingest::stats::Stats;
 use fieldwright_workorders::store::outbox;
 use futures::future::BoxFuture;
@@ -59,6 +60,7 @@ impl std::fmt::Debug for Gauges {
 pub async fn get(State(state): State<ApiState>) -> Result<impl IntoResponse, Problem> {
     let mut text = Exposition::default();
     write_ingest(&mut text, &state.ingest.stats());
+    write_detection(&mut text, &state.detection.stats());
     write_alarms(&mut text, &state).await?;
     let events = outbox::newest_seq(&state.db).await?;
     let help = "Events that the operational store has told.";
@@ -160,6 +162,49 @@ fn write_ingest(text: &mut Exposition, stats: &Stats) {
         ),
     ] {
         text.single(Kind::Gauge, name, help, value as f64);
+    }
+}
+
+fn write_detection(text: &mut Exposition, stats: &DetectionStats) {
+    for (kind, name, help, value) in [
+        (
+            Kind::Counter,
+            "fieldwright_windows_scored_total",
+            "Windows scored.",
+            stats.scores,
+        ),
+        (
+            Kind::Counter,
+            "fieldwright_models_trained_total",
+            "Models trained.",
+            stats.trained,
+        ),
+        (
+            Kind::Counter,
+            "fieldwright_training_failures_total",
+            "Trainings that failed.",
+            stats.training_failures,
+        ),
+        (
+            Kind::Gauge,
+            "fieldwright_assets_learning",
+            "Assets that are learning.",
+            stats.learning as u64,
+        ),
+        (
+            Kind::Gauge,
+            "fieldwright_assets_scored",
+            "Assets that have a model.",
+            stats.scored as u64,
+        ),
+        (
+            Kind::Gauge,
+            "fieldwright_detection_behind_commits",
+            "Commits that queries see and detection has not followed yet.",
+            stats.behind,
+        ),
+    ] {
+        text.single(kind, name, help, value as f64);
     }
 }
 

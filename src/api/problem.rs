@@ -3,9 +3,10 @@
 //! A handler answers with a [`Problem`]; the outermost layer (`request.rs`) adds the path and the
 //! request's id and writes the body, so that every error under `/api` looks the same.
 
+pub mod catalog;
 mod conversions;
 
-pub use conversions::{of_alarm, of_alarm_store, of_replay, of_sql};
+pub use conversions::{of_alarm, of_alarm_store, of_replay, of_sql, of_training};
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -242,6 +243,15 @@ pub fn of_bare_status(status: StatusCode, method: &str, path: &str) -> Problem {
         ),
         _ => Problem::new(INTERNAL, "the service failed"),
     }
+}
+
+/// `not_allowed_now` as `Not allowed now`.
+fn title(word: &str) -> String {
+    let mut words = word.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
 }
 
 /// An error with all its causes, in one line for the log.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fieldwright_analytics::alarms::AlarmBook;
+use fieldwright_analytics::detect::Detection;
 use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::Ingest;
 use fieldwright_ingest::clock::{SharedClock, wall_now};
@@ -34,6 +35,8 @@ pub struct ApiState {
     pub ingest: Arc<Ingest>,
     /// The alarms.
     pub alarms: Arc<AlarmBook>,
+    /// Health, models and training.
+    pub detection: Arc<Detection>,
     /// The engine of queries.
     pub sql: Arc<SqlEngine>,
     /// Where new ids come from.
@@ -73,13 +76,5 @@ impl ApiState {
     /// The moment of a command, and the part of the service that gives it.
     pub fn acting(&self, actor: &str) -> Ctx {
         Ctx::new(self.clock.now(), wall_now(), actor, self.ids.clone())
-    }
-
-    /// TEMPORARY
-    pub fn health(
-        &self,
-        _asset: &fieldwright_workorders::registry::assets::Asset,
-    ) -> super::assets::Health {
-        super::assets::Health::Unknown
     }
 }

@@ -1,10 +1,6 @@
 //! The closed sets of words that statuses and verbs come from, for the API's document.
 //!
 //! The domain decides which word is said; a test holds both lists together.
-#![expect(
-    dead_code,
-    reason = "these types only describe texts that the domain makes"
-)]
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -113,4 +109,20 @@ pub enum AlarmStatus {
     Shelved,
     /// Done with.
     Closed,
+}
+
+/// What the telemetry of an asset says.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssetHealth {
+    /// What is normal is still being learned; nothing is raised.
+    Learning,
+    /// In its band.
+    Normal,
+    /// Out of its band.
+    Alarm,
+    /// It has sent nothing for too long.
+    Stale,
+    /// It has never sent anything.
+    Unknown,
 }

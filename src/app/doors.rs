@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::Ingest;
 use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::mqtt::{
@@ -16,9 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::AppError;
-use crate::api::ApiState;
 use crate::config::Settings;
-use crate::wiring::Parts;
 
 /// Requests under way may take so long to end when the service stops.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
@@ -32,7 +29,7 @@ pub struct HttpDoor {
 }
 
 /// Where readings come from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum MqttDoor {
     /// Our own endpoint.
     Endpoint(Arc<Endpoint>),

@@ -104,7 +104,7 @@ fn failure(error: ReplayError) -> Failure {
     let text = super::output::with_causes(&error);
     match error {
         ReplayError::Recording(_) => Failure::Usage(text),
-        ReplayError::Api(_) => Failure::Unavailable(text),
+        ReplayError::Api(_) | ReplayError::NoBroker { .. } => Failure::Unavailable(text),
         ReplayError::OtherClass { .. } => Failure::Refused(text),
         ReplayError::NoSite { .. } => Failure::NotFound(text),
         ReplayError::Stopped { .. } => Failure::Failed(text),

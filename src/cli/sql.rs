@@ -1,7 +1,6 @@
 //! `fieldwright sql`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -29,6 +28,9 @@ pub struct Sql {
     /// Read the query from a file; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "query")]
     file: Option<PathBuf>,
+    /// The operational store, when the folder's service kept it elsewhere.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
 }
 
 impl Sql {
@@ -42,7 +44,7 @@ impl Sql {
                 print_answer(output, &answer)
             }
             Found::Folder(folder) => {
-                let engine = crate::app::offline_sql(folder.path()).await?;
+                let engine = crate::app::offline_sql(folder.path(), self.store.as_deref()).await?;
                 let answer = engine.query(&query).await.map_err(sql_failure)?;
                 print_answer(output, &answer_json(&answer))
             }

@@ -146,7 +146,12 @@ impl Detection {
                 tasks.push(tokio::spawn(runner.run(config.rule_floor, stopped.clone())));
             }
         }
-        Ok(Self { shared, trained, stop, tasks: Mutex::new(tasks) })
+        Ok(Self {
+            shared,
+            trained,
+            stop,
+            tasks: Mutex::new(tasks),
+        })
     }
 
     /// How an asset is.
@@ -182,7 +187,12 @@ impl Detection {
 
     /// The models in use.
     pub fn models(&self) -> Vec<ModelSummary> {
-        self.shared.engine().models().iter().map(ModelSummary::from).collect()
+        self.shared
+            .engine()
+            .models()
+            .iter()
+            .map(ModelSummary::from)
+            .collect()
     }
 
     /// Trains an asset by hand on its readings from `from` to before `to`, whatever it was doing.
@@ -197,8 +207,14 @@ impl Detection {
         let model = train_by_hand(&self.shared, asset, from, to).await?;
         let summary = ModelSummary::from(&model);
         let (installed, done) = oneshot::channel();
-        let trained = Trained::ByHand { model: Box::new(model), installed };
-        self.trained.send(trained).await.map_err(|_| TrainError::ShuttingDown)?;
+        let trained = Trained::ByHand {
+            model: Box::new(model),
+            installed,
+        };
+        self.trained
+            .send(trained)
+            .await
+            .map_err(|_| TrainError::ShuttingDown)?;
         done.await.map_err(|_| TrainError::ShuttingDown)?;
         Ok(summary)
     }
@@ -218,5 +234,15 @@ impl Detection {
                 tracing::error!(%error, "a task of detection failed");
             }
         }
+    }
+
+    /// Ends all tasks where they stand, as a kill does.
+    #[cfg(test)]
+    pub(super) fn abort(&self) {
+        let tasks = self
+            .tasks
+            .try_lock()
+            .expect("nobody shuts down at the same time");
+        tasks.iter().for_each(JoinHandle::abort);
     }
 }

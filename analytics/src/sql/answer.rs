@@ -6,12 +6,10 @@ use std::task::{Context, Poll};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::execution::SendableRecordBatchStream;
-use fieldwright_ingest::snapshot::Snapshot;
-use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
 
+use super::running::{Task, Told, died};
 use super::{SqlError, SqlLimits};
 
 /// The rows of a query, collected.
@@ -33,33 +31,28 @@ impl Answer {
 }
 
 /// The rows of a query as they come. Dropping it cancels the query.
+#[derive(Debug)]
 pub struct AnswerStream {
     schema: SchemaRef,
-    // Dropped first: the plan's tasks end before their snapshot and their place are given back.
-    rows: SendableRecordBatchStream,
-    deadline: BoxFuture<'static, ()>,
+    rows: mpsc::Receiver<Told>,
     limits: Arc<SqlLimits>,
     ended: bool,
-    _snapshot: Arc<Snapshot>,
-    _place: OwnedSemaphorePermit,
+    _task: Task,
 }
 
 impl AnswerStream {
     pub(super) fn new(
-        rows: SendableRecordBatchStream,
-        deadline: BoxFuture<'static, ()>,
+        schema: SchemaRef,
+        rows: mpsc::Receiver<Told>,
+        task: Task,
         limits: Arc<SqlLimits>,
-        snapshot: Arc<Snapshot>,
-        place: OwnedSemaphorePermit,
     ) -> Self {
         Self {
-            schema: rows.schema(),
+            schema,
             rows,
-            deadline,
             limits,
             ended: false,
-            _snapshot: snapshot,
-            _place: place,
+            _task: task,
         }
     }
 
@@ -112,33 +105,13 @@ impl Stream for AnswerStream {
         if self.ended {
             return Poll::Ready(None);
         }
-        if self.deadline.poll_unpin(context).is_ready() {
-            self.ended = true;
-            return Poll::Ready(Some(Err(SqlError::TimedOut {
-                limit: self.limits.time,
-            })));
-        }
-        match self.rows.poll_next_unpin(context) {
-            Poll::Ready(Some(Ok(batch))) => Poll::Ready(Some(Ok(batch))),
-            Poll::Ready(Some(Err(error))) => {
-                self.ended = true;
-                let memory = self.limits.memory_bytes;
-                Poll::Ready(Some(Err(SqlError::from_engine(error, memory))))
-            }
-            Poll::Ready(None) => {
-                self.ended = true;
-                Poll::Ready(None)
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl std::fmt::Debug for AnswerStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AnswerStream")
-            .field("schema", &self.schema)
-            .field("ended", &self.ended)
-            .finish_non_exhaustive()
+        let told = std::task::ready!(self.rows.poll_recv(context));
+        let rows = match told {
+            Some(Told::Rows(rows)) => Some(rows),
+            Some(Told::Done) => None,
+            None => Some(Err(died())),
+        };
+        self.ended = !matches!(rows, Some(Ok(_)));
+        Poll::Ready(rows)
     }
 }

@@ -7,18 +7,15 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
-use fieldwright_ingest::clock::{SharedClock, process_sleep};
+use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::snapshot::Snapshot;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 
-use super::catalog::QueryCatalogs;
 use super::operational::Operational;
 use super::operational::declared::DeclaredTables;
-use super::{Answer, AnswerStream, SqlError, SqlLimits, gate};
+use super::{Answer, AnswerStream, SqlError, SqlLimits, running};
 
 /// Where a query gets its picture of the readings from; asked once per query.
 pub type SnapshotSource = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
@@ -27,37 +24,80 @@ pub type SnapshotSource = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
 pub(super) const CATALOG: &str = "fieldwright";
 pub(super) const SCHEMA: &str = "public";
 
+/// Stack of each of the engine's threads: planning recurses once per operator of a query, and an
+/// unoptimized build takes about 12 KiB for each of [`SqlLimits::operators`]. Only what is used
+/// of it takes memory.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
 /// Answers read-only SQL.
+///
+/// Queries run on threads of their own, so a heavy one delays no acknowledgement of a reading.
 pub struct SqlEngine {
-    snapshots: SnapshotSource,
-    operational: Option<Arc<DeclaredTables>>,
-    clock: SharedClock,
-    limits: Arc<SqlLimits>,
-    session: SessionState,
-    places: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    threads: Threads,
+}
+
+/// What all queries share.
+pub(super) struct Shared {
+    pub(super) snapshots: SnapshotSource,
+    pub(super) operational: Option<Arc<DeclaredTables>>,
+    pub(super) clock: SharedClock,
+    pub(super) limits: Arc<SqlLimits>,
+    pub(super) session: SessionState,
+    pub(super) places: Semaphore,
+}
+
+/// The engine's threads; they end in the background, since an async caller must not wait.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl SqlEngine {
     /// An engine over snapshots of the readings and, when given, the operational tables.
+    ///
+    /// # Panics
+    /// When the operating system gives no threads, as at a start it must.
     pub fn new(
         snapshots: SnapshotSource,
         operational: Option<Operational>,
         clock: SharedClock,
         limits: SqlLimits,
     ) -> Self {
-        Self {
+        let threads = Builder::new_multi_thread()
+            .worker_threads(limits.partitions.max(1))
+            .thread_stack_size(STACK_BYTES)
+            .thread_name("sql")
+            .enable_all()
+            .build()
+            .expect("the operating system gives the SQL engine its threads");
+        let shared = Shared {
             snapshots,
             operational: operational.map(|given| Arc::new(DeclaredTables::new(given, &limits))),
             clock,
             session: base_session(&limits),
-            places: Arc::new(Semaphore::new(limits.concurrent.max(1))),
+            places: Semaphore::new(limits.concurrent.max(1)),
             limits: Arc::new(limits),
+        };
+        Self {
+            shared: Arc::new(shared),
+            threads: Threads(Some(threads)),
         }
     }
 
     /// The limits that queries keep to.
     pub fn limits(&self) -> &SqlLimits {
-        &self.limits
+        &self.shared.limits
+    }
+
+    /// Bytes of memory that the running queries hold now.
+    pub fn memory_in_use(&self) -> usize {
+        self.shared.session.runtime_env().memory_pool.reserved()
     }
 
     /// Runs a query and collects its rows up to the limits of an answer.
@@ -73,72 +113,17 @@ impl SqlEngine {
     ///
     /// **Errors**: see [`SqlError`].
     pub async fn stream(&self, sql: &str) -> Result<AnswerStream, SqlError> {
-        let statement = gate::admit(sql, &self.limits)?;
-        let mut deadline = process_sleep(self.limits.time).boxed();
-        let place = self.place(&mut deadline).await?;
-
-        let snapshot = (self.snapshots)();
-        let session = self.session_for(Arc::clone(&snapshot));
-        let started = async {
-            let plan = session
-                .statement_to_plan(statement)
-                .await
-                .map_err(|e| self.sort(e))?;
-            gate::admit_plan(&plan)?;
-            let plan = session
-                .create_physical_plan(&plan)
-                .await
-                .map_err(|e| self.sort(e))?;
-            execute_stream(plan, session.task_ctx()).map_err(|e| self.sort(e))
-        };
-        let rows = tokio::select! {
-            biased;
-            () = &mut deadline => return Err(SqlError::TimedOut { limit: self.limits.time }),
-            started = started => started?,
-        };
-        Ok(AnswerStream::new(
-            rows,
-            deadline,
-            Arc::clone(&self.limits),
-            snapshot,
-            place,
-        ))
-    }
-
-    async fn place(
-        &self,
-        deadline: &mut BoxFuture<'static, ()>,
-    ) -> Result<OwnedSemaphorePermit, SqlError> {
-        tokio::select! {
-            biased;
-            place = Arc::clone(&self.places).acquire_owned() => {
-                Ok(place.expect("the engine never closes its places"))
-            }
-            () = deadline => Err(SqlError::TimedOut { limit: self.limits.time }),
-        }
-    }
-
-    /// A copy of the base session that knows this query's tables and instant.
-    fn session_for(&self, snapshot: Arc<Snapshot>) -> SessionState {
-        let mut session = self.session.clone();
-        let operational = self.operational.as_ref().map(DeclaredTables::begin_query);
-        session.register_catalog_list(Arc::new(QueryCatalogs::new(snapshot, operational)));
-        session.mark_start_execution();
-        session.execution_props_mut().query_execution_start_time = Some(self.clock.now());
-        session
-    }
-
-    fn sort(&self, error: datafusion::error::DataFusionError) -> SqlError {
-        SqlError::from_engine(error, self.limits.memory_bytes)
+        let threads = self.threads.0.as_ref().expect("taken only when dropped");
+        running::start(&self.shared, threads.handle(), sql).await
     }
 }
 
 impl std::fmt::Debug for SqlEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqlEngine")
-            .field("limits", &self.limits)
-            .field("clock", &self.clock)
-            .field("operational", &self.operational)
+            .field("limits", &self.shared.limits)
+            .field("clock", &self.shared.clock)
+            .field("operational", &self.shared.operational)
             .finish_non_exhaustive()
     }
 }

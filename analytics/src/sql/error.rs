@@ -28,11 +28,17 @@ pub enum SqlError {
         /// The limit.
         limit: usize,
     },
-    /// The text has too many operators or nests too deep.
-    #[error("The query is too deeply nested or chains more than {limit} operators. Split it.")]
+    /// The text has too many operators, nests too deep or grows too much when written out.
+    #[error(
+        "The query is too complex: at most {limit} operators, {chain} of them in one expression, \
+         50 levels of nesting, and no table named twice at level after level. Write long lists of \
+         alternatives as IN (…), or split the query."
+    )]
     TooComplex {
         /// The limit of operators.
         limit: usize,
+        /// The limit of operators in one expression.
+        chain: usize,
     },
     /// There is no statement in the text.
     #[error("The query is empty. Write a SELECT.")]

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::{SqlError, SqlLimits};
+use super::{SqlError, SqlLimits, complexity};
 
 /// How deep parentheses, subqueries and prefix operators may nest.
 const NESTING: usize = 50;
@@ -46,6 +46,7 @@ pub(super) fn admit(sql: &str, limits: &SqlLimits) -> Result<Statement, SqlError
         });
     }
     let statement = statements.pop_front().ok_or(SqlError::Empty)?;
+    complexity::admit_relations(&statement, limits)?;
     if !only_reads(&statement) {
         return Err(SqlError::NotReadOnly {
             verb: verb(&tokens),
@@ -69,34 +70,68 @@ pub(super) fn admit_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
 /// Every level of a tree that the parser builds costs at least one token that is neither a name,
 /// a literal nor a comma, so the count of those bounds the depth of whatever follows.
 fn check_size(tokens: &[Token], limits: &SqlLimits) -> Result<(), SqlError> {
-    let mut operators = 0;
-    let mut explains = 0;
+    let (mut operators, mut explains, mut chain) = (0, 0, 0);
     for token in tokens {
-        match token {
+        let link = match token {
             Token::Whitespace(_)
-            | Token::Comma
-            | Token::Period
             | Token::Number(..)
             | Token::SingleQuotedString(_)
-            | Token::EOF => {}
-            Token::Word(word) if word.keyword == Keyword::NoKeyword => {}
-            Token::Word(word) if word.keyword == Keyword::EXPLAIN => explains += 1,
-            _ => operators += 1,
+            | Token::EOF => continue,
+            Token::Comma => {
+                chain = 0;
+                continue;
+            }
+            // A long path of names is a chain too, but it is no operator.
+            Token::Period => false,
+            Token::Word(word) => match word.keyword {
+                Keyword::NoKeyword => continue,
+                Keyword::EXPLAIN => {
+                    explains += 1;
+                    true
+                }
+                keyword if BREAKS_CHAINS.contains(&keyword) => {
+                    chain = 0;
+                    true
+                }
+                _ => true,
+            },
+            _ => true,
+        };
+        chain += 1;
+        operators += usize::from(link);
+        if operators > limits.operators || explains > EXPLAINS || chain > CHAIN {
+            return Err(SqlError::TooComplex {
+                limit: limits.operators,
+                chain: CHAIN,
+            });
         }
-    }
-    if operators > limits.operators || explains > EXPLAINS {
-        return Err(SqlError::TooComplex {
-            limit: limits.operators,
-        });
     }
     Ok(())
 }
+
+/// Most operators of one expression: planning takes time by their square.
+pub(super) const CHAIN: usize = 300;
+
+/// Words that begin another expression, or put cheap ones together.
+const BREAKS_CHAINS: [Keyword; 10] = [
+    Keyword::SELECT,
+    Keyword::FROM,
+    Keyword::WHERE,
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::WHEN,
+    Keyword::THEN,
+    Keyword::ELSE,
+    Keyword::UNION,
+    Keyword::JOIN,
+];
 
 fn refused_by_parser(error: DataFusionError, tokens: &[Token], limits: &SqlLimits) -> SqlError {
     match error.find_root() {
         DataFusionError::SQL(parser, _) => match parser.as_ref() {
             ParserError::RecursionLimitExceeded => SqlError::TooComplex {
                 limit: limits.operators,
+                chain: CHAIN,
             },
             ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
                 // A writing statement in a dialect that the parser does not know is still refused
@@ -219,14 +254,20 @@ mod tests {
         check("-- nothing", "empty");
         check("SELECT 1; SELECT 2", "several_statements");
         check("SELECT 1; DROP TABLE pump", "several_statements");
-        check("SELECT FROM WHERE", "invalid_query");
+        check("SELECT 1 FROM", "invalid_query");
         check("SELECT 'open", "invalid_query");
         check(
             &format!("SELECT {}1{}", "(".repeat(60), ")".repeat(60)),
             "too_complex",
         );
-        check(&format!("SELECT 1{}", "+1".repeat(1_900)), "admitted");
-        check(&format!("SELECT 1{}", "+1".repeat(2_100)), "too_complex");
+        check(&format!("SELECT 1{}", "+1".repeat(290)), "admitted");
+        check(&format!("SELECT 1{}", " AND v = 1".repeat(900)), "admitted");
+        check(&format!("SELECT 1{}", "+1".repeat(310)), "too_complex");
+        check(
+            &format!("SELECT 1{}", " AND v = 1".repeat(1_100)),
+            "too_complex",
+        );
+        check(&format!("SELECT a{}", ".a".repeat(310)), "too_complex");
         check(&format!("SELECT 1{}", "::INT".repeat(1_500)), "too_complex");
         check(
             &format!("{}SELECT 1", "EXPLAIN ".repeat(1_000)),

@@ -123,6 +123,8 @@ fn value_json(column: &dyn Array, row: usize) -> Value {
         }};
     }
     match column.data_type() {
+        // An array of this type has no null mask to look at.
+        DataType::Null => Value::Null,
         DataType::Boolean => column.as_boolean().value(row).into(),
         DataType::Int8 => number!(Int8Type),
         DataType::Int16 => number!(Int16Type),

@@ -1,1 +1,52 @@
+//! What queries mean: worlds of readings in, rows out.
 
+mod cases;
+mod gates;
+mod operational;
+mod property;
+mod world;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use fieldwright_ingest::clock::ManualClock;
+use fieldwright_ingest::snapshot::Snapshot;
+use serde_json::Value;
+
+use super::{Operational, SqlEngine, SqlError, SqlLimits};
+
+/// The instant at which every test's business clock stands.
+const NOW: &str = "2031-05-05T07:00:00Z";
+
+fn engine_with(
+    snapshot: Snapshot,
+    operational: Option<Operational>,
+    limits: SqlLimits,
+) -> SqlEngine {
+    let now: DateTime<Utc> = NOW.parse().unwrap();
+    let snapshot = Arc::new(snapshot);
+    let source = Arc::new(move || Arc::clone(&snapshot));
+    SqlEngine::new(source, operational, Arc::new(ManualClock::new(now)), limits)
+}
+
+fn engine(snapshot: Snapshot) -> SqlEngine {
+    engine_with(snapshot, None, SqlLimits::default())
+}
+
+/// The rows of a query as JSON, each row as one text.
+async fn rows(engine: &SqlEngine, sql: &str) -> Vec<String> {
+    let answer = engine
+        .query(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    assert!(!answer.truncated, "{sql}");
+    let Value::Array(rows) = answer.to_json_rows()["rows"].take() else {
+        panic!("rows is an array");
+    };
+    rows.iter().map(Value::to_string).collect()
+}
+
+/// The code of the error that a query gives.
+async fn refusal(engine: &SqlEngine, sql: &str) -> SqlError {
+    engine.query(sql).await.expect_err(sql)
+}

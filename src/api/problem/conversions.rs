@@ -2,11 +2,12 @@
 
 use axum::http::StatusCode;
 use fieldwright_analytics::alarms::{AlarmError, AlarmStoreError, Refusal};
+use fieldwright_analytics::detect::TrainError;
 use fieldwright_analytics::sql::{SqlError, SqlErrorFamily};
 use fieldwright_ingest::quarantine::ReplayError;
 use fieldwright_workorders::problem::{Family, Problem as Failure};
 
-use super::{CONFLICT, NOT_FOUND, Problem, STALE, chain};
+use super::{CONFLICT, INVALID, NOT_FOUND, Problem, STALE, chain, title};
 
 impl<E: Failure + 'static> From<E> for Problem {
     /// The family decides about the status; code and sentence are the error's own.
@@ -73,6 +74,21 @@ pub fn of_alarm_store(error: AlarmStoreError) -> Problem {
     }
 }
 
+/// Why nothing was learned.
+pub fn of_training(error: TrainError) -> Problem {
+    let text = error.to_string();
+    let refused = |status, code| Problem::refusal(status, code, &title(code), &*text);
+    match &error {
+        TrainError::UnknownAsset(_) => refused(StatusCode::NOT_FOUND, "asset_without_readings"),
+        TrainError::EmptySpan => {
+            Problem::new(INVALID, &*text).field("/to", "the span ends before it begins")
+        }
+        TrainError::Fit { .. } => refused(StatusCode::CONFLICT, "not_enough_to_learn"),
+        TrainError::ShuttingDown => Problem::unavailable(&text, &error),
+        TrainError::History { .. } | TrainError::Keep { .. } => Problem::internal(&text, &error),
+    }
+}
+
 /// Why a refused message stays in the quarantine.
 pub fn of_replay(error: ReplayError) -> Problem {
     let text = error.to_string();
@@ -94,15 +110,6 @@ fn status(family: Family) -> StatusCode {
         Family::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Family::Bug => StatusCode::INTERNAL_SERVER_ERROR,
     }
-}
-
-/// `not_allowed_now` as `Not allowed now`.
-fn title(code: &str) -> String {
-    let mut words = code.replace('_', " ");
-    if let Some(first) = words.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    words
 }
 
 #[cfg(test)]

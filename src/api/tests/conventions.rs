@@ -94,6 +94,36 @@ async fn a_wrong_field_is_named() {
 }
 
 #[tokio::test]
+async fn the_type_of_a_problem_leads_to_its_explanation() {
+    let world = World::new().await;
+    let problem = world
+        .get("/assets?limit=0")
+        .await
+        .refused(400, "malformed")
+        .json;
+    let told = world
+        .send("GET", problem["type"].as_str().unwrap(), &[], "")
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        (&told["title"], &told["status"]),
+        (&problem["title"], &problem["status"])
+    );
+    let rule = world
+        .send("GET", "/api/docs/problems/tag_taken", &[], "")
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        (&rule["title"], &rule["status"]),
+        (&json!("Tag taken"), &json!(null))
+    );
+    let odd = world.send("GET", "/api/docs/problems/..", &[], "").await;
+    odd.refused(404, "not_found");
+}
+
+#[tokio::test]
 async fn a_large_body_is_refused() {
     let world = World::new().await;
     let body = format!(

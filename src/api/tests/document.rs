@@ -23,7 +23,7 @@ fn operations() -> Vec<(String, String, Value)> {
 async fn every_route_is_documented_and_every_documented_route_answers() {
     let world = World::new().await;
     for (method, path, _) in operations() {
-        let path = path.replace("{id}", "x");
+        let path = path.replace("{id}", "x").replace("{refusal}", "x");
         let answer = world.send(&method, &path, &[], "").await;
         let refusal = answer.json["refusal"].as_str().unwrap_or_default();
         assert!(
@@ -61,8 +61,14 @@ fn operations_have_a_name_a_tag_and_words() {
             problem["schema"]["$ref"], "#/components/schemas/Problem",
             "{name}"
         );
-        let is_operators = ["/healthz", "/readyz", "/metrics"].contains(&path.as_str());
-        assert!(is_operators || path.starts_with("/api/v1/"), "{path}");
+        let is_beside = [
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/api/docs/problems/{refusal}",
+        ]
+        .contains(&path.as_str());
+        assert!(is_beside || path.starts_with("/api/v1/"), "{path}");
     }
 }
 
@@ -105,6 +111,7 @@ fn money_is_keyed_and_peoples_actions_are_versioned() {
 #[test]
 fn documented_words_are_those_of_the_domain() {
     use fieldwright_analytics::alarms::{Severity, State};
+    use fieldwright_analytics::detect::HealthState;
     use fieldwright_workorders::execution::BookingStatus;
     use fieldwright_workorders::orders::{Status, Verification};
     use utoipa::PartialSchema;
@@ -129,4 +136,12 @@ fn documented_words_are_those_of_the_domain() {
     let mut states = all(&State::ALL, State::as_str);
     states.push("shelved");
     check::<words::AlarmStatus>(&states);
+    let health = [
+        HealthState::Learning,
+        HealthState::Normal,
+        HealthState::Alarm,
+        HealthState::Stale,
+        HealthState::Unknown,
+    ];
+    check::<words::AssetHealth>(&all(&health, HealthState::as_str));
 }

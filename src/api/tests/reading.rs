@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 
 use arrow::ipc::reader::StreamReader;
+use chrono::TimeDelta;
 use fieldwright_ingest::source::{Delivery, Envelope, Receipt};
 use serde_json::{Value, json};
 
@@ -10,14 +11,19 @@ use super::world::World;
 
 /// Publishes one message and waits until it is durable.
 async fn publish(world: &World, topic: &str, payload: &str) {
+    publish_all(world, topic, &[payload.to_owned()]).await;
+}
+
+/// Publishes messages and waits until all are durable.
+async fn publish_all(world: &World, topic: &str, payloads: &[String]) {
     let (told, durable) = mpsc::channel();
-    let envelope = Envelope {
+    let envelope = |payload: &String| Envelope {
         topic: topic.to_owned().into(),
-        payload: payload.to_owned().into(),
+        payload: payload.clone().into(),
         received_at: world.state.clock.now(),
     };
     let delivery = Delivery {
-        envelopes: vec![envelope],
+        envelopes: payloads.iter().map(envelope).collect(),
         receipt: Receipt::new(move || {
             let _ = told.send(());
         }),
@@ -133,6 +139,61 @@ async fn operators_see_health_and_figures() {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
     assert!(text.contains("fieldwright_journal_lag_seconds "), "{text}");
+}
+
+#[tokio::test]
+async fn a_model_is_trained_by_hand() {
+    let world = World::new().await;
+    let end = world.state.clock.now();
+    let payload = |minute: i64| {
+        let time = end - TimeDelta::minutes(minute);
+        let wave = (minute as f64 / 7.0).sin() + 0.1 * (minute as f64 * 1.7).cos();
+        json!({"time": time, "metrics": {"flow": wave, "head": 2.0 * wave + 0.3 * (minute % 5) as f64}})
+    };
+    let payloads: Vec<_> = (1..=1200)
+        .rev()
+        .map(|minute| payload(minute).to_string())
+        .collect();
+    publish_all(&world, "fieldwright/pump/pump-101", &payloads).await;
+    // Detection follows what is committed; it is not part of the acknowledgement.
+    while world.state.detection.stats().rows < payloads.len() as u64 {
+        tokio::task::yield_now().await;
+    }
+    let train = async |asset: &str, from: i64, to: i64| {
+        let body = json!({"asset": asset, "from": end - TimeDelta::minutes(from),
+            "to": end - TimeDelta::minutes(to)});
+        world.post("/detect/train", "", &Value::Null, body).await
+    };
+    let asset = world.get("/assets/pump-101").await.expect(200).json;
+    let model = train(asset["id"].as_str().unwrap(), 1200, 0)
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        (&model["asset"], &model["detector"]),
+        (&json!("pump-101"), &json!("pca"))
+    );
+    assert!(model["windows"].as_u64().unwrap() > 200, "{model}");
+    assert_eq!(world.items("/models").await, std::slice::from_ref(&model));
+    assert_eq!(
+        world.items("/models?asset=pump-102").await,
+        [] as [Value; 0]
+    );
+    let asset = world.get("/assets/pump-101").await.expect(200).json;
+    assert_eq!(asset["last_reading_at"], "2026-03-02T06:59:00Z");
+    assert_eq!(
+        (&asset["health"], &asset["model"]),
+        (&json!("normal"), &model["version"])
+    );
+    let silent = world.get("/assets/pump-102").await.expect(200).json;
+    assert_eq!(silent["health"], "unknown");
+    train("pump-102", 1200, 0)
+        .await
+        .refused(404, "asset_without_readings");
+    train("pump-101", 0, 1200).await.refused(422, "invalid");
+    train("pump-101", 1200, 1190)
+        .await
+        .refused(409, "not_enough_to_learn");
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use fieldwright_analytics::alarms::{AlarmBook, MemoryAlarmStore};
-use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
+use fieldwright_analytics::detect::{DEFAULT_TOML, DetectConfig, Detection, DetectionParts};
+use fieldwright_analytics::sql::{SnapshotSource, SqlEngine, SqlLimits};
 use fieldwright_ingest::clock::{ManualClock, SharedClock, wall_now};
 use fieldwright_ingest::{Ingest, IngestConfig};
 use fieldwright_workorders::registry::seed;
@@ -59,25 +60,28 @@ impl World {
         let ctx = Ctx::new(monday, wall_now(), "seed", ids.clone());
         seed::seed(&db, &ctx).await.unwrap();
         let (config, folder) = (IngestConfig::default(), dir.path().to_owned());
-        let (ingest, mut feed) = Ingest::start(config, &folder, shared.clone()).unwrap();
-        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        let (ingest, feed) = Ingest::start(config, &folder, shared.clone()).unwrap();
         let snapshots = ingest.snapshots();
-        let sql = SqlEngine::new(
-            Arc::new(move || snapshots.load()),
-            None,
-            shared.clone(),
-            SqlLimits::default(),
-        );
+        let source: SnapshotSource = Arc::new(move || snapshots.load());
+        let store = Arc::new(MemoryAlarmStore::default());
+        let alarms = Arc::new(AlarmBook::open(store).await.unwrap());
+        let parts = DetectionParts {
+            config: detection_config(),
+            data_dir: dir.path(),
+            feed,
+            sql: None,
+            alarms: alarms.clone(),
+            clock: shared.clone(),
+        };
+        let detection = Detection::start(parts, source.clone()).await.unwrap();
+        let sql = SqlEngine::new(source, None, shared.clone(), SqlLimits::default());
         let state = ApiState {
             clock: shared,
             clock_mode: ClockMode::Scaled,
             db,
             ingest: Arc::new(ingest),
-            alarms: Arc::new(
-                AlarmBook::open(Arc::new(MemoryAlarmStore::default()))
-                    .await
-                    .unwrap(),
-            ),
+            alarms,
+            detection: Arc::new(detection),
             sql: Arc::new(sql),
             ids,
             access,
@@ -167,6 +171,12 @@ impl World {
         )
         .await
     }
+}
+
+/// The settings that every service starts with.
+fn detection_config() -> DetectConfig {
+    let mut table: toml::Table = toml::from_str(DEFAULT_TOML).unwrap();
+    table.remove("detect").unwrap().try_into().unwrap()
 }
 
 impl Answer {

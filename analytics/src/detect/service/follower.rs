@@ -32,9 +32,15 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// What comes back from a training.
 pub(super) enum Trained {
     /// Of an asset whose learning period is over.
-    Learned { job: Box<TrainingJob>, model: Option<Box<PcaModel>> },
+    Learned {
+        job: Box<TrainingJob>,
+        model: Option<Box<PcaModel>>,
+    },
     /// Asked for by a person.
-    ByHand { model: Box<PcaModel>, installed: oneshot::Sender<()> },
+    ByHand {
+        model: Box<PcaModel>,
+        installed: oneshot::Sender<()>,
+    },
 }
 
 pub(super) struct Follower {
@@ -50,7 +56,12 @@ impl Follower {
         trained: mpsc::Sender<Trained>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { shared, trained, stop, trainings: Arc::new(Semaphore::new(TRAININGS)) }
+        Self {
+            shared,
+            trained,
+            stop,
+            trainings: Arc::new(Semaphore::new(TRAININGS)),
+        }
     }
 
     /// Follows until told to stop or the stream ends; then saves progress.
@@ -60,8 +71,14 @@ impl Follower {
         mut models: mpsc::Receiver<Trained>,
     ) {
         let through = self.read_again(&mut models).await;
-        self.shared.counters.sequence.fetch_max(through, Ordering::Relaxed);
-        self.shared.counters.caught_up.store(true, Ordering::Relaxed);
+        self.shared
+            .counters
+            .sequence
+            .fetch_max(through, Ordering::Relaxed);
+        self.shared
+            .counters
+            .caught_up
+            .store(true, Ordering::Relaxed);
         let mut saved = Box::pin(process_sleep(PROGRESS_PERIOD));
         let mut stream_open = true;
         let mut stop = self.stop.clone();
@@ -89,7 +106,10 @@ impl Follower {
         for part in committed.parts.iter().filter(|part| !part.late) {
             self.take(&part.class, &part.rows.batch).await;
         }
-        self.shared.counters.sequence.fetch_max(committed.sequence, Ordering::Relaxed);
+        self.shared
+            .counters
+            .sequence
+            .fetch_max(committed.sequence, Ordering::Relaxed);
     }
 
     async fn take(&mut self, class: &Arc<str>, batch: &RecordBatch) {
@@ -102,7 +122,9 @@ impl Follower {
         let counters = &self.shared.counters;
         let mut findings = Vec::new();
         match trained {
-            Trained::Learned { model: Some(model), .. } => {
+            Trained::Learned {
+                model: Some(model), ..
+            } => {
                 counters.trained.fetch_add(1, Ordering::Relaxed);
                 self.shared.engine().install(*model, &mut findings);
             }
@@ -132,13 +154,19 @@ impl Follower {
     /// Writes a finding, however long the store is away: until then no further batch is taken,
     /// and after a crash the same rows lead to the same finding.
     async fn keep(&mut self, found: &Found, progress: Option<&Progress>) {
-        self.shared.counters.findings.fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .counters
+            .findings
+            .fetch_add(1, Ordering::Relaxed);
         let mut wait = FIRST_RETRY;
         while let Err(error) = self.try_keep(found, progress).await {
             if wait == FIRST_RETRY {
                 tracing::error!(?error, "an alarm cannot be kept; trying again");
             }
-            self.shared.counters.store_retries.fetch_add(1, Ordering::Relaxed);
+            self.shared
+                .counters
+                .store_retries
+                .fetch_add(1, Ordering::Relaxed);
             let mut stop = self.stop.clone();
             tokio::select! {
                 () = stopped(&mut stop) => return,
@@ -148,11 +176,7 @@ impl Follower {
         }
     }
 
-    async fn try_keep(
-        &self,
-        found: &Found,
-        progress: Option<&Progress>,
-    ) -> Result<(), AlarmError> {
+    async fn try_keep(&self, found: &Found, progress: Option<&Progress>) -> Result<(), AlarmError> {
         let alarms = &self.shared.alarms;
         let now = self.shared.clock.now();
         let progress = progress.cloned();
@@ -171,7 +195,9 @@ impl Follower {
                     summary: worse.summary.clone(),
                     evidence: worse.evidence.clone(),
                 };
-                alarms.tell(&worse.asset, DETECTOR, &more, progress, now).await
+                alarms
+                    .tell(&worse.asset, DETECTOR, &more, progress, now)
+                    .await
             }
             Found::Return { asset, at } => {
                 let gone = Command::Return { at: *at };
@@ -196,7 +222,10 @@ impl Follower {
             };
             let work = tokio::task::spawn_blocking(move || {
                 let model = learn(&shared, &job);
-                Trained::Learned { job, model: model.map(Box::new) }
+                Trained::Learned {
+                    job,
+                    model: model.map(Box::new),
+                }
             });
             if let Ok(done) = work.await {
                 // The follower is gone when it was told to stop: the asset learns again.
@@ -227,8 +256,16 @@ impl Follower {
 
     async fn keep_house(&self) {
         self.save_progress().await;
-        if let Err(error) = self.shared.alarms.unshelve_due(self.shared.clock.now()).await {
-            tracing::warn!(?error, "alarms cannot be taken from the shelf; trying again later");
+        if let Err(error) = self
+            .shared
+            .alarms
+            .unshelve_due(self.shared.clock.now())
+            .await
+        {
+            tracing::warn!(
+                ?error,
+                "alarms cannot be taken from the shelf; trying again later"
+            );
         }
     }
 
@@ -236,7 +273,10 @@ impl Follower {
     async fn save_progress(&self) -> usize {
         let progress = self.shared.engine().take_progress(PROGRESS_ROUND);
         if let Err(error) = self.shared.alarms.store().save_progress(&progress).await {
-            tracing::warn!(?error, "progress of detection cannot be saved; trying again later");
+            tracing::warn!(
+                ?error,
+                "progress of detection cannot be saved; trying again later"
+            );
             self.shared.engine().give_back(&progress);
             return 0;
         }
@@ -287,7 +327,10 @@ fn read_blocking(shared: &Shared, sender: &mpsc::Sender<(Arc<str>, RecordBatch)>
             // Rows that were taken before are not newer the second time and change nothing.
             Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
             Err(error) => {
-                tracing::error!(?error, "old rows cannot be read again; their windows are not scored");
+                tracing::error!(
+                    ?error,
+                    "old rows cannot be read again; their windows are not scored"
+                );
                 return snapshot.sequence;
             }
         }

@@ -60,7 +60,16 @@ impl Shared {
             caught_up: AtomicBool::new(false),
         };
         let engine = Mutex::new(engine);
-        Self { config, engine, board, alarms, folder, snapshots, clock, counters }
+        Self {
+            config,
+            engine,
+            board,
+            alarms,
+            folder,
+            snapshots,
+            clock,
+            counters,
+        }
     }
 
     /// The engine; held for one batch or one question at a time.
@@ -96,7 +105,9 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,7 +148,13 @@ fn train_blocking(
     };
     let settings = Arc::new(shared.config.class(&class).clone());
     let job = TrainingJob::from_rows(class, asset.clone(), settings, &batches);
-    let model = job.run().map_err(|source| TrainError::Fit { asset: asset.clone(), source })?;
-    shared.folder.save(&model).map_err(|source| TrainError::Keep { asset, source })?;
+    let model = job.run().map_err(|source| TrainError::Fit {
+        asset: asset.clone(),
+        source,
+    })?;
+    shared
+        .folder
+        .save(&model)
+        .map_err(|source| TrainError::Keep { asset, source })?;
     Ok(model)
 }

@@ -105,7 +105,7 @@ impl std::fmt::Debug for QueryTransaction {
 
 impl Declared {
     /// The FROM clause: built from declared, compiled-in names only.
-    pub(super) fn from_clause(&self) -> String {
+    pub(super) fn source_clause(&self) -> String {
         match self.table.source {
             TableSource::Table(name) => quoted(name),
             TableSource::Select(select) => format!("({select}) AS source"),

@@ -185,9 +185,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str, digits: i8, expected: Option<i128>) {
-        let value = AnyValueKind::TextSlice(text.into());
         assert_eq!(
-            decimal(&value, digits),
+            decimal(Stored::Text(text), digits),
             expected,
             "{text} with {digits} digits"
         );

@@ -111,7 +111,7 @@ impl OperationalProvider {
         let mut text = format!(
             "SELECT {} FROM {}",
             columns.join(", "),
-            self.declared.from_clause()
+            self.declared.source_clause()
         );
         let mut condition = Condition::default();
         let mut conditions = Vec::new();

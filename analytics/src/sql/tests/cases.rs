@@ -1,0 +1,261 @@
+//! Queries and the rows they must give.
+
+use super::world::{World, snapshot_of};
+use super::{engine, rows};
+
+const SECOND: i64 = 1_000_000;
+/// 2031-05-05T06:00:00Z.
+const SIX: i64 = 1_935_727_200 * SECOND;
+
+/// Two classes: a pump with a corrected and a late reading, a fan in files only.
+fn world() -> Vec<World> {
+    let mut pump = World::new("pump");
+    pump.receive("p-1", SIX, &[("v", 1.0), ("Temp.C", 20.0)]);
+    pump.receive("p-1", SIX + 30 * SECOND, &[("v", 2.0)]);
+    pump.flush(false);
+    pump.receive("p-1", SIX + 60 * SECOND, &[("v", 3.0), ("Temp.C", 21.0)]);
+    pump.receive("p-2", SIX, &[("v", 9.0)]);
+    // A correction of one value and a reading that came late.
+    pump.receive("p-1", SIX + 30 * SECOND, &[("v", 2.5)]);
+    pump.receive("p-2", SIX - 30 * SECOND, &[("v", 8.0)]);
+    let mut fan = World::new("fan-2");
+    fan.receive("f-1", SIX, &[("rpm", 900.0)]);
+    fan.flush(false);
+    vec![pump, fan]
+}
+
+async fn check(sql: &str, expected: &[&str]) {
+    let mut worlds = world();
+    let engine = engine(snapshot_of(&mut worlds));
+    assert_eq!(rows(&engine, sql).await, expected, "{sql}");
+}
+
+#[tokio::test]
+async fn wide_tables() {
+    check(
+        "SELECT asset, time, v, \"Temp.C\" FROM pump ORDER BY asset, time",
+        &[
+            r#"["p-1","2031-05-05T06:00:00Z",1.0,20.0]"#,
+            r#"["p-1","2031-05-05T06:00:30Z",2.5,null]"#,
+            r#"["p-1","2031-05-05T06:01:00Z",3.0,21.0]"#,
+            r#"["p-2","2031-05-05T05:59:30Z",8.0,null]"#,
+            r#"["p-2","2031-05-05T06:00:00Z",9.0,null]"#,
+        ],
+    )
+    .await;
+    check(
+        "SELECT count(*), sum(v) FROM pump WHERE asset = 'p-1'",
+        &["[3,6.5]"],
+    )
+    .await;
+    check("SELECT max(v) FROM PUMP WHERE v = 2", &["[null]"]).await;
+    check("SELECT rpm FROM \"fan-2\"", &["[900.0]"]).await;
+    check(
+        "SELECT date_bin(INTERVAL '1 minute', time) AS minute, avg(v) FROM pump \
+         WHERE asset = 'p-1' GROUP BY minute ORDER BY minute",
+        &[
+            r#"["2031-05-05T06:00:00Z",1.75]"#,
+            r#"["2031-05-05T06:01:00Z",3.0]"#,
+        ],
+    )
+    .await;
+    check(
+        "SELECT time, v - lag(v) OVER (PARTITION BY asset ORDER BY time) FROM pump \
+         WHERE asset = 'p-1' ORDER BY time DESC LIMIT 1",
+        &[r#"["2031-05-05T06:01:00Z",0.5]"#],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn readings_of_all_classes() {
+    check(
+        "SELECT metric, count(*), avg(value) FROM readings GROUP BY metric ORDER BY metric",
+        &[
+            r#"["Temp.C",2,20.5]"#,
+            r#"["rpm",1,900.0]"#,
+            r#"["v",5,4.7]"#,
+        ],
+    )
+    .await;
+    check(
+        "SELECT asset, value FROM readings WHERE metric = 'rpm'",
+        &[r#"["f-1",900.0]"#],
+    )
+    .await;
+    check("SELECT value FROM readings WHERE metric = 'none'", &[]).await;
+    check(
+        "SELECT p.v, r.value FROM pump p JOIN readings r ON r.asset = p.asset AND r.time = p.time \
+         AND r.metric = 'v' WHERE p.asset = 'p-2' ORDER BY 1",
+        &["[8.0,8.0]", "[9.0,9.0]"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_clock_is_the_business_clock() {
+    check("SELECT now()", &[r#"["2031-05-05T07:00:00Z"]"#]).await;
+    check("SELECT current_date", &[r#"["2031-05-05"]"#]).await;
+    check(
+        "SELECT count(*) FROM pump WHERE time > now() - INTERVAL '1 hour' AND asset = 'p-1'",
+        &["[2]"],
+    )
+    .await;
+    check(
+        "SELECT count(*) FROM pump WHERE time < now() - INTERVAL '1 hour'",
+        &["[1]"],
+    )
+    .await;
+    check(
+        "SELECT count(*) FROM readings WHERE time >= TIMESTAMP '2031-05-05 06:00:30'",
+        &["[3]"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn tables_describe_themselves() {
+    check(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' \
+         ORDER BY table_name",
+        &[r#"["fan-2"]"#, r#"["pump"]"#, r#"["readings"]"#],
+    )
+    .await;
+    check(
+        "DESCRIBE readings",
+        &[
+            r#"["asset","Utf8","NO"]"#,
+            r#"["time","Timestamp(µs, \"UTC\")","NO"]"#,
+            r#"["metric","Utf8","NO"]"#,
+            r#"["value","Float64","NO"]"#,
+            r#"["received_at","Timestamp(µs, \"UTC\")","NO"]"#,
+        ],
+    )
+    .await;
+    let mut worlds = world();
+    let engine = engine(snapshot_of(&mut worlds));
+    assert_eq!(rows(&engine, "SHOW TABLES").await.len(), 10);
+    assert_eq!(rows(&engine, "SHOW COLUMNS FROM pump").await.len(), 5);
+    assert!(rows(&engine, "SHOW ALL").await.len() > 50);
+    assert!(
+        !rows(&engine, "EXPLAIN ANALYZE SELECT max(v) FROM pump")
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn an_empty_service_answers() {
+    let engine = engine(Default::default());
+    assert_eq!(
+        rows(&engine, "SELECT count(*) FROM readings").await,
+        ["[0]"]
+    );
+    assert_eq!(
+        rows(&engine, "SELECT * FROM readings").await,
+        Vec::<String>::new()
+    );
+}
+
+#[tokio::test]
+async fn only_what_can_match_is_read() {
+    let mut worlds = world();
+    let files = worlds[0].files();
+    let engine = engine(snapshot_of(&mut worlds));
+    for file in &files {
+        std::fs::remove_file(file).unwrap();
+    }
+    // The pump's file ends at 06:00:30, so a later time never opens it (it is gone) ...
+    let later = "SELECT v FROM pump WHERE time > '2031-05-05T06:00:30Z'";
+    assert_eq!(rows(&engine, later).await, ["[3.0]"]);
+    let later = "SELECT value FROM readings WHERE metric = 'v' AND time > '2031-05-05T06:00:45Z'";
+    assert_eq!(rows(&engine, later).await, ["[3.0]"]);
+    // ... and no late row of that time means no overlay.
+    let plan = |sql: &str| format!("EXPLAIN SELECT v FROM pump WHERE {sql}");
+    let plan_of = async |sql: &str| rows(&engine, &plan(sql)).await.join("\n");
+    assert!(
+        !plan_of("time > '2031-05-05T06:00:45Z'")
+            .await
+            .contains("OverlayExec")
+    );
+    assert!(
+        plan_of("time > '2031-05-05T06:00:15Z'")
+            .await
+            .contains("OverlayExec")
+    );
+    assert!(engine.query("SELECT v FROM pump").await.is_err());
+}
+
+#[tokio::test]
+async fn answers_render_for_people_and_programs() {
+    let mut worlds = world();
+    let engine = engine(snapshot_of(&mut worlds));
+    let answer = engine
+        .query("SELECT asset, v FROM pump WHERE asset = 'p-2' ORDER BY v")
+        .await;
+    let answer = answer.unwrap();
+    let expected = "\
++-------+----------+
+| asset | v [mm/s] |
++-------+----------+
+| p-2   | 8.0      |
+| p-2   | 9.0      |
++-------+----------+
+2 rows
+";
+    assert_eq!(answer.to_text(), expected);
+    let json = answer.to_json_rows();
+    assert_eq!(
+        json["columns"].to_string(),
+        r#"[{"name":"asset","type":"text"},{"name":"v","type":"float","unit":"mm/s"}]"#
+    );
+    let odd = "SELECT 'NaN'::DOUBLE AS nan, 1.0 / 0.0::DOUBLE AS inf, 12.50::DECIMAL(10, 2) AS d, \
+               [1, NULL] AS l, TRUE AS b, NULL AS n, 'x' AS t, DATE '2031-01-02' AS day, \
+               {'a': 1} AS s, TIMESTAMP '2031-01-02 03:04:05.678' AS i, INTERVAL '1 hour' AS h";
+    assert_eq!(
+        rows(&engine, odd).await,
+        [concat!(
+            r#"[null,null,"12.50",[1,null],true,null,"x","2031-01-02",{"a":1},"#,
+            r#""2031-01-02T03:04:05.678Z","1 hours"]"#
+        )]
+    );
+}
+
+#[tokio::test]
+async fn fifty_classes_make_one_small_plan() {
+    let metrics: Vec<&'static str> = (0..50)
+        .map(|m| -> &'static str { Box::leak(format!("m{m}").into_boxed_str()) })
+        .collect();
+    let mut worlds: Vec<World> = (0..50)
+        .map(|class| {
+            let mut world = World::new(Box::leak(format!("c{class}").into_boxed_str()));
+            let values: Vec<(&'static str, f64)> = metrics.iter().map(|m| (*m, 1.0)).collect();
+            for step in 0..4 {
+                world.receive(&format!("a{class}"), SIX + step * SECOND, &values);
+                if step == 1 {
+                    world.flush(false);
+                }
+            }
+            world
+        })
+        .collect();
+    let engine = engine(snapshot_of(&mut worlds));
+    assert_eq!(
+        rows(&engine, "SELECT count(*) FROM readings").await,
+        ["[10000]"]
+    );
+    assert_eq!(
+        rows(
+            &engine,
+            "SELECT count(*), sum(value) FROM readings WHERE metric = 'm7'"
+        )
+        .await,
+        ["[200,200.0]"]
+    );
+    let one = "EXPLAIN SELECT * FROM readings WHERE asset = 'a3' AND metric IN ('m1', 'm2')";
+    let plan = rows(&engine, one).await.join("\n");
+    assert!(
+        plan.contains("UnpivotExec: classes=50, metrics=100"),
+        "{plan}"
+    );
+}

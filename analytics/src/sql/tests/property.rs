@@ -1,0 +1,292 @@
+//! Random worlds against the naive model: rows in order, late, repeated and corrected, split at
+//! random between memory and files.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::super::SqlEngine;
+use super::world::{Values, World};
+use super::{engine, rows};
+
+const METRICS: [&str; 4] = ["v", "Temp.C", "load", "rpm"];
+const ASSETS: [&str; 3] = ["p-1", "p-2", "ö'3"];
+/// 2031-05-08T09:46:40Z in microseconds.
+const START: i64 = 1_936_000_000_000_000;
+const STEP: i64 = 30_000_000;
+
+type Key = (String, i64);
+/// Asset, time, metric, value, received at.
+type Reading<'a> = (&'a String, i64, &'a str, f64, i64);
+
+fn random_world(rng: &mut ChaCha8Rng) -> World {
+    let mut world = World::new("pump");
+    let late_share: f64 = [0.0, 0.05, 0.4][rng.random_range(0..3)];
+    let mut steps = [0_i64; ASSETS.len()];
+    for receipt in 0..rng.random_range(1..400) {
+        let asset = rng.random_range(0..ASSETS.len());
+        let step = match rng.random_bool(late_share) {
+            true => rng.random_range(0..=steps[asset] + 1),
+            false => {
+                steps[asset] += rng.random_range(1..4);
+                steps[asset]
+            }
+        };
+        // New metrics appear with time, so older files lack columns.
+        let known = (receipt / 40 + 1).min(METRICS.len());
+        let mut values = Vec::new();
+        for metric in &METRICS[..known] {
+            if receipt == 0 || rng.random_bool(0.7) {
+                values.push((*metric, f64::from(rng.random_range(-50..50)) / 10.0));
+            }
+        }
+        world.receive(ASSETS[asset], START + step * STEP, &values);
+        match rng.random_range(0..40) {
+            0..10 => world.freeze(),
+            10 => world.flush(false),
+            11 => world.flush(true),
+            _ => {}
+        }
+    }
+    world
+}
+
+fn instant(micros: i64) -> String {
+    let instant = chrono::DateTime::from_timestamp_micros(micros).unwrap();
+    instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+}
+
+/// Rows of the model that pass, in key order, shown.
+fn expect(
+    world: &World,
+    passes: impl Fn(&Key, &Values) -> bool,
+    show: impl Fn(&Key, i64, &Values) -> Vec<Value>,
+) -> Vec<String> {
+    let kept = world
+        .model
+        .iter()
+        .filter(|(key, (_, values))| passes(key, values));
+    kept.map(|(key, (received, values))| Value::Array(show(key, *received, values)).to_string())
+        .collect()
+}
+
+async fn check(engine: &SqlEngine, sql: &str, expected: Vec<String>) {
+    let found = rows(engine, sql).await;
+    if found != expected {
+        let plan = rows(engine, &format!("EXPLAIN {sql}")).await.join("\n");
+        panic!("{sql}\n{plan}\nexpected {expected:#?}\nfound {found:#?}");
+    }
+}
+
+async fn check_world(world: &mut World, rng: &mut ChaCha8Rng) {
+    let sql = engine(world.snapshot());
+    let metrics: Vec<&str> = world.metrics().to_vec();
+    let world = &*world;
+    let value = |values: &Values, metric: &str| json!(values.get(metric).copied());
+    let above = |values: &Values, metric: &str, than: f64| {
+        values.get(metric).is_some_and(|value| *value > than)
+    };
+    let quoted: Vec<String> = metrics
+        .iter()
+        .map(|metric| format!("\"{metric}\""))
+        .collect();
+    let everything = format!("asset, time, received_at, {}", quoted.join(", "));
+    let from = START + rng.random_range(0..400) * STEP;
+    let than = f64::from(rng.random_range(-50..50)) / 10.0;
+
+    check(
+        &sql,
+        &format!("SELECT {everything} FROM pump ORDER BY asset, time"),
+        expect(
+            world,
+            |_, _| true,
+            |(asset, time), received, values| {
+                let mut row = vec![
+                    json!(asset),
+                    json!(instant(*time)),
+                    json!(instant(received)),
+                ];
+                row.extend(metrics.iter().map(|metric| value(values, metric)));
+                row
+            },
+        ),
+    )
+    .await;
+    check(
+        &sql,
+        "SELECT count(*) FROM pump",
+        vec![format!("[{}]", world.model.len())],
+    )
+    .await;
+    check(
+        &sql,
+        &format!(
+            "SELECT v FROM pump WHERE asset = 'ö''3' AND time >= '{}' ORDER BY time",
+            instant(from)
+        ),
+        expect(
+            world,
+            |(asset, time), _| asset == "ö'3" && *time >= from,
+            |_, _, values| vec![value(values, "v")],
+        ),
+    )
+    .await;
+    check(
+        &sql,
+        &format!("SELECT time, asset FROM pump WHERE v > {than} ORDER BY asset, time"),
+        expect(
+            world,
+            |_, values| above(values, "v", than),
+            |(asset, time), _, _| vec![json!(instant(*time)), json!(asset)],
+        ),
+    )
+    .await;
+    let mixed = |(asset, time): &Key, values: &Values| {
+        (above(values, "v", than) && *time < from) || asset == "p-2"
+    };
+    check(
+        &sql,
+        &format!(
+            "SELECT count(*) FROM pump WHERE (v > {than} AND time < '{}') OR asset = 'p-2'",
+            instant(from)
+        ),
+        vec![format!(
+            "[{}]",
+            expect(world, mixed, |_, _, _| vec![]).len()
+        )],
+    )
+    .await;
+    check(
+        &sql,
+        &format!(
+            "SELECT count(v) FROM pump WHERE time BETWEEN '{}' AND '{}' AND v IS NOT NULL",
+            instant(from),
+            instant(from + 20 * STEP)
+        ),
+        vec![format!(
+            "[{}]",
+            expect(
+                world,
+                |(_, time), values| {
+                    (from..=from + 20 * STEP).contains(time) && values.contains_key("v")
+                },
+                |_, _, _| vec![],
+            )
+            .len()
+        )],
+    )
+    .await;
+    check_limits(world, &sql, rng).await;
+    check_readings(world, &sql, from, than).await;
+}
+
+async fn check_limits(world: &World, sql: &SqlEngine, rng: &mut ChaCha8Rng) {
+    let limit = rng.random_range(0..20);
+    let some = rows(sql, &format!("SELECT asset, time FROM pump LIMIT {limit}")).await;
+    assert_eq!(some.len(), limit.min(world.model.len()));
+    let all = expect(
+        world,
+        |_, _| true,
+        |(asset, time), _, _| vec![json!(asset), json!(instant(*time))],
+    );
+    assert!(some.iter().all(|row| all.contains(row)), "{some:?}");
+    let mut distinct = some.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), some.len(), "no row twice");
+
+    let mut newest = world.model.iter().collect::<Vec<_>>();
+    newest.sort_by(|(a, _), (b, _)| (b.1, &a.0).cmp(&(a.1, &b.0)));
+    let newest = newest
+        .iter()
+        .take(limit)
+        .map(|((asset, time), (_, values))| {
+            json!([instant(*time), asset, values.get("v")]).to_string()
+        });
+    check(
+        sql,
+        &format!("SELECT time, asset, v FROM pump ORDER BY time DESC, asset LIMIT {limit}"),
+        newest.collect(),
+    )
+    .await;
+}
+
+async fn check_readings(world: &World, sql: &SqlEngine, from: i64, than: f64) {
+    let all = world
+        .model
+        .iter()
+        .flat_map(|((asset, time), (received, values))| {
+            values
+                .iter()
+                .map(move |(metric, value)| (asset, *time, *metric, *value, *received))
+        });
+    let all: Vec<Reading<'_>> = all.collect();
+    let shown = |passes: &dyn Fn(&Reading<'_>) -> bool| -> Vec<String> {
+        let kept = all.iter().filter(|reading| passes(reading));
+        kept.map(|(asset, time, metric, value, received)| {
+            json!([asset, instant(*time), metric, value, instant(*received)]).to_string()
+        })
+        .collect()
+    };
+    let order = "ORDER BY asset, time, metric";
+    check(
+        sql,
+        &format!("SELECT * FROM readings {order}"),
+        shown(&|_| true),
+    )
+    .await;
+    check(
+        sql,
+        &format!("SELECT * FROM readings WHERE metric = 'Temp.C' AND asset <> 'p-1' {order}"),
+        shown(&|r| r.2 == "Temp.C" && r.0 != "p-1"),
+    )
+    .await;
+    check(
+        sql,
+        &format!(
+            "SELECT * FROM readings WHERE metric IN ('v', 'rpm', 'none') AND value > {than} \
+             AND time < '{}' {order}",
+            instant(from)
+        ),
+        shown(&|r| ["v", "rpm"].contains(&r.2) && r.3 > than && r.1 < from),
+    )
+    .await;
+    check(
+        sql,
+        &format!("SELECT * FROM readings WHERE metric LIKE '%o%' OR asset = 'p-1' {order}"),
+        shown(&|r| r.2.contains('o') || r.0 == "p-1"),
+    )
+    .await;
+    check(
+        sql,
+        "SELECT count(*) FROM readings",
+        vec![format!("[{}]", all.len())],
+    )
+    .await;
+    let wanted = all.iter().filter(|r| r.2 == "v").count();
+    check(
+        sql,
+        "SELECT count(*) FROM readings WHERE metric = 'v'",
+        vec![format!("[{wanted}]")],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn random_worlds_agree_with_the_model() {
+    for seed in 0..24 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut world = random_world(&mut rng);
+        println!(
+            "seed {seed}: {} rows, {} files",
+            world.model.len(),
+            world.files().len()
+        );
+        check_world(&mut world, &mut rng).await;
+        // A flush changes no answer.
+        world.flush(false);
+        world.flush(true);
+        check_world(&mut world, &mut rng).await;
+        let _ = rng.next_u32();
+    }
+}

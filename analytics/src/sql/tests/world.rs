@@ -1,0 +1,250 @@
+//! A small world of readings that is written as the ingester would, and a naive model of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use fieldwright_ingest::snapshot::{
+    ASSET, ColdFile, HotBatch, RECEIVED_AT, SEQUENCE, Snapshot, TIME, TableSnapshot,
+};
+use parquet::arrow::ArrowWriter;
+use tempfile::TempDir;
+
+/// Values by metric.
+pub(super) type Values = BTreeMap<&'static str, f64>;
+
+#[derive(Debug, Clone)]
+struct Row {
+    asset: String,
+    time: i64,
+    received_at: i64,
+    sequence: u64,
+    values: Values,
+}
+
+/// One class being written.
+pub(super) struct World {
+    class: &'static str,
+    folder: TempDir,
+    metrics: Vec<&'static str>,
+    newest: BTreeMap<String, i64>,
+    sequence: u64,
+    files_written: usize,
+    in_order: Part,
+    late: Part,
+    /// What every query must agree with: (asset, time) → (received at, values).
+    pub(super) model: BTreeMap<(String, i64), (i64, Values)>,
+}
+
+/// Either the in-order or the late rows.
+#[derive(Default)]
+struct Part {
+    open: Vec<Row>,
+    frozen: Vec<Vec<Row>>,
+    hot: Vec<Arc<HotBatch>>,
+    files: Vec<Arc<ColdFile>>,
+}
+
+impl World {
+    pub(super) fn new(class: &'static str) -> Self {
+        Self {
+            class,
+            folder: tempfile::tempdir().unwrap(),
+            metrics: vec![],
+            newest: BTreeMap::new(),
+            sequence: 0,
+            files_written: 0,
+            in_order: Part::default(),
+            late: Part::default(),
+            model: BTreeMap::new(),
+        }
+    }
+
+    /// One reading arrives. Times are microseconds; each is received in its turn.
+    pub(super) fn receive(&mut self, asset: &str, time: i64, values: &[(&'static str, f64)]) {
+        self.sequence += 1;
+        let received_at = 1_900_000_000_000_000 + i64::try_from(self.sequence).unwrap();
+        for (metric, _) in values {
+            if !self.metrics.contains(metric) {
+                self.metrics.push(metric);
+            }
+        }
+        let values: Values = values.iter().copied().collect();
+        let known = self.model.entry((asset.to_owned(), time)).or_default();
+        known.0 = received_at;
+        known
+            .1
+            .extend(values.iter().map(|(metric, value)| (*metric, *value)));
+
+        let in_order = self.newest.get(asset).is_none_or(|newest| time > *newest);
+        let sequence = self.sequence;
+        let row = Row {
+            asset: asset.to_owned(),
+            time,
+            received_at,
+            sequence,
+            values,
+        };
+        if in_order {
+            self.newest.insert(asset.to_owned(), time);
+            self.in_order.open.push(row);
+        } else {
+            self.late.open.push(row);
+        }
+    }
+
+    /// Closes the open rows as hot batches.
+    pub(super) fn freeze(&mut self) {
+        for late in [false, true] {
+            let rows = std::mem::take(&mut self.part(late).open);
+            if rows.is_empty() {
+                continue;
+            }
+            let batch = batch(&rows, &self.metrics, late);
+            let (min_time, max_time) = span(&rows);
+            let part = self.part(late);
+            part.hot.push(Arc::new(HotBatch {
+                batch,
+                min_time,
+                max_time,
+            }));
+            part.frozen.push(rows);
+        }
+    }
+
+    /// Writes all hot batches to one file per kind.
+    pub(super) fn flush(&mut self, late: bool) {
+        self.freeze();
+        let part = self.part(late);
+        part.hot.clear();
+        let mut rows: Vec<Row> = std::mem::take(&mut part.frozen).concat();
+        if rows.is_empty() {
+            return;
+        }
+        rows.sort_by(|a, b| (&a.asset, a.time).cmp(&(&b.asset, b.time)));
+        let batch = batch(&rows, &self.metrics, late);
+        let (min_time, max_time) = span(&rows);
+        self.files_written += 1;
+        let path = self
+            .folder
+            .path()
+            .join(format!("class {}%20ö.parquet", self.files_written));
+        let file = std::fs::File::create(&path).unwrap();
+        let properties = parquet::file::properties::WriterProperties::builder()
+            .set_max_row_group_row_count(Some(7))
+            .build();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        let rows = rows.len() as u64;
+        let file = ColdFile {
+            path,
+            rows,
+            bytes,
+            min_time,
+            max_time,
+        };
+        self.part(late).files.push(Arc::new(file));
+    }
+
+    fn part(&mut self, late: bool) -> &mut Part {
+        if late {
+            &mut self.late
+        } else {
+            &mut self.in_order
+        }
+    }
+
+    /// The picture that queries see now.
+    pub(super) fn table(&mut self) -> Arc<TableSnapshot> {
+        self.freeze();
+        Arc::new(TableSnapshot {
+            class: self.class.into(),
+            schema: schema(&self.metrics, false),
+            hot: self.in_order.hot.clone(),
+            files: self.in_order.files.clone(),
+            late_hot: self.late.hot.clone(),
+            late_files: self.late.files.clone(),
+        })
+    }
+
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        let table = self.table();
+        Snapshot {
+            sequence: self.sequence,
+            tables: [(table.class.clone(), table)].into(),
+        }
+    }
+
+    /// Paths of all files written, for tests that break them.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let files = self.in_order.files.iter().chain(&self.late.files);
+        files.map(|file| file.path.clone()).collect()
+    }
+
+    pub(super) fn metrics(&self) -> &[&'static str] {
+        &self.metrics
+    }
+}
+
+pub(super) fn snapshot_of(worlds: &mut [World]) -> Snapshot {
+    let tables = worlds.iter_mut().map(World::table);
+    let tables = tables.map(|table| (table.class.clone(), table));
+    Snapshot {
+        sequence: 1,
+        tables: tables.collect(),
+    }
+}
+
+fn span(rows: &[Row]) -> (i64, i64) {
+    let times = || rows.iter().map(|row| row.time);
+    (times().min().unwrap(), times().max().unwrap())
+}
+
+fn schema(metrics: &[&'static str], late: bool) -> SchemaRef {
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut fields = vec![
+        Field::new(ASSET, DataType::Utf8, false),
+        Field::new(TIME, instant.clone(), false),
+        Field::new(RECEIVED_AT, instant, false),
+    ];
+    for metric in metrics {
+        let unit = [("unit".to_owned(), "mm/s".to_owned())];
+        let field = Field::new(*metric, DataType::Float64, true);
+        fields.push(if *metric == "v" {
+            field.with_metadata(unit.into())
+        } else {
+            field
+        });
+    }
+    if late {
+        fields.push(Field::new(SEQUENCE, DataType::UInt64, false));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn batch(rows: &[Row], metrics: &[&'static str], late: bool) -> RecordBatch {
+    let instants = |of: fn(&Row) -> i64| -> ArrayRef {
+        let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(of));
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let assets = StringArray::from_iter_values(rows.iter().map(|row| &row.asset));
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(assets),
+        instants(|row| row.time),
+        instants(|row| row.received_at),
+    ];
+    for metric in metrics {
+        let values = rows.iter().map(|row| row.values.get(metric).copied());
+        columns.push(Arc::new(Float64Array::from_iter(values)));
+    }
+    if late {
+        let sequence = UInt64Array::from_iter_values(rows.iter().map(|row| row.sequence));
+        columns.push(Arc::new(sequence));
+    }
+    RecordBatch::try_new(schema(metrics, late), columns).unwrap()
+}

@@ -1,0 +1,112 @@
+//! What the API is given: handles, probes and figures.
+
+use std::sync::Arc;
+
+use fieldwright_analytics::sql::SqlEngine;
+use fieldwright_ingest::Ingest;
+use futures::FutureExt as _;
+use tokio::net::TcpListener;
+
+use super::doors::MqttDoor;
+use super::offline::all_invariants;
+use crate::api::ApiState;
+use crate::api::auth::Access;
+use crate::api::clock::ClockMode;
+use crate::api::health::Readiness;
+use crate::api::metrics::{Gauge, Gauges};
+use crate::api::request::{Limits, Requests};
+use crate::api::verify::Verifier;
+use crate::wiring::Parts;
+
+/// Everything that handlers work with.
+pub fn api_state(
+    parts: &Parts,
+    ingest: &Arc<Ingest>,
+    sql: &Arc<SqlEngine>,
+    mqtt: &MqttDoor,
+    token: Option<&str>,
+    listener: &TcpListener,
+) -> ApiState {
+    let access = match token {
+        Some(token) => Access::token(token),
+        None => Access::local(listener.local_addr().ok()),
+    };
+    let clock_mode = match parts.clock.rate() == 1.0 {
+        true => ClockMode::Real,
+        false => ClockMode::Scaled,
+    };
+    ApiState {
+        clock: Arc::clone(&parts.clock),
+        clock_mode,
+        db: parts.db.clone(),
+        ingest: Arc::clone(ingest),
+        detection: Arc::clone(&parts.detection),
+        alarms: Arc::clone(&parts.alarms),
+        sql: Arc::clone(sql),
+        ids: Arc::clone(&parts.ids),
+        access,
+        readiness: readiness(parts, ingest, mqtt),
+        verifier: verifier(parts, sql),
+        gauges: gauges(parts, mqtt),
+        requests: Arc::new(Requests::new(Limits::default())),
+    }
+}
+
+/// What must work before the service is ready.
+fn readiness(parts: &Parts, ingest: &Arc<Ingest>, mqtt: &MqttDoor) -> Readiness {
+    let (db, ingest, mqtt) = (parts.db.clone(), Arc::clone(ingest), mqtt.clone());
+    Readiness::new()
+        .with("store", move || {
+            let db = db.clone();
+            async move {
+                let asked = sqlx::query("SELECT 1").execute(db.pool()).await;
+                asked.map(|_| "answers".to_owned()).map_err(|error| error.to_string())
+            }
+            .boxed()
+        })
+        .with("journal", move || {
+            let trouble = ingest.stats().disk_trouble;
+            async move { trouble.map_or_else(|| Ok("takes readings".to_owned()), Err) }.boxed()
+        })
+        .with("mqtt", move || {
+            let answer = match (mqtt.is_open(), mqtt.address()) {
+                (true, address) => Ok(format!("open at {address}")),
+                (false, address) => Err(format!("not connected to {address}; trying again")),
+            };
+            async move { answer }.boxed()
+        })
+}
+
+fn verifier(parts: &Parts, sql: &Arc<SqlEngine>) -> Verifier {
+    let (db, sql) = (parts.db.clone(), Arc::clone(sql));
+    Verifier::new(move || {
+        let (db, sql) = (db.clone(), Arc::clone(&sql));
+        async move { all_invariants(&db, &sql).await.map_err(|error| error.to_string()) }.boxed()
+    })
+}
+
+/// Figures of the doors and of detection.
+fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
+    let (detection, mqtt) = (Arc::clone(&parts.detection), mqtt.clone());
+    Gauges::default().with(move || {
+        let stats = detection.stats();
+        let figures = vec![
+            Gauge {
+                name: "fieldwright_detection_windows",
+                help: "Windows closed since the start.",
+                value: stats.windows as f64,
+            },
+            Gauge {
+                name: "fieldwright_detection_scores",
+                help: "Windows scored since the start.",
+                value: stats.scores as f64,
+            },
+            Gauge {
+                name: "fieldwright_mqtt_open",
+                help: "1 while readings can arrive, 0 while the broker is away.",
+                value: f64::from(u8::from(mqtt.is_open())),
+            },
+        ];
+        async move { figures }.boxed()
+    })
+}
