@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use fieldwright_workorders::store::page as store_page;
 use serde::de::DeserializeOwned;
@@ -18,6 +19,10 @@ use super::problem::{MALFORMED, Problem};
 pub const DEFAULT_LIMIT: u32 = 50;
 /// How many items a page can have.
 pub const MAX_LIMIT: u32 = store_page::MAX_LIMIT as u32;
+
+/// The cursor of the next page, on its way to the `Link` header.
+#[derive(Debug, Clone)]
+struct NextPage(String);
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -146,7 +151,31 @@ impl<T> Page<T> {
 
 impl<T: Serialize> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
-        Json(self).into_response()
+        let next = self.next_cursor.clone().map(NextPage);
+        let mut response = Json(self).into_response();
+        if let Some(next) = next {
+            response.extensions_mut().insert(next);
+        }
+        response
+    }
+}
+
+/// Adds `Link: <…>; rel="next"` to a page that is not the last one.
+pub fn add_link(response: &mut Response, path: &str, query: Option<&str>) {
+    let Some(NextPage(cursor)) = response.extensions_mut().remove() else {
+        return;
+    };
+    let others = query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let mut target = format!("{path}?cursor={cursor}");
+    for pair in others {
+        target.push('&');
+        target.push_str(pair);
+    }
+    if let Ok(link) = HeaderValue::try_from(format!("<{target}>; rel=\"next\"")) {
+        response.headers_mut().insert(header::LINK, link);
     }
 }
 

@@ -17,6 +17,7 @@ use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use super::page;
 use super::problem::{self, BUSY, INTERNAL, Problem, TIMEOUT};
 
 /// The header that carries a request's id, in and out.
@@ -35,7 +36,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             at_once: 256,
-            timeout: Duration::from_secs(30),
+            // Longer than the default limit of a query, whose own words say more.
+            timeout: Duration::from_secs(60),
         }
     }
 }
@@ -120,6 +122,7 @@ pub async fn layer(
     let id = requests.id(request.headers());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let query = request.uri().query().map(str::to_owned);
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -135,6 +138,7 @@ pub async fn layer(
     let answer = async {
         let mut response = run(&requests, request, next).await;
         finish(&mut response, method.as_str(), &path, &id);
+        page::add_link(&mut response, &path, query.as_deref());
         let elapsed = started.elapsed();
         let status = response.status().as_u16();
         tracing::debug!(

@@ -1,20 +1,21 @@
 //! Instants and money as the API shows them.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
 use fieldwright_workorders::money;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::problem::{INVALID, MALFORMED, Problem};
 
-/// An instant: RFC 3339, UTC, ends in `Z`.
+/// An instant: RFC 3339, UTC, ends in `Z`, to the microsecond that the store keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, ToSchema)]
 #[schema(value_type = String, format = DateTime, examples("2026-03-02T07:00:00Z"))]
 pub struct Instant(pub DateTime<Utc>);
 
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let micros = self.0.trunc_subsecs(6);
+        serializer.serialize_str(&micros.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
 }
 

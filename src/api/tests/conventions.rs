@@ -160,14 +160,16 @@ async fn every_asset_is_on_one_page() {
     let world = World::new().await;
     let all = world.items("/assets?limit=500").await;
     assert!(all.len() >= 20, "{}", all.len());
-    let (mut seen, mut path) = (Vec::new(), "/assets?limit=7".to_owned());
+    let (mut seen, mut path) = (Vec::new(), "/api/v1/assets?limit=7".to_owned());
     loop {
-        let answer = world.get(&path).await.expect(200);
+        let answer = world.send("GET", &path, &[], "").await.expect(200);
         seen.extend(answer.json["items"].as_array().unwrap().clone());
-        match answer.json["next_cursor"].as_str() {
-            Some(cursor) => path = format!("/assets?limit=7&cursor={cursor}"),
-            None => break,
-        }
+        let Some(cursor) = answer.json["next_cursor"].as_str() else {
+            assert!(!answer.headers.contains_key("link"));
+            break;
+        };
+        path = format!("/api/v1/assets?cursor={cursor}&limit=7");
+        assert_eq!(answer.headers["link"], format!("<{path}>; rel=\"next\""));
     }
     assert_eq!(seen, all);
     // A cursor belongs to its list.
