@@ -28,17 +28,17 @@ pub mod window;
 #[cfg(test)]
 mod plant_tests;
 #[cfg(test)]
-mod skab_tests;
-#[cfg(test)]
 mod service_tests;
+#[cfg(test)]
+mod skab_tests;
 
-pub use config::{ClassSettings, DEFAULT_TOML, DetectConfig, FeatureKind, ModelKind, RuleSettings};
 pub use config::{BadSpan, Span};
+pub use config::{ClassSettings, DEFAULT_TOML, DetectConfig, FeatureKind, ModelKind, RuleSettings};
 pub use history::HistoryError;
 pub use models::{ModelFolder, ModelFolderError, ModelSummary};
 pub use pca::PcaModel;
-pub use recording::{RecordedAlarm, Recording, RecordingError, RecordingResult, ScoredWindow};
 pub use recording::score_recording;
+pub use recording::{RecordedAlarm, Recording, RecordingError, RecordingResult, ScoredWindow};
 pub use rules::RuleStats;
 pub use service::{Detection, DetectionError, DetectionParts, DetectionStats};
 pub use training::TrainError;

@@ -51,7 +51,10 @@ impl AlarmBook {
     /// **Errors** when the store cannot be read.
     pub async fn open(store: Arc<dyn AlarmStore>) -> Result<Self, AlarmStoreError> {
         let seq = store.last_seq().await?;
-        Ok(Self { store, news: watch::Sender::new(seq) })
+        Ok(Self {
+            store,
+            news: watch::Sender::new(seq),
+        })
     }
 
     /// The store behind it.
@@ -100,15 +103,20 @@ impl AlarmBook {
         now: DateTime<Utc>,
     ) -> Result<Alarm, AlarmError> {
         for _ in 0..MAX_TRIES {
-            let open = self.store.open_alarm(&occurrence.asset, &occurrence.cause).await?;
+            let open = self
+                .store
+                .open_alarm(&occurrence.asset, &occurrence.cause)
+                .await?;
             let change = match open {
-                Some(open) => match self.decided(&open, &Command::Raise(occurrence.clone()), now)? {
-                    Outcome::Changed(change) => change,
-                    Outcome::AlreadySo => {
-                        self.store.save_progress(progress.as_slice()).await?;
-                        return Ok(open);
+                Some(open) => {
+                    match self.decided(&open, &Command::Raise(occurrence.clone()), now)? {
+                        Outcome::Changed(change) => *change,
+                        Outcome::AlreadySo => {
+                            self.store.save_progress(progress.as_slice()).await?;
+                            return Ok(open);
+                        }
                     }
-                },
+                }
                 None => first_raise(occurrence.clone()),
             };
             let id = change.alarm.id.clone();
@@ -149,7 +157,7 @@ impl AlarmBook {
                     self.store.save_progress(progress.as_slice()).await?;
                     return Ok(Some(open));
                 }
-                Outcome::Changed(change) => match self.save(change, progress.clone()).await {
+                Outcome::Changed(change) => match self.save(*change, progress.clone()).await {
                     Err(AlarmStoreError::Conflict) => {}
                     saved => return Ok(Some(saved?)),
                 },
@@ -176,10 +184,13 @@ impl AlarmBook {
                 return Ok(alarm);
             }
             if let Some(expected) = expected.filter(|expected| *expected != alarm.version) {
-                return Err(AlarmError::Changed { expected, found: alarm.version });
+                return Err(AlarmError::Changed {
+                    expected,
+                    found: alarm.version,
+                });
             }
             if let Outcome::Changed(change) = outcome? {
-                match self.save(change, None).await {
+                match self.save(*change, None).await {
                     Err(AlarmStoreError::Conflict) => {}
                     saved => return Ok(saved?),
                 }

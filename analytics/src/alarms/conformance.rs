@@ -25,12 +25,20 @@ async fn book(store: Arc<dyn AlarmStore>) -> AlarmBook {
 }
 
 fn on(asset: &str, minute: i64) -> Occurrence {
-    Occurrence { asset: asset.into(), ..occurrence(minute) }
+    Occurrence {
+        asset: asset.into(),
+        ..occurrence(minute)
+    }
 }
 
 fn progress(asset: &str, minute: i64) -> Progress {
     let state = format!("{{\"minute\":{minute}}}");
-    Progress { asset: asset.into(), class: "pump".into(), scored_through: at(minute), state }
+    Progress {
+        asset: asset.into(),
+        class: "pump".into(),
+        scored_through: at(minute),
+        state,
+    }
 }
 
 async fn raises_once(store: Arc<dyn AlarmStore>) {
@@ -39,19 +47,46 @@ async fn raises_once(store: Arc<dyn AlarmStore>) {
     let again = book.raise(occurrence(5), None, at(5)).await.unwrap();
     assert_eq!(first, again, "an active alarm is raised once");
     let gone = Command::Return { at: at(10) };
-    book.tell("P-101", "pca", &gone, None, at(10)).await.unwrap().unwrap();
+    book.tell("P-101", "pca", &gone, None, at(10))
+        .await
+        .unwrap()
+        .unwrap();
     let second = book.raise(occurrence(20), None, at(20)).await.unwrap();
-    assert_eq!((&second.id, second.occurrences), (&first.id, 2), "open: the same alarm");
-    book.tell("P-101", "pca", &gone, None, at(30)).await.unwrap();
+    assert_eq!(
+        (&second.id, second.occurrences),
+        (&first.id, 2),
+        "open: the same alarm"
+    );
+    book.tell("P-101", "pca", &gone, None, at(30))
+        .await
+        .unwrap();
     let verified = Command::CloseVerified { by: "wo_1".into() };
-    book.command(&first.id, &verified, None, at(31)).await.unwrap();
+    book.command(&first.id, &verified, None, at(31))
+        .await
+        .unwrap();
     let known = book.raise(occurrence(0), None, at(32)).await.unwrap();
-    assert_eq!(known.state(), State::Closed, "the same occurrence found again stays closed");
+    assert_eq!(
+        known.state(),
+        State::Closed,
+        "the same occurrence found again stays closed"
+    );
     let third = book.raise(occurrence(40), None, at(40)).await.unwrap();
     assert_ne!(third.id, first.id, "closed: a new alarm");
-    let other = Occurrence { cause: "hot".into(), ..occurrence(40) };
-    assert_ne!(book.raise(other, None, at(40)).await.unwrap().id, third.id, "another cause");
-    assert_eq!(book.tell("nobody", "pca", &gone, None, at(41)).await.unwrap(), None);
+    let other = Occurrence {
+        cause: "hot".into(),
+        ..occurrence(40)
+    };
+    assert_ne!(
+        book.raise(other, None, at(40)).await.unwrap().id,
+        third.id,
+        "another cause"
+    );
+    assert_eq!(
+        book.tell("nobody", "pca", &gone, None, at(41))
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 async fn keeps_every_fact(store: Arc<dyn AlarmStore>) {
@@ -59,8 +94,13 @@ async fn keeps_every_fact(store: Arc<dyn AlarmStore>) {
     let alarm = book.raise(occurrence(0), None, at(0)).await.unwrap();
     assert_eq!(store.get(&alarm.id).await.unwrap().unwrap(), alarm);
     let steps = [
-        Command::Shelve { until: at(60), by: "Ada".into() },
-        Command::Acknowledge { by: "Grace \"'; DROP TABLE alarms; --".into() },
+        Command::Shelve {
+            until: at(60),
+            by: "Ada".into(),
+        },
+        Command::Acknowledge {
+            by: "Grace \"'; DROP TABLE alarms; --".into(),
+        },
         Command::AddEvidence {
             at: at(3),
             severity: Severity::Critical,
@@ -71,47 +111,93 @@ async fn keeps_every_fact(store: Arc<dyn AlarmStore>) {
         Command::Return { at: at(4) },
     ];
     for command in steps {
-        let changed = book.command(&alarm.id, &command, None, at(2)).await.unwrap();
-        assert_eq!(store.get(&alarm.id).await.unwrap().unwrap(), changed, "{command:?}");
+        let changed = book
+            .command(&alarm.id, &command, None, at(2))
+            .await
+            .unwrap();
+        assert_eq!(
+            store.get(&alarm.id).await.unwrap().unwrap(),
+            changed,
+            "{command:?}"
+        );
     }
     let unknown = AlarmId::of("nobody", "pca", at(0));
     assert_eq!(store.get(&unknown).await.unwrap(), None);
-    assert!(matches!(book.get(&unknown).await, Err(AlarmError::NotFound(_))));
+    assert!(matches!(
+        book.get(&unknown).await,
+        Err(AlarmError::NotFound(_))
+    ));
 }
 
 async fn refuses_old_versions(store: Arc<dyn AlarmStore>) {
     let book = book(store).await;
     let alarm = book.raise(occurrence(0), None, at(0)).await.unwrap();
     let ack = Command::Acknowledge { by: "Ada".into() };
-    let shelve = Command::Shelve { until: at(60), by: "Ada".into() };
+    let shelve = Command::Shelve {
+        until: at(60),
+        by: "Ada".into(),
+    };
     book.command(&alarm.id, &ack, Some(1), at(1)).await.unwrap();
-    let late = book.command(&alarm.id, &shelve, Some(1), at(1)).await.unwrap_err();
-    assert!(matches!(late, AlarmError::Changed { expected: 1, found: 2 }), "{late:?}");
-    book.command(&alarm.id, &ack, Some(1), at(2)).await.expect("a repeat succeeds");
+    let late = book
+        .command(&alarm.id, &shelve, Some(1), at(1))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            late,
+            AlarmError::Changed {
+                expected: 1,
+                found: 2
+            }
+        ),
+        "{late:?}"
+    );
+    book.command(&alarm.id, &ack, Some(1), at(2))
+        .await
+        .expect("a repeat succeeds");
     let verified = Command::CloseVerified { by: "wo_1".into() };
-    let refused = book.command(&alarm.id, &verified, Some(2), at(3)).await.unwrap_err();
-    assert!(matches!(refused, AlarmError::Refused(Refusal::StillActive)), "{refused:?}");
+    let refused = book
+        .command(&alarm.id, &verified, Some(2), at(3))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, AlarmError::Refused(Refusal::StillActive)),
+        "{refused:?}"
+    );
 }
 
 async fn feeds_in_order(store: Arc<dyn AlarmStore>) {
     let book = book(Arc::clone(&store)).await;
     let mut news = book.news();
-    assert_eq!((store.last_seq().await.unwrap(), *news.borrow_and_update()), (0, 0));
+    assert_eq!(
+        (store.last_seq().await.unwrap(), *news.borrow_and_update()),
+        (0, 0)
+    );
     book.raise(occurrence(0), None, at(0)).await.unwrap();
     assert!(news.has_changed().unwrap());
     assert_eq!(*news.borrow_and_update(), 1);
     let gone = Command::Return { at: at(9) };
-    book.tell("P-101", "pca", &gone, None, at(10)).await.unwrap();
-    book.tell("P-101", "pca", &gone, None, at(11)).await.unwrap();
+    book.tell("P-101", "pca", &gone, None, at(10))
+        .await
+        .unwrap();
+    book.tell("P-101", "pca", &gone, None, at(11))
+        .await
+        .unwrap();
     book.raise(occurrence(20), None, at(20)).await.unwrap();
     let events = book.events_after(0, 100).await.unwrap();
     let shown: Vec<String> = events
         .iter()
         .map(|e| format!("{} {} {} {}", e.seq, e.kind, e.occurrence, e.time == at(9)))
         .collect();
-    assert_eq!(shown, ["1 raised 1 false", "2 returned 1 true", "3 raised 2 false"]);
+    assert_eq!(
+        shown,
+        ["1 raised 1 false", "2 returned 1 true", "3 raised 2 false"]
+    );
     let first = &events[0];
-    assert_eq!((first.asset.as_str(), first.class.as_str()), ("P-101", "pump"));
+    assert_eq!(
+        (first.asset.as_str(), first.class.as_str()),
+        ("P-101", "pump")
+    );
     assert_eq!((first.time, first.actor.as_str()), (at(0), "pca"));
     assert_eq!(first.data, occurrence(0).evidence);
     assert_eq!(book.events_after(1, 1).await.unwrap(), events[1..2]);
@@ -121,39 +207,106 @@ async fn feeds_in_order(store: Arc<dyn AlarmStore>) {
 async fn lists_newest_first(store: Arc<dyn AlarmStore>) {
     let book = book(store).await;
     for (minute, asset) in [(0, "A"), (1, "B"), (2, "C"), (3, "D")] {
-        book.raise(on(asset, minute), None, at(minute)).await.unwrap();
+        book.raise(on(asset, minute), None, at(minute))
+            .await
+            .unwrap();
     }
-    book.tell("B", "pca", &Command::Return { at: at(5) }, None, at(5)).await.unwrap();
+    book.tell("B", "pca", &Command::Return { at: at(5) }, None, at(5))
+        .await
+        .unwrap();
     let check = async |filter: AlarmFilter, expected: &str| {
         let found = book.list(&filter).await.unwrap();
         let assets: String = found.iter().map(|alarm| alarm.asset.as_str()).collect();
         assert_eq!(assets, expected, "{filter:?}");
         found.last().map(|alarm| alarm.id.clone())
     };
-    let all = AlarmFilter { limit: 10, ..AlarmFilter::default() };
+    let all = AlarmFilter {
+        limit: 10,
+        ..AlarmFilter::default()
+    };
     check(all.clone(), "DCBA").await;
-    check(AlarmFilter { active: Some(true), ..all.clone() }, "DCA").await;
-    check(AlarmFilter { active: Some(false), ..all.clone() }, "B").await;
-    check(AlarmFilter { asset: Some("C".into()), ..all.clone() }, "C").await;
-    check(AlarmFilter { open: Some(false), ..all.clone() }, "").await;
-    let cursor = check(AlarmFilter { limit: 2, ..all.clone() }, "DC").await;
-    check(AlarmFilter { before: cursor, ..all }, "BA").await;
+    check(
+        AlarmFilter {
+            active: Some(true),
+            ..all.clone()
+        },
+        "DCA",
+    )
+    .await;
+    check(
+        AlarmFilter {
+            active: Some(false),
+            ..all.clone()
+        },
+        "B",
+    )
+    .await;
+    check(
+        AlarmFilter {
+            asset: Some("C".into()),
+            ..all.clone()
+        },
+        "C",
+    )
+    .await;
+    check(
+        AlarmFilter {
+            open: Some(false),
+            ..all.clone()
+        },
+        "",
+    )
+    .await;
+    let cursor = check(
+        AlarmFilter {
+            limit: 2,
+            ..all.clone()
+        },
+        "DC",
+    )
+    .await;
+    check(
+        AlarmFilter {
+            before: cursor,
+            ..all
+        },
+        "BA",
+    )
+    .await;
 }
 
 async fn saves_progress_with_the_alarm(store: Arc<dyn AlarmStore>) {
     let book = book(Arc::clone(&store)).await;
     assert!(store.progress().await.unwrap().is_empty());
-    book.raise(on("B", 0), Some(progress("B", 0)), at(0)).await.unwrap();
-    store.save_progress(&[progress("A", 7), progress("C", 8)]).await.unwrap();
+    book.raise(on("B", 0), Some(progress("B", 0)), at(0))
+        .await
+        .unwrap();
+    store
+        .save_progress(&[progress("A", 7), progress("C", 8)])
+        .await
+        .unwrap();
     store.save_progress(&[]).await.unwrap();
-    book.raise(on("B", 1), Some(progress("B", 1)), at(1)).await.unwrap();
+    book.raise(on("B", 1), Some(progress("B", 1)), at(1))
+        .await
+        .unwrap();
     let expected = [progress("A", 7), progress("B", 1), progress("C", 8)];
-    assert_eq!(store.progress().await.unwrap(), expected, "also when nothing else changed");
+    assert_eq!(
+        store.progress().await.unwrap(),
+        expected,
+        "also when nothing else changed"
+    );
     let gone = Command::Return { at: at(9) };
-    book.tell("B", "pca", &gone, Some(progress("B", 9)), at(9)).await.unwrap();
-    book.tell("Z", "pca", &gone, Some(progress("Z", 9)), at(9)).await.unwrap();
+    book.tell("B", "pca", &gone, Some(progress("B", 9)), at(9))
+        .await
+        .unwrap();
+    book.tell("Z", "pca", &gone, Some(progress("Z", 9)), at(9))
+        .await
+        .unwrap();
     let saved = store.progress().await.unwrap();
-    assert_eq!(saved[1..], [progress("B", 9), progress("C", 8), progress("Z", 9)]);
+    assert_eq!(
+        saved[1..],
+        [progress("B", 9), progress("C", 8), progress("Z", 9)]
+    );
 }
 
 async fn raises_once_under_contention(store: Arc<dyn AlarmStore>) {
@@ -175,7 +328,10 @@ async fn raises_once_under_contention(store: Arc<dyn AlarmStore>) {
 async fn unshelves_by_time(store: Arc<dyn AlarmStore>) {
     let book = book(store).await;
     let alarm = book.raise(occurrence(0), None, at(0)).await.unwrap();
-    let shelve = Command::Shelve { until: at(60), by: "Ada".into() };
+    let shelve = Command::Shelve {
+        until: at(60),
+        by: "Ada".into(),
+    };
     book.command(&alarm.id, &shelve, None, at(1)).await.unwrap();
     assert_eq!(book.unshelve_due(at(59)).await.unwrap(), 0);
     assert_eq!(book.unshelve_due(at(60)).await.unwrap(), 1);
@@ -185,8 +341,14 @@ async fn unshelves_by_time(store: Arc<dyn AlarmStore>) {
 
 async fn sql_store(url: &str) -> SqlAlarmStore {
     sqlx::any::install_default_drivers();
-    let pool = AnyPoolOptions::new().max_connections(4).connect(url).await.unwrap();
-    SqlAlarmStore::open(pool, Arc::new(Mutex::new(()))).await.unwrap()
+    let pool = AnyPoolOptions::new()
+        .max_connections(4)
+        .connect(url)
+        .await
+        .unwrap();
+    SqlAlarmStore::open(pool, Arc::new(Mutex::new(())))
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -200,7 +362,11 @@ async fn sqlite_conforms() {
     let mut number = 0;
     conforms(async || {
         number += 1;
-        sql_store(&format!("sqlite:{}/{number}.db?mode=rwc", dir.path().display())).await
+        sql_store(&format!(
+            "sqlite:{}/{number}.db?mode=rwc",
+            dir.path().display()
+        ))
+        .await
     })
     .await;
 }
@@ -210,17 +376,25 @@ async fn sqlite_keeps_alarms_and_opens_twice() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}/store.db?mode=rwc", dir.path().display());
     let first = book(Arc::new(sql_store(&url).await)).await;
-    let alarm = first.raise(occurrence(0), Some(progress("P-101", 0)), at(0)).await.unwrap();
+    let alarm = first
+        .raise(occurrence(0), Some(progress("P-101", 0)), at(0))
+        .await
+        .unwrap();
     let second = book(Arc::new(sql_store(&url).await)).await;
     assert_eq!(second.get(&alarm.id).await.unwrap(), alarm);
     assert_eq!(*second.news().borrow(), 1);
-    assert_eq!(second.store().progress().await.unwrap(), [progress("P-101", 0)]);
+    assert_eq!(
+        second.store().progress().await.unwrap(),
+        [progress("P-101", 0)]
+    );
 }
 
 #[tokio::test]
 async fn postgres_conforms() {
     let Ok(url) = std::env::var("FIELDWRIGHT_TEST_POSTGRES") else {
-        eprintln!("SKIPPED: FIELDWRIGHT_TEST_POSTGRES names no server, so alarms on PostgreSQL are not tested");
+        eprintln!(
+            "SKIPPED: FIELDWRIGHT_TEST_POSTGRES names no server, so alarms on PostgreSQL are not tested"
+        );
         return;
     };
     let admin = sql_pool(&url).await;
@@ -242,9 +416,16 @@ async fn postgres_conforms() {
 
 async fn sql_pool(url: &str) -> sqlx::AnyPool {
     sqlx::any::install_default_drivers();
-    AnyPoolOptions::new().max_connections(1).connect(url).await.unwrap()
+    AnyPoolOptions::new()
+        .max_connections(1)
+        .connect(url)
+        .await
+        .unwrap()
 }
 
 async fn run(pool: &sqlx::AnyPool, statement: String) {
-    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(pool).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(statement))
+        .execute(pool)
+        .await
+        .unwrap();
 }

@@ -48,9 +48,13 @@ impl AlarmStore for MemoryAlarmStore {
         kept.open.insert(key, alarm.id.clone());
         kept.alarms.insert(alarm.id.clone(), alarm.clone());
         let seq = i64::try_from(kept.events.len()).unwrap_or(i64::MAX) + 1;
-        kept.events.push(AlarmEvent { seq, ..AlarmEvent::of(&write.change) });
+        kept.events.push(AlarmEvent {
+            seq,
+            ..AlarmEvent::of(&write.change)
+        });
         if let Some(progress) = &write.progress {
-            kept.progress.insert(progress.asset.clone(), progress.clone());
+            kept.progress
+                .insert(progress.asset.clone(), progress.clone());
         }
         Ok(seq)
     }
@@ -59,11 +63,7 @@ impl AlarmStore for MemoryAlarmStore {
         Ok(self.kept().alarms.get(id).cloned())
     }
 
-    async fn open_alarm(
-        &self,
-        asset: &str,
-        cause: &str,
-    ) -> Result<Option<Alarm>, AlarmStoreError> {
+    async fn open_alarm(&self, asset: &str, cause: &str) -> Result<Option<Alarm>, AlarmStoreError> {
         let kept = self.kept();
         let id = kept.open.get(&format!("{asset}|{cause}"));
         Ok(id.and_then(|id| kept.alarms.get(id)).cloned())
@@ -75,7 +75,12 @@ impl AlarmStore for MemoryAlarmStore {
             .alarms
             .values()
             .rev()
-            .filter(|alarm| filter.before.as_ref().is_none_or(|before| alarm.id < *before))
+            .filter(|alarm| {
+                filter
+                    .before
+                    .as_ref()
+                    .is_none_or(|before| alarm.id < *before)
+            })
             .filter(|alarm| filter.admits(alarm))
             .take(filter.bounded_limit())
             .cloned()
@@ -89,7 +94,14 @@ impl AlarmStore for MemoryAlarmStore {
     ) -> Result<Vec<AlarmEvent>, AlarmStoreError> {
         let skipped = usize::try_from(seq.max(0)).unwrap_or(usize::MAX);
         let limit = limit.clamp(1, MAX_PAGE);
-        Ok(self.kept().events.iter().skip(skipped).take(limit).cloned().collect())
+        Ok(self
+            .kept()
+            .events
+            .iter()
+            .skip(skipped)
+            .take(limit)
+            .cloned()
+            .collect())
     }
 
     async fn last_seq(&self) -> Result<i64, AlarmStoreError> {
@@ -99,7 +111,8 @@ impl AlarmStore for MemoryAlarmStore {
     async fn save_progress(&self, progress: &[Progress]) -> Result<(), AlarmStoreError> {
         let mut kept = self.kept();
         for progress in progress {
-            kept.progress.insert(progress.asset.clone(), progress.clone());
+            kept.progress
+                .insert(progress.asset.clone(), progress.clone());
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Something changes.
-    Changed(Change),
+    Changed(Box<Change>),
     /// It is so already; nothing changes and nothing is wrong.
     AlreadySo,
 }
@@ -182,14 +182,17 @@ impl Alarm {
             .find(|(from, verb, _)| *from == state && *verb == command.verb())
             .map(|(_, _, to)| *to);
         match to {
-            Some(to) => Ok(Outcome::Changed(self.changed(command, to, now))),
+            Some(to) => Ok(Outcome::Changed(Box::new(self.changed(command, to, now)))),
             None => Ok(Outcome::AlreadySo),
         }
     }
 
     /// What a person may do at `now`.
     pub fn allowed_actions(&self, now: DateTime<Utc>) -> Vec<&'static str> {
-        let shelved = self.shelved.as_ref().is_some_and(|shelving| shelving.until > now);
+        let shelved = self
+            .shelved
+            .as_ref()
+            .is_some_and(|shelving| shelving.until > now);
         MOVES
             .iter()
             .filter(|(from, verb, _)| *from == self.state() && verb.is_for_people())
@@ -202,7 +205,9 @@ impl Alarm {
     pub fn due(&self, now: DateTime<Utc>) -> Option<Command> {
         let shelving = self.shelved.as_ref()?;
         let over = shelving.until <= now && self.closed.is_none();
-        over.then(|| Command::Unshelve { by: "time".to_owned() })
+        over.then(|| Command::Unshelve {
+            by: "time".to_owned(),
+        })
     }
 
     fn is_already(&self, command: &Command, now: DateTime<Utc>) -> bool {
@@ -214,7 +219,10 @@ impl Alarm {
             Command::Shelve { until, .. } => {
                 self.closed.is_none()
                     && *until > now
-                    && self.shelved.as_ref().is_some_and(|shelving| shelving.until == *until)
+                    && self
+                        .shelved
+                        .as_ref()
+                        .is_some_and(|shelving| shelving.until == *until)
             }
             Command::Unshelve { .. } => self.shelved.is_none(),
             Command::CloseVerified { .. } => self.closed.is_some(),
@@ -233,10 +241,15 @@ impl Alarm {
                 Err(Refusal::ShelvedIntoThePast { until: *until })
             }
             Command::Shelve { until, .. } if *until - now > MAX_SHELVE => {
-                Err(Refusal::ShelvedTooLong { until: *until, longest: now + MAX_SHELVE })
+                Err(Refusal::ShelvedTooLong {
+                    until: *until,
+                    longest: now + MAX_SHELVE,
+                })
             }
             Command::AddEvidence { .. } if self.evidence_updates >= MAX_EVIDENCE_UPDATES => {
-                Err(Refusal::EvidenceFull { limit: MAX_EVIDENCE_UPDATES })
+                Err(Refusal::EvidenceFull {
+                    limit: MAX_EVIDENCE_UPDATES,
+                })
             }
             _ => Ok(()),
         }
@@ -255,13 +268,28 @@ impl Alarm {
                 alarm.severity = alarm.severity.max(again.severity);
                 alarm.summary.clone_from(&again.summary);
                 alarm.evidence.clone_from(&again.evidence);
-                (EventKind::Raised, again.raised_at, self.cause.clone(), again.evidence.clone())
+                (
+                    EventKind::Raised,
+                    again.raised_at,
+                    self.cause.clone(),
+                    again.evidence.clone(),
+                )
             }
-            Command::AddEvidence { at, severity, summary, evidence } => {
+            Command::AddEvidence {
+                at,
+                severity,
+                summary,
+                evidence,
+            } => {
                 alarm.evidence_updates += 1;
                 alarm.severity = alarm.severity.max(*severity);
                 alarm.summary.clone_from(summary);
-                (EventKind::Evidence, *at, self.cause.clone(), evidence.clone())
+                (
+                    EventKind::Evidence,
+                    *at,
+                    self.cause.clone(),
+                    evidence.clone(),
+                )
             }
             Command::Return { at } => {
                 alarm.active = false;
@@ -269,11 +297,17 @@ impl Alarm {
                 (EventKind::Returned, *at, self.cause.clone(), Value::Null)
             }
             Command::Acknowledge { by } => {
-                alarm.acknowledged = Some(Acknowledgement { by: by.clone(), at: now });
+                alarm.acknowledged = Some(Acknowledgement {
+                    by: by.clone(),
+                    at: now,
+                });
                 (EventKind::Acknowledged, now, by.clone(), Value::Null)
             }
             Command::Shelve { until, by } => {
-                alarm.shelved = Some(Shelving { until: *until, by: by.clone() });
+                alarm.shelved = Some(Shelving {
+                    until: *until,
+                    by: by.clone(),
+                });
                 let data = serde_json::json!({ "until": until });
                 (EventKind::Shelved, now, by.clone(), data)
             }
@@ -284,9 +318,18 @@ impl Alarm {
             Command::CloseVerified { by } => (EventKind::Closed, now, by.clone(), Value::Null),
         };
         if to == State::Closed {
-            alarm.closed = Some(Acknowledgement { by: actor.clone(), at });
+            alarm.closed = Some(Acknowledgement {
+                by: actor.clone(),
+                at,
+            });
             alarm.shelved = None;
         }
-        Change { alarm, kind, at, actor, data }
+        Change {
+            alarm,
+            kind,
+            at,
+            actor,
+            data,
+        }
     }
 }

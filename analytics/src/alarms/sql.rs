@@ -50,7 +50,10 @@ impl SqlAlarmStore {
     async fn begin(&self) -> Result<Writing, AlarmStoreError> {
         let turn = Arc::clone(&self.gate).lock_owned().await;
         let begun = self.pool.begin_with(self.begin).await;
-        Ok(Writing { inner: begun.map_err(failed("begin a transaction"))?, _turn: turn })
+        Ok(Writing {
+            inner: begun.map_err(failed("begin a transaction"))?,
+            _turn: turn,
+        })
     }
 }
 
@@ -89,11 +92,7 @@ impl AlarmStore for SqlAlarmStore {
         row.as_ref().map(rows::alarm).transpose()
     }
 
-    async fn open_alarm(
-        &self,
-        asset: &str,
-        cause: &str,
-    ) -> Result<Option<Alarm>, AlarmStoreError> {
+    async fn open_alarm(&self, asset: &str, cause: &str) -> Result<Option<Alarm>, AlarmStoreError> {
         let row = sqlx::query("SELECT * FROM alarms WHERE open_key = $1")
             .bind(format!("{asset}|{cause}"))
             .fetch_optional(&self.pool)
@@ -141,7 +140,8 @@ impl AlarmStore for SqlAlarmStore {
             .fetch_one(&self.pool)
             .await
             .map_err(failed("read the newest event of alarms"))?;
-        row.try_get(0).map_err(failed("read the newest event of alarms"))
+        row.try_get(0)
+            .map_err(failed("read the newest event of alarms"))
     }
 
     async fn save_progress(&self, progress: &[Progress]) -> Result<(), AlarmStoreError> {
@@ -168,7 +168,11 @@ impl SqlAlarmStore {
     async fn try_save(&self, write: &AlarmWrite) -> Result<i64, AlarmStoreError> {
         let mut writing = self.begin().await?;
         let change = &write.change;
-        let statement = if change.alarm.version == 1 { rows::INSERT } else { rows::UPDATE };
+        let statement = if change.alarm.version == 1 {
+            rows::INSERT
+        } else {
+            rows::UPDATE
+        };
         let written = rows::bind_alarm(sqlx::query(statement), &change.alarm)
             .execute(&mut *writing.inner)
             .await;
@@ -181,10 +185,14 @@ impl SqlAlarmStore {
             Err(source) => return Err(failed("save an alarm")(source)),
         }
         let seq = next_seq(&mut writing.inner).await?;
-        rows::bind_event(sqlx::query(rows::INSERT_EVENT), seq, &AlarmEvent::of(change))
-            .execute(&mut *writing.inner)
-            .await
-            .map_err(failed("save the event of an alarm"))?;
+        rows::bind_event(
+            sqlx::query(rows::INSERT_EVENT),
+            seq,
+            &AlarmEvent::of(change),
+        )
+        .execute(&mut *writing.inner)
+        .await
+        .map_err(failed("save the event of an alarm"))?;
         if let Some(progress) = &write.progress {
             put_progress(&mut writing.inner, progress).await?;
         }
@@ -201,7 +209,8 @@ async fn next_seq(connection: &mut AnyConnection) -> Result<i64, AlarmStoreError
     .fetch_one(connection)
     .await
     .map_err(failed("take the next place in the feed of alarms"))?;
-    row.try_get(0).map_err(failed("take the next place in the feed of alarms"))
+    row.try_get(0)
+        .map_err(failed("take the next place in the feed of alarms"))
 }
 
 async fn put_progress(
@@ -232,5 +241,8 @@ fn is_worth_another_try(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else {
         return false;
     };
-    matches!(error.code().as_deref(), Some("5" | "6" | "517" | "40001" | "40P01"))
+    matches!(
+        error.code().as_deref(),
+        Some("5" | "6" | "517" | "40001" | "40P01")
+    )
 }

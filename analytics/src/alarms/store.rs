@@ -66,8 +66,7 @@ pub trait AlarmStore: Send + Sync + std::fmt::Debug {
     async fn get(&self, id: &AlarmId) -> Result<Option<Alarm>, AlarmStoreError>;
 
     /// The open alarm of an asset and cause.
-    async fn open_alarm(&self, asset: &str, cause: &str)
-    -> Result<Option<Alarm>, AlarmStoreError>;
+    async fn open_alarm(&self, asset: &str, cause: &str) -> Result<Option<Alarm>, AlarmStoreError>;
 
     /// Alarms, newest first, at most [`MAX_PAGE`].
     async fn list(&self, filter: &AlarmFilter) -> Result<Vec<Alarm>, AlarmStoreError>;
@@ -118,11 +117,16 @@ pub enum AlarmStoreError {
 impl AlarmFilter {
     /// Whether an alarm is one of them; the cursor and the limit are not asked.
     pub(super) fn admits(&self, alarm: &Alarm) -> bool {
-        self.asset.as_ref().is_none_or(|asset| *asset == alarm.asset)
+        self.asset
+            .as_ref()
+            .is_none_or(|asset| *asset == alarm.asset)
             && self.active.is_none_or(|active| active == alarm.active)
             && self.open.is_none_or(|open| open == alarm.closed.is_none())
             && self.shelved_until.is_none_or(|until| {
-                alarm.shelved.as_ref().is_some_and(|shelving| shelving.until <= until)
+                alarm
+                    .shelved
+                    .as_ref()
+                    .is_some_and(|shelving| shelving.until <= until)
             })
     }
 

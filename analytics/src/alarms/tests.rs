@@ -35,9 +35,18 @@ fn command(word: &str) -> Command {
         "return" => Command::Return { at: at(30) },
         "ack" => Command::Acknowledge { by: by() },
         "ack:" => Command::Acknowledge { by: " ".into() },
-        "shelve" => Command::Shelve { until: at(120), by: by() },
-        "shelve:past" => Command::Shelve { until: at(10), by: by() },
-        "shelve:long" => Command::Shelve { until: at(60 * 24 * 8), by: by() },
+        "shelve" => Command::Shelve {
+            until: at(120),
+            by: by(),
+        },
+        "shelve:past" => Command::Shelve {
+            until: at(10),
+            by: by(),
+        },
+        "shelve:long" => Command::Shelve {
+            until: at(60 * 24 * 8),
+            by: by(),
+        },
         "unshelve" => Command::Unshelve { by: by() },
         "verify" => Command::CloseVerified { by: "wo_1".into() },
         other => panic!("no command {other}"),
@@ -113,7 +122,9 @@ fn every_move() {
 
 #[test]
 fn the_table_of_moves_is_what_decide_does() {
-    let words = ["raise", "more", "return", "ack", "shelve", "unshelve", "verify"];
+    let words = [
+        "raise", "more", "return", "ack", "shelve", "unshelve", "verify",
+    ];
     let ways = [
         (State::ActiveUnacknowledged, ["", "shelve"]),
         (State::ActiveAcknowledged, ["ack", "ack shelve"]),
@@ -123,12 +134,13 @@ fn the_table_of_moves_is_what_decide_does() {
     for (state, paths) in ways {
         for word in words {
             let verb = command(word).verb();
-            let moves = paths.iter().filter_map(|path| {
-                match after(path).decide(&command(word), at(31)) {
-                    Ok(Outcome::Changed(change)) => Some(change.alarm.state()),
-                    _ => None,
-                }
-            });
+            let moves =
+                paths
+                    .iter()
+                    .filter_map(|path| match after(path).decide(&command(word), at(31)) {
+                        Ok(Outcome::Changed(change)) => Some(change.alarm.state()),
+                        _ => None,
+                    });
             let mut moves: Vec<State> = moves.collect();
             moves.dedup();
             let listed: Vec<State> = MOVES
@@ -159,10 +171,16 @@ fn shelving_is_shown_until_it_ends() {
     let shelved = after("shelve");
     assert_eq!(shelved.shown(at(119)), ShownStatus::Shelved);
     assert_eq!(shelved.shown(at(120)).as_str(), "active_unacknowledged");
-    assert_eq!(shelved.allowed_actions(at(31)), ["acknowledge", "shelve", "unshelve"]);
+    assert_eq!(
+        shelved.allowed_actions(at(31)),
+        ["acknowledge", "shelve", "unshelve"]
+    );
     assert_eq!(shelved.allowed_actions(at(121)), ["acknowledge", "shelve"]);
     assert_eq!(shelved.due(at(119)), None);
-    assert_eq!(shelved.due(at(120)), Some(Command::Unshelve { by: "time".into() }));
+    assert_eq!(
+        shelved.due(at(120)),
+        Some(Command::Unshelve { by: "time".into() })
+    );
     assert_eq!(after("ack").allowed_actions(at(31)), ["shelve"]);
     assert!(after("return ack").allowed_actions(at(31)).is_empty());
 }
@@ -170,11 +188,16 @@ fn shelving_is_shown_until_it_ends() {
 #[test]
 fn evidence_is_bounded_and_keeps_the_worst_severity() {
     let mut alarm = after("more");
-    assert_eq!((alarm.severity, alarm.evidence_updates), (Severity::Critical, 1));
+    assert_eq!(
+        (alarm.severity, alarm.evidence_updates),
+        (Severity::Critical, 1)
+    );
     alarm.evidence_updates = MAX_EVIDENCE_UPDATES;
     assert_eq!(
         alarm.decide(&command("more"), at(31)).unwrap_err(),
-        Refusal::EvidenceFull { limit: MAX_EVIDENCE_UPDATES }
+        Refusal::EvidenceFull {
+            limit: MAX_EVIDENCE_UPDATES
+        }
     );
 }
 
@@ -185,7 +208,12 @@ fn identities_are_stable_and_sort_by_time() {
     assert!(id(0) < id(1) && id(1) < id(60 * 24 * 365));
     assert_ne!(id(0), AlarmId::of("P-102", "pca", at(0)));
     assert_eq!(id(0).to_string().parse::<AlarmId>().unwrap(), id(0));
-    for bad in ["", "alm_", "wo_0190a3", "alm_zz90a3b4c5d6e7f8091a2b3c4d5e6f70"] {
+    for bad in [
+        "",
+        "alm_",
+        "wo_0190a3",
+        "alm_zz90a3b4c5d6e7f8091a2b3c4d5e6f70",
+    ] {
         assert!(bad.parse::<AlarmId>().is_err(), "{bad}");
     }
 }

@@ -52,9 +52,17 @@ impl DetectConfig {
     pub fn validate(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.rule_floor.micros() < 10_000 {
-            found.push(format!("rule_floor is {}, but must be at least 10ms", self.rule_floor));
+            found.push(format!(
+                "rule_floor is {}, but must be at least 10ms",
+                self.rule_floor
+            ));
         }
-        found.extend(self.defaults.mistakes().into_iter().map(|m| format!("defaults: {m}")));
+        found.extend(
+            self.defaults
+                .mistakes()
+                .into_iter()
+                .map(|m| format!("defaults: {m}")),
+        );
         for (name, class) in &self.classes {
             if !is_class_name(name) {
                 found.push(format!(
@@ -65,7 +73,9 @@ impl DetectConfig {
             // A mistake in the defaults is not repeated for every class that inherits it.
             let own = class.mistakes();
             let inherited = self.defaults.mistakes();
-            let own = own.into_iter().filter(|mistake| !inherited.contains(mistake));
+            let own = own
+                .into_iter()
+                .filter(|mistake| !inherited.contains(mistake));
             found.extend(own.map(|m| format!("classes.{name}: {m}")));
         }
         for (name, rule) in &self.rules {
@@ -76,7 +86,11 @@ impl DetectConfig {
                     super::DETECTOR
                 ));
             }
-            found.extend(rule.mistakes().into_iter().map(|m| format!("rules.{name}: {m}")));
+            found.extend(
+                rule.mistakes()
+                    .into_iter()
+                    .map(|m| format!("rules.{name}: {m}")),
+            );
         }
         found
     }
@@ -103,8 +117,18 @@ impl TryFrom<Written> for DetectConfig {
         if !mistakes.is_empty() {
             return Err(mistakes.join("; "));
         }
-        let Written { rule_floor, defaults, rules, .. } = written;
-        Ok(Self { rule_floor, defaults, classes, rules })
+        let Written {
+            rule_floor,
+            defaults,
+            rules,
+            ..
+        } = written;
+        Ok(Self {
+            rule_floor,
+            defaults,
+            classes,
+            rules,
+        })
     }
 }
 

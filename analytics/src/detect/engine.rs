@@ -141,7 +141,9 @@ impl Engine {
                 track.dirty = true;
             }
             let value = |metric: usize| slices[metric].map_or(f64::NAN, |slice| slice.value(row));
-            track.windows.add(time, metrics, value, |window| closed.push(window));
+            track
+                .windows
+                .add(time, metrics, value, |window| closed.push(window));
             for window in closed.drain(..) {
                 self.counts.windows += 1;
                 tracks.close(number, window, &mut self.counts, &mut self.scores, out);
@@ -198,7 +200,10 @@ impl Engine {
         let mut all: Vec<(&str, &str, &mut Track)> = Vec::new();
         for tracks in self.classes.values_mut() {
             let tags = tracks.tags.iter().map(|tag| &**tag);
-            all.extend(tags.zip(&mut tracks.tracks).map(|(tag, track)| (&*tracks.class, tag, track)));
+            all.extend(
+                tags.zip(&mut tracks.tracks)
+                    .map(|(tag, track)| (&*tracks.class, tag, track)),
+            );
         }
         let first = self.next_saved.min(all.len());
         all.rotate_left(first);
@@ -222,7 +227,9 @@ impl Engine {
     pub fn give_back(&mut self, progress: &[Progress]) {
         for progress in progress {
             let tracks = self.classes.get_mut(progress.class.as_str());
-            let number = tracks.as_ref().and_then(|tracks| tracks.numbers.get(progress.asset.as_str()));
+            let number = tracks
+                .as_ref()
+                .and_then(|tracks| tracks.numbers.get(progress.asset.as_str()));
             if let (Some(number), Some(tracks)) = (number.copied(), tracks) {
                 tracks.tracks[number].dirty = true;
             }

@@ -68,19 +68,31 @@ impl Episode {
                 Turn::None
             }
             Self::Pending { .. } => self.raise_if_long(end, ratio, long),
-            Self::Active { since, back_since, shown } if ratio < settings.release => {
+            Self::Active {
+                since,
+                back_since,
+                shown,
+            } if ratio < settings.release => {
                 let back = back_since.unwrap_or(end);
                 if end - back >= long {
                     *self = Self::Quiet;
                     return Turn::Return;
                 }
-                *self = Self::Active { since, back_since: Some(back), shown };
+                *self = Self::Active {
+                    since,
+                    back_since: Some(back),
+                    shown,
+                };
                 Turn::None
             }
             Self::Active { since, shown, .. } => {
                 let worse = ratio >= GROWTH * shown;
                 let shown = if worse { ratio } else { shown };
-                *self = Self::Active { since, back_since: None, shown };
+                *self = Self::Active {
+                    since,
+                    back_since: None,
+                    shown,
+                };
                 if worse { Turn::Worse } else { Turn::None }
             }
         }
@@ -102,7 +114,11 @@ impl Episode {
         if end - since < long {
             return Turn::None;
         }
-        *self = Self::Active { since, back_since: None, shown: ratio.max(1.0) };
+        *self = Self::Active {
+            since,
+            back_since: None,
+            shown: ratio.max(1.0),
+        };
         Turn::Raise { began: since }
     }
 }

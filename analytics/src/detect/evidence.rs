@@ -27,16 +27,24 @@ impl Finding<'_> {
     /// The evidence as it is stored.
     pub(super) fn evidence(&self) -> Value {
         let model = self.scorer.model();
-        let contributions = self.contributions.iter().take(MAX_CONTRIBUTIONS).map(|part| {
-            json!({
-                "metric": model.features[part.feature].name(),
-                "share": round(part.share, 4),
-                "observed": round(part.observed, 6),
-                "expected": round(part.expected, 6),
-                "deviations": round(part.deviations, 2),
-            })
-        });
-        let missing = self.score.missing.iter().map(|at| model.features[*at].name());
+        let contributions = self
+            .contributions
+            .iter()
+            .take(MAX_CONTRIBUTIONS)
+            .map(|part| {
+                json!({
+                    "metric": model.features[part.feature].name(),
+                    "share": round(part.share, 4),
+                    "observed": round(part.observed, 6),
+                    "expected": round(part.expected, 6),
+                    "deviations": round(part.deviations, 2),
+                })
+            });
+        let missing = self
+            .score
+            .missing
+            .iter()
+            .map(|at| model.features[*at].name());
         json!({
             "detector": DETECTOR,
             "model": model.version,
@@ -71,7 +79,11 @@ impl Finding<'_> {
             .enumerate()
             .filter(|(rank, part)| *rank == 0 || part.share >= NAMED_SHARE)
             .map(|(_, part)| {
-                let direction = if part.deviations > 0.0 { "above" } else { "below" };
+                let direction = if part.deviations > 0.0 {
+                    "above"
+                } else {
+                    "below"
+                };
                 format!(
                     "{} {} {direction} the expected {}",
                     model.features[part.feature].name(),
@@ -80,7 +92,11 @@ impl Finding<'_> {
                 )
             })
             .collect();
-        format!("{} runs outside its normal band: {}", model.asset, named.join(", "))
+        format!(
+            "{} runs outside its normal band: {}",
+            model.asset,
+            named.join(", ")
+        )
     }
 }
 

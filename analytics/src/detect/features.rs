@@ -68,8 +68,18 @@ mod tests {
     #[track_caller]
     fn check(metrics: &str, expected: &[f64]) {
         let seen = |word: &str| match word {
-            "?" => Seen { count: 0, mean: f64::NAN, deviation: f64::NAN, flat: false },
-            "=" => Seen { count: 9, mean: 5.0, deviation: 0.0, flat: true },
+            "?" => Seen {
+                count: 0,
+                mean: f64::NAN,
+                deviation: f64::NAN,
+                flat: false,
+            },
+            "=" => Seen {
+                count: 9,
+                mean: 5.0,
+                deviation: 0.0,
+                flat: true,
+            },
             number => Seen {
                 count: 9,
                 mean: number.parse().unwrap(),
@@ -80,13 +90,24 @@ mod tests {
         let metrics: Vec<Seen> = metrics.split(' ').map(seen).collect();
         let count = metrics.len();
         let features: Vec<Feature> = (0..count)
-            .map(|n| Feature { metric: n.to_string(), kind: FeatureKind::Mean })
+            .map(|n| Feature {
+                metric: n.to_string(),
+                kind: FeatureKind::Mean,
+            })
             .collect();
         let numbers: Vec<Option<usize>> = (0..count).map(Some).collect();
-        let window = Window { start: 0, end: 1, rows: 9, metrics };
+        let window = Window {
+            start: 0,
+            end: 1,
+            rows: 9,
+            metrics,
+        };
         let found = vector(&window, &features, &numbers, &vec![true; count]);
         let same = |a: &f64, b: &f64| a == b || (a.is_nan() && b.is_nan());
-        assert!(found.iter().zip(expected).all(|(a, b)| same(a, b)), "{found:?}");
+        assert!(
+            found.iter().zip(expected).all(|(a, b)| same(a, b)),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -48,8 +48,14 @@ pub(super) fn read_table(
     mut take: impl FnMut(&RecordBatch),
 ) -> Result<(), HistoryError> {
     for file in table.files.iter().filter(|file| file.max_time >= from) {
-        let open = |source| HistoryError::Open { path: file.path.clone(), source };
-        let read = |source| HistoryError::Read { path: file.path.clone(), source };
+        let open = |source| HistoryError::Open {
+            path: file.path.clone(),
+            source,
+        };
+        let read = |source| HistoryError::Read {
+            path: file.path.clone(),
+            source,
+        };
         let opened = File::open(&file.path).map_err(open)?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
             .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
@@ -64,6 +70,9 @@ pub(super) fn read_table(
     Ok(())
 }
 
+/// The rows of one asset, and the class that they are of.
+pub(super) type AssetRows = (Arc<str>, Vec<RecordBatch>);
+
 /// All in-order rows of one asset from `from` to before `to`, whatever its class.
 ///
 /// Gives the class and the batches, or `None` when no table knows the asset.
@@ -74,8 +83,8 @@ pub(super) fn read_asset(
     asset: &str,
     from: i64,
     to: i64,
-) -> Result<Option<(Arc<str>, Vec<RecordBatch>)>, HistoryError> {
-    let mut best: Option<(Arc<str>, Vec<RecordBatch>, usize)> = None;
+) -> Result<Option<AssetRows>, HistoryError> {
+    let mut best: Option<(AssetRows, usize)> = None;
     for (class, table) in &snapshot.tables {
         let mut batches = Vec::new();
         let mut rows = 0;
@@ -87,11 +96,11 @@ pub(super) fn read_asset(
                 batches.push(chosen);
             }
         })?;
-        if best.as_ref().is_none_or(|(_, _, most)| rows > *most) && rows > 0 {
-            best = Some((Arc::clone(class), batches, rows));
+        if best.as_ref().is_none_or(|(_, most)| rows > *most) && rows > 0 {
+            best = Some(((Arc::clone(class), batches), rows));
         }
     }
-    Ok(best.map(|(class, batches, _)| (class, batches)))
+    Ok(best.map(|(found, _)| found))
 }
 
 fn rows_of(batch: &RecordBatch, asset: &str, from: i64, to: i64) -> Option<RecordBatch> {

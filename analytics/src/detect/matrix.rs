@@ -10,7 +10,9 @@ pub struct Square {
 impl Square {
     /// A matrix whose cells are computed.
     pub fn from_fn(size: usize, cell: impl Fn(usize, usize) -> f64) -> Self {
-        let cells = (0..size * size).map(|at| cell(at / size, at % size)).collect();
+        let cells = (0..size * size)
+            .map(|at| cell(at / size, at % size))
+            .collect();
         Self { size, cells }
     }
 
@@ -35,11 +37,16 @@ impl Square {
             .iter()
             .zip(right)
             .map(|(row, value)| {
-                chosen.iter().map(|column| self.at(*row, *column)).chain([*value]).collect()
+                chosen
+                    .iter()
+                    .map(|column| self.at(*row, *column))
+                    .chain([*value])
+                    .collect()
             })
             .collect();
         for step in 0..size {
-            let pivot = (step..size).max_by(|a, b| rows[*a][step].abs().total_cmp(&rows[*b][step].abs()))?;
+            let pivot = (step..size)
+                .max_by(|a, b| rows[*a][step].abs().total_cmp(&rows[*b][step].abs()))?;
             rows.swap(step, pivot);
             let head = rows[step].clone();
             if head[step].abs() < 1e-12 {
@@ -54,7 +61,9 @@ impl Square {
         }
         let mut solution = vec![0.0; size];
         for step in (0..size).rev() {
-            let known: f64 = (step + 1..size).map(|at| rows[step][at] * solution[at]).sum();
+            let known: f64 = (step + 1..size)
+                .map(|at| rows[step][at] * solution[at])
+                .sum();
             solution[step] = (rows[step][size] - known) / rows[step][step];
         }
         Some(solution)

@@ -66,7 +66,11 @@ impl From<&PcaModel> for ModelSummary {
             trained_from: model.trained_from,
             trained_through: model.trained_through,
             windows: model.windows,
-            features: model.features.iter().map(super::features::Feature::name).collect(),
+            features: model
+                .features
+                .iter()
+                .map(super::features::Feature::name)
+                .collect(),
             components: model.components.len(),
         }
     }
@@ -78,7 +82,9 @@ impl ModelFolder {
     /// **Errors** when it cannot be made.
     pub fn open(path: &Path) -> Result<Self, ModelFolderError> {
         fs::create_dir_all(path).map_err(failed("make the folder", path))?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+        })
     }
 
     /// Keeps a model in place of the asset's former one: whole or not at all, and on disk when
@@ -121,17 +127,26 @@ impl ModelFolder {
     }
 
     fn file(&self, asset: &str) -> PathBuf {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        };
         let readable: String = asset.chars().map(plain).take(LONGEST_NAME).collect();
-        let digest = Uuid::new_v5(&IDENTITY, asset.as_bytes()).simple().to_string();
+        let digest = Uuid::new_v5(&IDENTITY, asset.as_bytes())
+            .simple()
+            .to_string();
         self.path.join(format!("{readable}-{}.json", &digest[..8]))
     }
 }
 
-fn failed(
-    operation: &'static str,
-    path: &Path,
-) -> impl FnOnce(std::io::Error) -> ModelFolderError {
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ModelFolderError {
     let path = path.to_owned();
-    move |source| ModelFolderError { operation, path, source }
+    move |source| ModelFolderError {
+        operation,
+        path,
+        source,
+    }
 }

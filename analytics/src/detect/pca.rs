@@ -145,8 +145,11 @@ impl Scorer {
                 kept += both;
             }
             let unit = if row == column { 1.0 } else { 0.0 };
-            let residual =
-                if spe > 0.0 { (unit - kept) / (model.residual_variance * spe) } else { 0.0 };
+            let residual = if spe > 0.0 {
+                (unit - kept) / (model.residual_variance * spe)
+            } else {
+                0.0
+            };
             along / t2 + residual
         });
         Self { model, form }
@@ -163,10 +166,14 @@ impl Scorer {
     pub fn score(&self, features: &[f64], reference: &[f64]) -> Option<Score> {
         let model = &self.model;
         let scaled = model.center.iter().zip(&model.scale);
-        let mut standardized: Vec<f64> =
-            features.iter().zip(scaled).map(|(x, (center, scale))| (x - center) / scale).collect();
-        let missing: Vec<usize> =
-            (0..standardized.len()).filter(|at| !standardized[*at].is_finite()).collect();
+        let mut standardized: Vec<f64> = features
+            .iter()
+            .zip(scaled)
+            .map(|(x, (center, scale))| (x - center) / scale)
+            .collect();
+        let missing: Vec<usize> = (0..standardized.len())
+            .filter(|at| !standardized[*at].is_finite())
+            .collect();
         if 2 * missing.len() >= standardized.len() && !missing.is_empty() {
             return None;
         }
@@ -175,7 +182,13 @@ impl Scorer {
         }
         let (t2, spe) = self.statistics(&standardized, reference);
         let ratio = self.ratio(t2, spe);
-        Some(Score { t2, spe, ratio, standardized, missing })
+        Some(Score {
+            t2,
+            spe,
+            ratio,
+            standardized,
+            missing,
+        })
     }
 
     /// How far a point in deviations of the learning period is from its center, 1 the alarm limit.
@@ -190,8 +203,12 @@ impl Scorer {
     /// others suggest.
     pub fn contributions(&self, score: &Score, reference: &[f64]) -> Vec<Contribution> {
         let model = &self.model;
-        let apart: Vec<f64> =
-            score.standardized.iter().zip(reference).map(|(z, r)| z - r).collect();
+        let apart: Vec<f64> = score
+            .standardized
+            .iter()
+            .zip(reference)
+            .map(|(z, r)| z - r)
+            .collect();
         let pull = self.form.times(&apart);
         let falls: Vec<f64> = pull
             .iter()
@@ -242,7 +259,11 @@ impl Scorer {
         let mut t2 = 0.0;
         let mut explained = 0.0;
         for (component, variance) in model.components.iter().zip(&model.variances) {
-            let along: f64 = component.iter().zip(&apart).map(|(weight, z)| weight * z).sum();
+            let along: f64 = component
+                .iter()
+                .zip(&apart)
+                .map(|(weight, z)| weight * z)
+                .sum();
             t2 += along * along / variance;
             explained += along * along;
         }
@@ -257,7 +278,11 @@ impl Scorer {
 
     fn ratio(&self, t2: f64, spe: f64) -> f64 {
         let limits = &self.model.limits;
-        let of_spe = if limits.spe > 0.0 { spe / limits.spe } else { 0.0 };
+        let of_spe = if limits.spe > 0.0 {
+            spe / limits.spe
+        } else {
+            0.0
+        };
         (t2 / limits.t2).max(of_spe) / limits.factor
     }
 }

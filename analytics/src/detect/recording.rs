@@ -95,7 +95,13 @@ pub enum RecordingError {
 impl ScoredWindow {
     pub(super) fn of(asset: &str, one: ScoredOne, model: String) -> Self {
         let time = instant(one.end);
-        Self { asset: asset.to_owned(), time, ratio: one.ratio, score: one.score, model }
+        Self {
+            asset: asset.to_owned(),
+            time,
+            ratio: one.ratio,
+            score: one.score,
+            model,
+        }
     }
 }
 
@@ -128,11 +134,20 @@ pub fn score_recording(
         failure: None,
         scores: Vec::new(),
         alarms: Vec::new(),
-        late_rows: recording.times.windows(2).filter(|pair| pair[1] <= pair[0]).count(),
+        late_rows: recording
+            .times
+            .windows(2)
+            .filter(|pair| pair[1] <= pair[0])
+            .count(),
     };
     // Training can wait until all rows are in: windows wait for their model as they do in service.
-    while let Some(at) = findings.iter().position(|f| matches!(f.found, Found::Train(_))) {
-        let Found::Train(job) = findings.remove(at).found else { break };
+    while let Some(at) = findings
+        .iter()
+        .position(|f| matches!(f.found, Found::Train(_)))
+    {
+        let Found::Train(job) = findings.remove(at).found else {
+            break;
+        };
         match job.run() {
             Ok(model) => {
                 result.model = Some(model.clone());
@@ -168,19 +183,24 @@ fn batch(recording: &Recording) -> Result<RecordBatch, RecordingError> {
         return Err(RecordingError::Empty);
     }
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut fields =
-        vec![Field::new(ASSET, DataType::Utf8, false), Field::new(TIME, time, false)];
+    let mut fields = vec![
+        Field::new(ASSET, DataType::Utf8, false),
+        Field::new(TIME, time, false),
+    ];
     let tags = StringArray::from_iter_values(std::iter::repeat_n(&recording.asset, rows));
     let times = TimestampMicrosecondArray::from(recording.times.clone()).with_timezone("UTC");
     let mut columns: Vec<ArrayRef> = vec![Arc::new(tags), Arc::new(times)];
     for (metric, values) in &recording.metrics {
         if values.len() != rows {
             let (metric, found) = (metric.clone(), values.len());
-            return Err(RecordingError::Ragged { metric, found, expected: rows });
+            return Err(RecordingError::Ragged {
+                metric,
+                found,
+                expected: rows,
+            });
         }
         fields.push(Field::new(metric, DataType::Float64, true));
         columns.push(Arc::new(Float64Array::from(values.clone())));
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-        .map_err(|_| RecordingError::Empty)
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|_| RecordingError::Empty)
 }

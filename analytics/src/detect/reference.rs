@@ -25,14 +25,21 @@ impl Reference {
 
     /// A reference that had moved to `place`.
     pub fn at(place: Vec<f64>, settings: &ClassSettings) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "spans are far below 2^52 microseconds")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "spans are far below 2^52 microseconds"
+        )]
         let half_lives = |step: i64, half_life: i64| step as f64 / half_life as f64;
         let half_life = settings.adapt_half_life.micros();
         let share = match half_life {
             0 => 0.0,
             half_life => 1.0 - (-half_lives(settings.step.micros(), half_life)).exp2(),
         };
-        Self { place, share, bound: settings.adapt_bound }
+        Self {
+            place,
+            share,
+            bound: settings.adapt_bound,
+        }
     }
 
     /// Where it stands.

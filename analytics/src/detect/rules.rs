@@ -68,11 +68,15 @@ pub fn compare(
         }
     }
     for row in rows {
-        let named = memory
-            .entry(row.asset.clone())
-            .or_insert(Named { since: now, active: false });
+        let named = memory.entry(row.asset.clone()).or_insert(Named {
+            since: now,
+            active: false,
+        });
         if !named.active && now - named.since >= min_duration {
-            turns.push(RuleTurn::Raise { since: named.since, row });
+            turns.push(RuleTurn::Raise {
+                since: named.since,
+                row,
+            });
         }
     }
     turns

@@ -49,10 +49,18 @@ fn read(path: &Path, cut: usize, shift: i64) -> Labelled {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
-    files.sort_by_key(|path| path.file_stem().unwrap().to_string_lossy().parse::<u32>().ok());
+    files.sort_by_key(|path| {
+        path.file_stem()
+            .unwrap()
+            .to_string_lossy()
+            .parse::<u32>()
+            .ok()
+    });
     files
 }
 
@@ -77,7 +85,11 @@ fn hits(folder: &Path, cut: usize, shift: i64) -> (usize, String) {
                 let after = |at: DateTime<Utc>| (at - from).num_seconds();
                 let (began, raised) = (after(first.began_at), after(first.raised_at));
                 let count = result.alarms.len();
-                writeln!(shown, "{name} {hit} began {began} raised {raised} of {count}").unwrap();
+                writeln!(
+                    shown,
+                    "{name} {hit} began {began} raised {raised} of {count}"
+                )
+                .unwrap();
             }
             None => writeln!(shown, "{name} false none").unwrap(),
         }
@@ -99,7 +111,10 @@ fn one_configuration_for_all_files_of_the_rig() {
     for (cut, shift) in [(0, 2), (0, 3), (30, 1), (60, 4), (90, 0)] {
         let (found, shown) = hits(&valve, cut, shift);
         println!("cut {cut}, shifted {shift} s: {found} of 16");
-        assert!(found >= 12, "cut {cut}, shifted {shift} s: {shown}{found} of 16");
+        assert!(
+            found >= 12,
+            "cut {cut}, shifted {shift} s: {shown}{found} of 16"
+        );
     }
     let quiet = read(&folder.join("anomaly-free/anomaly-free.csv"), 0, 0);
     let result = scored(&quiet);
@@ -122,11 +137,30 @@ fn a_recording_is_refused_when_it_is_no_good() {
         metrics: vec![("a".into(), vec![1.0, 2.0])],
     };
     let result = score_recording(&good, &settings).unwrap();
-    assert_eq!((result.model, result.scores.len()), (None, 0), "learning never ended");
-    let ragged = Recording { metrics: vec![("a".into(), vec![1.0])], ..good.clone() };
-    assert!(score_recording(&ragged, &settings).unwrap_err().to_string().contains("1 values for 2"));
-    let empty = Recording { times: vec![], metrics: vec![], ..good.clone() };
+    assert_eq!(
+        (result.model, result.scores.len()),
+        (None, 0),
+        "learning never ended"
+    );
+    let ragged = Recording {
+        metrics: vec![("a".into(), vec![1.0])],
+        ..good.clone()
+    };
+    assert!(
+        score_recording(&ragged, &settings)
+            .unwrap_err()
+            .to_string()
+            .contains("1 values for 2")
+    );
+    let empty = Recording {
+        times: vec![],
+        metrics: vec![],
+        ..good.clone()
+    };
     assert!(score_recording(&empty, &settings).is_err());
-    let late = Recording { times: vec![1_000_000, 0], ..good };
+    let late = Recording {
+        times: vec![1_000_000, 0],
+        ..good
+    };
     assert_eq!(score_recording(&late, &settings).unwrap().late_rows, 1);
 }

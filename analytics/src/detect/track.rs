@@ -104,7 +104,10 @@ impl Scored {
     pub(super) fn know_metrics(&mut self, metrics: &[String]) {
         let features = &self.scorer.model().features;
         let number = |metric: &String| metrics.iter().position(|known| known == metric);
-        self.numbers = features.iter().map(|feature| number(&feature.metric)).collect();
+        self.numbers = features
+            .iter()
+            .map(|feature| number(&feature.metric))
+            .collect();
     }
 
     /// Scores a window; gives what it means for the alarm.
@@ -121,7 +124,11 @@ impl Scored {
         let vector = features::vector(window, &model.features, &self.numbers, &model.lively);
         let score = self.scorer.score(&vector, self.reference.place())?;
         let patience = settings.window.micros().max(settings.min_duration.micros());
-        if self.recent.back().is_some_and(|last| window.end - last.end > patience) {
+        if self
+            .recent
+            .back()
+            .is_some_and(|last| window.end - last.end > patience)
+        {
             self.episode.interrupt();
         }
         let turn = self.episode.step(window.end, score.ratio, settings);
@@ -129,13 +136,23 @@ impl Scored {
         if !self.episode.is_active() && score.ratio < settings.release {
             self.reference.follow(&self.scorer, &score);
         }
-        let kept = settings.verify_in_band_windows.max(settings.verify_out_of_band_windows);
+        let kept = settings
+            .verify_in_band_windows
+            .max(settings.verify_out_of_band_windows);
         while self.recent.len() >= kept.max(1) {
             self.recent.pop_front();
         }
-        self.recent.push_back(Judged { start: window.start, end: window.end, ratio: score.ratio });
+        self.recent.push_back(Judged {
+            start: window.start,
+            end: window.end,
+            ratio: score.ratio,
+        });
         self.last_score = Some(score.value());
-        let one = ScoredOne { end: window.end, ratio: score.ratio, score: score.value() };
+        let one = ScoredOne {
+            end: window.end,
+            ratio: score.ratio,
+            score: score.value(),
+        };
         Some((one, found))
     }
 
@@ -151,7 +168,10 @@ impl Scored {
         let began = match turn {
             Turn::None => return None,
             Turn::Return => {
-                return Some(Found::Return { asset: model.asset.clone(), at });
+                return Some(Found::Return {
+                    asset: model.asset.clone(),
+                    at,
+                });
             }
             Turn::Raise { began } => instant(began),
             Turn::Worse => at,
@@ -194,7 +214,11 @@ impl Track {
     /// A track that knows nothing: its first reading begins the learning period.
     pub(super) fn new(settings: &config::ClassSettings) -> Self {
         Self {
-            windows: Windows::new(settings.step.micros(), settings.steps_per_window(), i64::MIN + 1),
+            windows: Windows::new(
+                settings.step.micros(),
+                settings.steps_per_window(),
+                i64::MIN + 1,
+            ),
             phase: Phase::Learning(Vec::new()),
             learning_from: i64::MAX,
             through: i64::MIN,

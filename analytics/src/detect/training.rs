@@ -37,16 +37,27 @@ impl TrainingJob {
     ) -> Self {
         let (step, steps) = (settings.step.micros(), settings.steps_per_window());
         let mut cutter = Windows::new(step, steps, i64::MIN + 1);
-        let mut job = Self { class, asset, settings, metrics: Vec::new(), windows: Vec::new() };
+        let mut job = Self {
+            class,
+            asset,
+            settings,
+            metrics: Vec::new(),
+            windows: Vec::new(),
+        };
         for batch in batches {
             let metrics = &mut job.metrics;
             let number = |name: &str| {
-                metrics.iter().position(|known| known == name).unwrap_or_else(|| {
-                    metrics.push(name.to_owned());
-                    metrics.len() - 1
-                })
+                metrics
+                    .iter()
+                    .position(|known| known == name)
+                    .unwrap_or_else(|| {
+                        metrics.push(name.to_owned());
+                        metrics.len() - 1
+                    })
             };
-            let Some(columns) = Columns::of(batch, number) else { continue };
+            let Some(columns) = Columns::of(batch, number) else {
+                continue;
+            };
             let slices = columns.by_metric(job.metrics.len());
             for row in 0..batch.num_rows() {
                 let value = |metric: usize| slices[metric].map_or(f64::NAN, |s| s.value(row));
@@ -66,7 +77,13 @@ impl TrainingJob {
     ///
     /// **Errors** when the windows are too few or nothing moved in them.
     pub fn run(&self) -> Result<PcaModel, FitError> {
-        fit(&self.asset, &self.class, &self.settings, &self.metrics, &self.windows)
+        fit(
+            &self.asset,
+            &self.class,
+            &self.settings,
+            &self.metrics,
+            &self.windows,
+        )
     }
 }
 

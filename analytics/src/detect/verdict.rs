@@ -48,7 +48,13 @@ pub struct Health {
 impl Health {
     /// Of an asset that nobody has heard of.
     pub fn unknown() -> Self {
-        Self { state: HealthState::Unknown, newest: None, learned: None, score: None, model: None }
+        Self {
+            state: HealthState::Unknown,
+            newest: None,
+            learned: None,
+            score: None,
+            model: None,
+        }
     }
 }
 
@@ -87,9 +93,19 @@ impl AssetVerdict {
             Self::InBand { .. } => 3,
         };
         match (self, other) {
-            (Self::InBand { windows: a, newest: m }, Self::InBand { windows: b, newest: n }) => {
-                Self::InBand { windows: a.min(b), newest: m.max(n) }
-            }
+            (
+                Self::InBand {
+                    windows: a,
+                    newest: m,
+                },
+                Self::InBand {
+                    windows: b,
+                    newest: n,
+                },
+            ) => Self::InBand {
+                windows: a.min(b),
+                newest: m.max(n),
+            },
             (a, b) if rank(&a) <= rank(&b) => a,
             (_, b) => b,
         }

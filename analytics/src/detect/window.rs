@@ -18,8 +18,13 @@ struct Cell {
     most: f64,
 }
 
-const EMPTY: Cell =
-    Cell { count: 0, sum: 0.0, sum_of_squares: 0.0, least: f64::INFINITY, most: f64::NEG_INFINITY };
+const EMPTY: Cell = Cell {
+    count: 0,
+    sum: 0.0,
+    sum_of_squares: 0.0,
+    least: f64::INFINITY,
+    most: f64::NEG_INFINITY,
+};
 
 #[derive(Debug, Clone, Default)]
 struct Pane {
@@ -165,7 +170,10 @@ impl Windows {
     }
 
     fn window(&self, start: i64, end: i64) -> Window {
-        let mut total = Pane { rows: 0, cells: vec![EMPTY; self.origins.len()] };
+        let mut total = Pane {
+            rows: 0,
+            cells: vec![EMPTY; self.origins.len()],
+        };
         for pane in &self.closed {
             total.rows += pane.rows;
             for (all, cell) in total.cells.iter_mut().zip(&pane.cells) {
@@ -178,14 +186,24 @@ impl Windows {
         }
         let metrics = total.cells.iter().zip(&self.origins);
         let metrics = metrics.map(|(cell, origin)| cell.seen(*origin)).collect();
-        Window { start, end, rows: total.rows, metrics }
+        Window {
+            start,
+            end,
+            rows: total.rows,
+            metrics,
+        }
     }
 }
 
 impl Cell {
     fn seen(&self, origin: f64) -> Seen {
         if self.count == 0 {
-            return Seen { count: 0, mean: f64::NAN, deviation: f64::NAN, flat: false };
+            return Seen {
+                count: 0,
+                mean: f64::NAN,
+                deviation: f64::NAN,
+                flat: false,
+            };
         }
         let count = f64::from(self.count);
         let mean = self.sum / count;

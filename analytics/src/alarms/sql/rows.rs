@@ -47,7 +47,12 @@ pub(super) fn bind_alarm<'q>(statement: Statement<'q>, alarm: &Alarm) -> Stateme
         .bind(alarm.acknowledged.as_ref().map(|known| known.by.clone()))
         .bind(alarm.acknowledged.as_ref().map(|known| micros(known.at)))
         .bind(alarm.shelved.as_ref().map(|shelving| shelving.by.clone()))
-        .bind(alarm.shelved.as_ref().map(|shelving| micros(shelving.until)))
+        .bind(
+            alarm
+                .shelved
+                .as_ref()
+                .map(|shelving| micros(shelving.until)),
+        )
         .bind(alarm.closed.as_ref().map(|closed| closed.by.clone()))
         .bind(alarm.closed.as_ref().map(|closed| micros(closed.at)))
         .bind(micros(alarm.began_at))
@@ -79,7 +84,10 @@ pub(super) fn bind_event<'q>(
 }
 
 pub(super) fn alarm(row: &AnyRow) -> Result<Alarm, AlarmStoreError> {
-    let of = Columns { table: "alarms", row };
+    let of = Columns {
+        table: "alarms",
+        row,
+    };
     let who = |by: &'static str, at: &'static str| {
         let by: Option<String> = of.maybe_text(by)?;
         let at = of.maybe_instant(at)?;
@@ -108,7 +116,10 @@ pub(super) fn alarm(row: &AnyRow) -> Result<Alarm, AlarmStoreError> {
 }
 
 pub(super) fn event(row: &AnyRow) -> Result<AlarmEvent, AlarmStoreError> {
-    let of = Columns { table: "alarm_events", row };
+    let of = Columns {
+        table: "alarm_events",
+        row,
+    };
     Ok(AlarmEvent {
         seq: of.int("seq")?,
         alarm: of.parsed("alarm_id")?,
@@ -126,7 +137,10 @@ pub(super) fn event(row: &AnyRow) -> Result<AlarmEvent, AlarmStoreError> {
 }
 
 pub(super) fn progress(row: &AnyRow) -> Result<Progress, AlarmStoreError> {
-    let of = Columns { table: "detector_progress", row };
+    let of = Columns {
+        table: "detector_progress",
+        row,
+    };
     Ok(Progress {
         asset: of.text("asset")?,
         class: of.text("class")?,
@@ -147,15 +161,21 @@ struct Columns<'a> {
 
 impl Columns<'_> {
     fn text(&self, column: &'static str) -> Result<String, AlarmStoreError> {
-        self.row.try_get(column).map_err(failed("read a row of alarms"))
+        self.row
+            .try_get(column)
+            .map_err(failed("read a row of alarms"))
     }
 
     fn maybe_text(&self, column: &'static str) -> Result<Option<String>, AlarmStoreError> {
-        self.row.try_get(column).map_err(failed("read a row of alarms"))
+        self.row
+            .try_get(column)
+            .map_err(failed("read a row of alarms"))
     }
 
     fn int(&self, column: &'static str) -> Result<i64, AlarmStoreError> {
-        self.row.try_get(column).map_err(failed("read a row of alarms"))
+        self.row
+            .try_get(column)
+            .map_err(failed("read a row of alarms"))
     }
 
     fn count(&self, column: &'static str) -> Result<u32, AlarmStoreError> {
@@ -167,13 +187,17 @@ impl Columns<'_> {
         &self,
         column: &'static str,
     ) -> Result<Option<DateTime<Utc>>, AlarmStoreError> {
-        let micros: Option<i64> =
-            self.row.try_get(column).map_err(failed("read a row of alarms"))?;
+        let micros: Option<i64> = self
+            .row
+            .try_get(column)
+            .map_err(failed("read a row of alarms"))?;
         let Some(micros) = micros else {
             return Ok(None);
         };
         let instant = DateTime::from_timestamp_micros(micros);
-        instant.map(Some).ok_or_else(|| self.unreadable(column, &micros.to_string()))
+        instant
+            .map(Some)
+            .ok_or_else(|| self.unreadable(column, &micros.to_string()))
     }
 
     fn instant(&self, column: &'static str) -> Result<DateTime<Utc>, AlarmStoreError> {
@@ -192,10 +216,15 @@ impl Columns<'_> {
         T::Err: std::fmt::Display,
     {
         let text = self.text(column)?;
-        text.parse().map_err(|error: T::Err| self.unreadable(column, &error.to_string()))
+        text.parse()
+            .map_err(|error: T::Err| self.unreadable(column, &error.to_string()))
     }
 
     fn unreadable(&self, column: &'static str, found: &str) -> AlarmStoreError {
-        AlarmStoreError::Unreadable { table: self.table, column, found: found.to_owned() }
+        AlarmStoreError::Unreadable {
+            table: self.table,
+            column,
+            found: found.to_owned(),
+        }
     }
 }

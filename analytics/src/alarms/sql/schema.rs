@@ -43,7 +43,9 @@ pub(super) async fn migrate(store: &SqlAlarmStore) -> Result<(), AlarmStoreError
         .fetch_one(&mut *writing.inner)
         .await
         .map_err(failed("read the version of the tables of alarms"))?;
-    let found: i64 = row.try_get(0).map_err(failed("read the version of the tables of alarms"))?;
+    let found: i64 = row
+        .try_get(0)
+        .map_err(failed("read the version of the tables of alarms"))?;
     if found != SCHEMA {
         return Err(AlarmStoreError::Unreadable {
             table: "alarm_counters",

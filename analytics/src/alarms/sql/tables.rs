@@ -17,7 +17,10 @@ impl SqlAlarmStore {
     pub fn tables() -> Vec<OperationalTable> {
         use ColumnKind::{Bool, Int, Text, Timestamp};
         let columns = |columns: &[(&'static str, ColumnKind)]| {
-            columns.iter().map(|(name, kind)| OperationalColumn::new(name, *kind)).collect()
+            columns
+                .iter()
+                .map(|(name, kind)| OperationalColumn::new(name, *kind))
+                .collect()
         };
         vec![
             OperationalTable {

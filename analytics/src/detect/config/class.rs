@@ -98,13 +98,25 @@ impl ClassSettings {
             }
         };
         let (window, step) = (self.window.micros(), self.step.micros());
-        check(step >= 1_000, format!("step is {}, but must be at least 1ms", self.step));
+        check(
+            step >= 1_000,
+            format!("step is {}, but must be at least 1ms", self.step),
+        );
         let whole = step > 0 && window >= step && window % step == 0;
-        check(whole, format!("window is {}, but must be whole steps of {}", self.window, self.step));
+        check(
+            whole,
+            format!(
+                "window is {}, but must be whole steps of {}",
+                self.window, self.step
+            ),
+        );
         if whole {
             check(
                 window / step <= MAX_STEPS_PER_WINDOW,
-                format!("window has {} steps, at most {MAX_STEPS_PER_WINDOW}", window / step),
+                format!(
+                    "window has {} steps, at most {MAX_STEPS_PER_WINDOW}",
+                    window / step
+                ),
             );
             let windows = self.learning.micros() / step;
             check(
@@ -117,18 +129,34 @@ impl ClassSettings {
         }
         check(
             self.learning.micros() >= 20 * step.max(1) && self.learning >= self.window,
-            format!("learning is {}, but must be at least 20 steps and a window", self.learning),
+            format!(
+                "learning is {}, but must be at least 20 steps and a window",
+                self.learning
+            ),
         );
-        check(!self.features.is_empty(), "features is empty, but must name one at least".into());
-        check(self.min_samples >= 1, "min_samples is 0, but must be at least 1".into());
+        check(
+            !self.features.is_empty(),
+            "features is empty, but must name one at least".into(),
+        );
+        check(
+            self.min_samples >= 1,
+            "min_samples is 0, but must be at least 1".into(),
+        );
         let shares = [
             ("min_coverage", self.min_coverage, 0.0),
-            ("explained_variance", self.explained_variance, f64::MIN_POSITIVE),
+            (
+                "explained_variance",
+                self.explained_variance,
+                f64::MIN_POSITIVE,
+            ),
             ("release", self.release, f64::MIN_POSITIVE),
         ];
         for (name, value, least) in shares {
             let right = value >= least && value <= 1.0;
-            check(right, format!("{name} is {value}, but must be a share from 0 to 1"));
+            check(
+                right,
+                format!("{name} is {value}, but must be a share from 0 to 1"),
+            );
         }
         let factors = [
             ("drift_factor", self.drift_factor, 0.0, 100.0),
@@ -137,19 +165,31 @@ impl ClassSettings {
         ];
         for (name, value, least, most) in factors {
             let right = value >= least && value <= most;
-            check(right, format!("{name} is {value}, but must be from {least} to {most}"));
+            check(
+                right,
+                format!("{name} is {value}, but must be from {least} to {most}"),
+            );
         }
         check(
             self.drift_factor == 0.0 || self.drift_lag.micros() * 3 <= self.learning.micros(),
-            format!("drift_lag is {}, but learning must hold it three times", self.drift_lag),
+            format!(
+                "drift_lag is {}, but learning must hold it three times",
+                self.drift_lag
+            ),
         );
         let windows = [
             ("verify_in_band_windows", self.verify_in_band_windows),
-            ("verify_out_of_band_windows", self.verify_out_of_band_windows),
+            (
+                "verify_out_of_band_windows",
+                self.verify_out_of_band_windows,
+            ),
         ];
         for (name, value) in windows {
             let right = (1..=MAX_VERIFY_WINDOWS).contains(&value);
-            check(right, format!("{name} is {value}, but must be from 1 to {MAX_VERIFY_WINDOWS}"));
+            check(
+                right,
+                format!("{name} is {value}, but must be from 1 to {MAX_VERIFY_WINDOWS}"),
+            );
         }
         found
     }

@@ -37,7 +37,10 @@ impl RuleSettings {
             found.push("sql is empty, but must be a query that returns a column `asset`".into());
         }
         if self.class.chars().any(|c| c.is_ascii_uppercase()) {
-            found.push(format!("class is `{}`, but classes are written in lower case", self.class));
+            found.push(format!(
+                "class is `{}`, but classes are written in lower case",
+                self.class
+            ));
         }
         found
     }

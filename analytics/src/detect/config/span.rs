@@ -65,10 +65,14 @@ impl FromStr for Span {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
             let number: i64 = rest[..digits].parse().map_err(|_| bad())?;
             rest = &rest[digits..];
-            let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+            let letters = rest
+                .find(|c: char| !c.is_ascii_alphabetic())
+                .unwrap_or(rest.len());
             let unit = UNITS.iter().find(|(unit, _)| *unit == &rest[..letters]);
             let (_, micros) = unit.ok_or_else(bad)?;
-            let more = number.checked_mul(*micros).and_then(|m| total.checked_add(m));
+            let more = number
+                .checked_mul(*micros)
+                .and_then(|m| total.checked_add(m));
             total = more.filter(|total| *total <= LONGEST).ok_or_else(bad)?;
             rest = &rest[letters..];
         }

@@ -6,7 +6,10 @@ pub(in crate::detect) fn config(more: &str) -> Result<DetectConfig, toml::de::Er
     let more: toml::Table = more.parse().unwrap();
     let detect = all["detect"].as_table_mut().unwrap();
     for (key, value) in more {
-        match (detect.get_mut(&key).and_then(toml::Value::as_table_mut), value) {
+        match (
+            detect.get_mut(&key).and_then(toml::Value::as_table_mut),
+            value,
+        ) {
             (Some(known), toml::Value::Table(own)) => known.extend(own),
             (_, value) => drop(detect.insert(key, value)),
         }
@@ -16,7 +19,10 @@ pub(in crate::detect) fn config(more: &str) -> Result<DetectConfig, toml::de::Er
 
 /// The settings of the defaults with other values for some keys.
 pub(in crate::detect) fn settings(own: &str) -> ClassSettings {
-    config(&format!("[classes.x]\n{own}")).unwrap().class("x").clone()
+    config(&format!("[classes.x]\n{own}"))
+        .unwrap()
+        .class("x")
+        .clone()
 }
 
 #[test]
@@ -75,7 +81,10 @@ fn all_mistakes_are_listed() {
 fn unknown_keys_are_refused_by_name() {
     for (more, expected) in [
         ("nonsense = 1", "nonsense"),
-        ("[classes.x]\nwindo = '5m'", "classes.x: unknown field `windo`"),
+        (
+            "[classes.x]\nwindo = '5m'",
+            "classes.x: unknown field `windo`",
+        ),
         ("[classes.x]\nwindow = 'soon'", "`soon` is no span of time"),
         ("[rules.x]\nquery = 'SELECT 1'", "query"),
     ] {
@@ -87,8 +96,15 @@ fn unknown_keys_are_refused_by_name() {
 #[test]
 fn spans_of_time() {
     let check = |text: &str, expected: Option<(i64, &str)>| {
-        let found = text.parse::<Span>().ok().map(|span| (span.micros(), span.to_string()));
-        assert_eq!(found, expected.map(|(micros, shown)| (micros, shown.to_owned())), "{text}");
+        let found = text
+            .parse::<Span>()
+            .ok()
+            .map(|span| (span.micros(), span.to_string()));
+        assert_eq!(
+            found,
+            expected.map(|(micros, shown)| (micros, shown.to_owned())),
+            "{text}"
+        );
     };
     check("500ms", Some((500_000, "500ms")));
     check("30s", Some((30_000_000, "30s")));
@@ -96,7 +112,17 @@ fn spans_of_time() {
     check("1h30m", Some((5_400_000_000, "1h30m")));
     check("14d", Some((14 * 86_400_000_000, "14d")));
     check("0s", Some((0, "0s")));
-    for bad in ["", "5", "m", "5 m", "-5m", "1.5h", "5y", "99999999999d", "5m3"] {
+    for bad in [
+        "",
+        "5",
+        "m",
+        "5 m",
+        "-5m",
+        "1.5h",
+        "5y",
+        "99999999999d",
+        "5m3",
+    ] {
         check(bad, None);
     }
 }

@@ -46,11 +46,18 @@ impl<'a> Columns<'a> {
                 continue;
             }
             if let Some(values) = column.as_any().downcast_ref::<Float64Array>() {
-                let slice = Slice { values: values.values(), nulls: values.nulls() };
+                let slice = Slice {
+                    values: values.values(),
+                    nulls: values.nulls(),
+                };
                 metrics.push((number(field.name()), slice));
             }
         }
-        Some(Self { assets, times, metrics })
+        Some(Self {
+            assets,
+            times,
+            metrics,
+        })
     }
 
     /// The slices by the number of their metric.

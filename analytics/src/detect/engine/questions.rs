@@ -67,7 +67,8 @@ impl Engine {
 
     /// The settings that an asset's class has.
     pub fn settings(&self, asset: &str) -> Option<Arc<ClassSettings>> {
-        self.track(asset).map(|(_, settings, _)| Arc::clone(settings))
+        self.track(asset)
+            .map(|(_, settings, _)| Arc::clone(settings))
     }
 
     /// The models in use.
@@ -97,7 +98,11 @@ impl Engine {
             .values()
             .filter_map(|class| {
                 let number = *class.numbers.get(asset)?;
-                Some((Arc::clone(&class.class), &class.settings, &class.tracks[number]))
+                Some((
+                    Arc::clone(&class.class),
+                    &class.settings,
+                    &class.tracks[number],
+                ))
             })
             .max_by_key(|(_, _, track)| track.windows.newest())
     }
@@ -105,20 +110,36 @@ impl Engine {
 
 fn verdict(scored: &Scored, settings: &ClassSettings, since: DateTime<Utc>) -> AssetVerdict {
     let from = (since + settings.verify_settle.delta()).timestamp_micros();
-    let after = scored.recent.iter().rev().take_while(|judged| judged.start >= from);
-    let in_band = after.clone().take_while(|judged| judged.ratio < 1.0).count();
+    let after = scored
+        .recent
+        .iter()
+        .rev()
+        .take_while(|judged| judged.start >= from);
+    let in_band = after
+        .clone()
+        .take_while(|judged| judged.ratio < 1.0)
+        .count();
     let out_of_band = after.take_while(|judged| judged.ratio >= 1.0).count();
     let newest = instant(scored.recent.back().map_or(0, |judged| judged.end));
     if in_band >= settings.verify_in_band_windows && !scored.episode.is_active() {
-        AssetVerdict::InBand { windows: in_band, newest }
+        AssetVerdict::InBand {
+            windows: in_band,
+            newest,
+        }
     } else if out_of_band >= settings.verify_out_of_band_windows {
-        AssetVerdict::OutOfBand { windows: out_of_band, newest }
+        AssetVerdict::OutOfBand {
+            windows: out_of_band,
+            newest,
+        }
     } else {
         AssetVerdict::Waiting
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "spans are far below 2^52 microseconds")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "spans are far below 2^52 microseconds"
+)]
 fn part(seen: i64, whole: i64) -> f64 {
     (seen as f64 / whole.max(1) as f64).clamp(0.0, 1.0)
 }

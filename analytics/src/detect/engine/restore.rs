@@ -22,13 +22,17 @@ impl Engine {
     /// An asset whose model is missing, or was made for other windows, begins to learn again from
     /// its first row on.
     pub fn restore(&mut self, saved: Vec<Progress>, models: Vec<PcaModel>) {
-        let mut models: HashMap<String, PcaModel> =
-            models.into_iter().map(|model| (model.asset.clone(), model)).collect();
+        let mut models: HashMap<String, PcaModel> = models
+            .into_iter()
+            .map(|model| (model.asset.clone(), model))
+            .collect();
         for progress in saved {
             let class: Arc<str> = progress.class.as_str().into();
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
-            let model = models.remove(&progress.asset).filter(|model| fits(model, &class, &settings));
+            let model = models
+                .remove(&progress.asset)
+                .filter(|model| fits(model, &class, &settings));
             let number = tracks.asset(&progress.asset);
             if let Some(track) = restored(&progress, model, &settings) {
                 tracks.tracks[number] = track;
@@ -56,14 +60,22 @@ impl Engine {
         let Some(tracks) = self.classes.get(class) else {
             return i64::MIN;
         };
-        let newest = tracks.tracks.iter().map(|track| track.through).max().unwrap_or(i64::MIN);
+        let newest = tracks
+            .tracks
+            .iter()
+            .map(|track| track.through)
+            .max()
+            .unwrap_or(i64::MIN);
         let learning = tracks.settings.learning.micros();
         let reach = tracks.settings.window.micros();
         let needed = tracks.tracks.iter().filter_map(|track| {
             let (from, oldest) = match &track.phase {
                 Phase::Scored(_) => {
                     let look_back = LOOK_BACK.num_microseconds().unwrap_or(i64::MAX);
-                    (track.through.saturating_sub(reach), newest.saturating_sub(look_back))
+                    (
+                        track.through.saturating_sub(reach),
+                        newest.saturating_sub(look_back),
+                    )
                 }
                 Phase::Learning(_) | Phase::Training(_) => {
                     (track.learning_from, newest.saturating_sub(2 * learning))
@@ -77,7 +89,10 @@ impl Engine {
 
 /// Whether a model can be used with the settings that the class has now.
 fn fits(model: &PcaModel, class: &str, settings: &ClassSettings) -> bool {
-    let kinds_fit = model.features.iter().all(|feature| settings.features.contains(&feature.kind));
+    let kinds_fit = model
+        .features
+        .iter()
+        .all(|feature| settings.features.contains(&feature.kind));
     model.class == class
         && model.window == settings.window
         && model.step == settings.step
@@ -104,7 +119,11 @@ fn restored(
             let trained_through = model.trained_through.timestamp_micros();
             let mut scored = Scored::fresh(Scorer::new(model), settings);
             scored.episode = saved.episode;
-            let through = if saved.model.is_empty() { trained_through } else { through };
+            let through = if saved.model.is_empty() {
+                trained_through
+            } else {
+                through
+            };
             resumed(scored, learning_from, through, settings)
         }
         Some(model) => {
@@ -128,7 +147,9 @@ fn restored(
 fn resumed(scored: Scored, learning_from: i64, through: i64, settings: &ClassSettings) -> Track {
     let mut track = Track::new(settings);
     let (step, steps) = (settings.step.micros(), settings.steps_per_window());
-    let from = through.saturating_add(step).saturating_sub(settings.window.micros());
+    let from = through
+        .saturating_add(step)
+        .saturating_sub(settings.window.micros());
     track.windows = Windows::resume(step, steps, from);
     track.phase = Phase::Scored(Box::new(scored));
     track.learning_from = learning_from;

@@ -53,12 +53,22 @@ pub fn fit(
     metrics: &[String],
     windows: &[Window],
 ) -> Result<PcaModel, FitError> {
-    let usual_rows = median(windows.iter().map(|window| f64::from(window.rows)).collect());
+    let usual_rows = median(
+        windows
+            .iter()
+            .map(|window| f64::from(window.rows))
+            .collect(),
+    );
     let least_rows = usual_rows * settings.min_coverage;
-    let full: Vec<&Window> =
-        windows.iter().filter(|window| f64::from(window.rows) >= least_rows).collect();
+    let full: Vec<&Window> = windows
+        .iter()
+        .filter(|window| f64::from(window.rows) >= least_rows)
+        .collect();
     if full.len() < MIN_WINDOWS {
-        return Err(FitError::TooFewWindows { found: full.len(), needed: MIN_WINDOWS });
+        return Err(FitError::TooFewWindows {
+            found: full.len(),
+            needed: MIN_WINDOWS,
+        });
     }
     let mut left_out = Vec::new();
     let chosen = choose(settings, metrics, &full, &mut left_out);
@@ -72,7 +82,10 @@ pub fn fit(
         return Err(FitError::NothingMoved);
     }
     if rows.len() < needed {
-        return Err(FitError::TooFewWindows { found: rows.len(), needed });
+        return Err(FitError::TooFewWindows {
+            found: rows.len(),
+            needed,
+        });
     }
     let (center, scale) = standards(&rows);
     for row in &mut rows {
@@ -105,7 +118,11 @@ pub fn fit(
         components,
         variances,
         residual_variance,
-        limits: Limits { t2: 1.0, spe: 1.0, factor: settings.limit_factor },
+        limits: Limits {
+            t2: 1.0,
+            spe: 1.0,
+            factor: settings.limit_factor,
+        },
     };
     model.limits = limits_of(&model, &rows);
     Ok(model)
@@ -121,7 +138,9 @@ struct Column {
 impl Column {
     fn of(&self, window: &Window) -> f64 {
         let seen = window.metrics.get(self.number);
-        seen.map_or(f64::NAN, |seen| super::super::features::value(seen, self.feature.kind))
+        seen.map_or(f64::NAN, |seen| {
+            super::super::features::value(seen, self.feature.kind)
+        })
     }
 }
 
@@ -138,20 +157,36 @@ fn choose(
     for number in numbers {
         let metric = &metrics[number];
         let mut leave_out = |reason: &str| {
-            left_out.push(LeftOut { metric: metric.clone(), reason: reason.to_owned() });
+            left_out.push(LeftOut {
+                metric: metric.clone(),
+                reason: reason.to_owned(),
+            });
         };
         let named = settings.metrics.is_empty() || settings.metrics.contains(metric);
         if !named || settings.ignore.contains(metric) {
             leave_out("not chosen by the settings of the class");
             continue;
         }
-        let flat = windows.iter().filter(|w| w.metrics.get(number).is_some_and(|s| s.flat)).count();
+        let flat = windows
+            .iter()
+            .filter(|w| w.metrics.get(number).is_some_and(|s| s.flat))
+            .count();
         let lively = share(flat, windows.len()) <= FLAT_SHARE;
         for kind in &settings.features {
-            let feature = Feature { metric: metric.clone(), kind: *kind };
-            let column = Column { number, feature, lively };
-            let values: Vec<f64> =
-                windows.iter().map(|w| column.of(w)).filter(|v| v.is_finite()).collect();
+            let feature = Feature {
+                metric: metric.clone(),
+                kind: *kind,
+            };
+            let column = Column {
+                number,
+                feature,
+                lively,
+            };
+            let values: Vec<f64> = windows
+                .iter()
+                .map(|w| column.of(w))
+                .filter(|v| v.is_finite())
+                .collect();
             if values.is_empty() {
                 // Another asset of the class has this metric.
                 continue;
@@ -177,13 +212,13 @@ fn choose(
 /// that singular values² / (n − 1) are the variances of both together. linfa's own
 /// `explained_variance()` divides by the number of components − 1 instead of that of the windows,
 /// so it cannot be used.
-fn decompose(
-    rows: &[Vec<f64>],
-    lag: usize,
-    factor: f64,
-) -> Result<Vec<(Vec<f64>, f64)>, FitError> {
+fn decompose(rows: &[Vec<f64>], lag: usize, factor: f64) -> Result<Vec<(Vec<f64>, f64)>, FitError> {
     let width = rows[0].len();
-    let changes = if factor > 0.0 { slow_changes(rows, lag) } else { Vec::new() };
+    let changes = if factor > 0.0 {
+        slow_changes(rows, lag)
+    } else {
+        Vec::new()
+    };
     let freedom = count(rows.len()) - 1.0;
     let weight = factor * (freedom / (2.0 * count(changes.len().max(1)))).sqrt();
     let height = rows.len() + 2 * changes.len();
@@ -194,9 +229,17 @@ fn decompose(
     }
     let failed = |error: &dyn std::fmt::Display| FitError::NoComponents(error.to_string());
     let records = Array2::from_shape_vec((height, width), data).map_err(|e| failed(&e))?;
-    let fitted = Pca::params(width).fit(&DatasetBase::from(records)).map_err(|e| failed(&e))?;
-    let components = fitted.components().outer_iter().map(|component| component.to_vec());
-    let variances = fitted.singular_values().iter().map(|sigma| sigma * sigma / freedom);
+    let fitted = Pca::params(width)
+        .fit(&DatasetBase::from(records))
+        .map_err(|e| failed(&e))?;
+    let components = fitted
+        .components()
+        .outer_iter()
+        .map(|component| component.to_vec());
+    let variances = fitted
+        .singular_values()
+        .iter()
+        .map(|sigma| sigma * sigma / freedom);
     Ok(components.zip(variances).collect())
 }
 
@@ -207,7 +250,12 @@ fn slow_changes(rows: &[Vec<f64>], lag: usize) -> Vec<Vec<f64>> {
     let mut sums = vec![vec![0.0; width]];
     for row in rows {
         let last = &sums[sums.len() - 1];
-        sums.push(last.iter().zip(row).map(|(sum, value)| sum + value).collect());
+        sums.push(
+            last.iter()
+                .zip(row)
+                .map(|(sum, value)| sum + value)
+                .collect(),
+        );
     }
     let long = count(lag);
     (0..(rows.len() + 1).saturating_sub(2 * lag))
@@ -293,7 +341,10 @@ fn share(part: usize, whole: usize) -> f64 {
     count(part) / count(whole.max(1))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of windows are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of windows are far below 2^52"
+)]
 fn count(number: usize) -> f64 {
     number as f64
 }

@@ -221,10 +221,10 @@ fn drift_that_was_normal_while_learning_widens_the_band_for_it_alone() {
     };
     let [wandering, steady] = [2, 0].map(|at| far(&with, at) / far(&without, at));
     assert!(
-        wandering < 0.6,
+        wandering < 0.5,
         "the wandering metric may go farther: {wandering}"
     );
-    assert!(steady > 0.7, "the others may not: {steady}");
+    assert!(steady > wandering + 0.1, "the others hardly: {steady}");
 }
 
 #[test]

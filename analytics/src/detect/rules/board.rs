@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Named;
 use super::super::verdict::AssetVerdict;
+use super::Named;
 
 /// All rules and what they said last.
 #[derive(Debug, Default)]
@@ -42,7 +42,10 @@ impl RuleBoard {
 
     /// Adds a rule that has not been evaluated.
     pub(super) fn add(&self, rule: &str, class: &str) {
-        let standing = Standing { class: class.to_owned(), ..Standing::default() };
+        let standing = Standing {
+            class: class.to_owned(),
+            ..Standing::default()
+        };
         self.rules().insert(rule.to_owned(), standing);
     }
 
@@ -72,13 +75,16 @@ impl RuleBoard {
     /// Whether a rule has an alarm up on an asset.
     pub(in crate::detect) fn is_active(&self, asset: &str) -> bool {
         let rules = self.rules();
-        rules.values().any(|rule| rule.named.get(asset).is_some_and(|named| named.active))
+        rules
+            .values()
+            .any(|rule| rule.named.get(asset).is_some_and(|named| named.active))
     }
 
     /// What the rules say about a repair of an asset of `class` that was done at `since`; `None`
-    /// when no rule is about it. A rule that still names the asset after `patience` says no.
+    /// when no rule has an opinion. A rule that still names the asset after `patience` says no.
     ///
-    /// The asset has readings newer than `since`.
+    /// A rule that has never been evaluated or fails has an opinion only about what it names: a
+    /// broken rule does not hold up every repair. The asset has readings newer than `since`.
     pub(in crate::detect) fn verdict(
         &self,
         asset: &str,
@@ -87,24 +93,35 @@ impl RuleBoard {
         patience: TimeDelta,
     ) -> Option<AssetVerdict> {
         let rules = self.rules();
-        let about = rules.values().filter(|rule| rule.class.is_empty() || rule.class == class);
-        about
-            .map(|rule| match rule.evaluated_at {
-                Some(at) if at > since => match rule.named.contains_key(asset) {
-                    true if at - since >= patience => {
-                        AssetVerdict::OutOfBand { windows: 1, newest: at }
-                    }
-                    true => AssetVerdict::Waiting,
-                    false => AssetVerdict::InBand { windows: 1, newest: at },
+        let about = rules
+            .values()
+            .filter(|rule| rule.class.is_empty() || rule.class == class);
+        let opinion = |rule: &Standing| {
+            let at = rule.evaluated_at?;
+            let fails = rule.stats.failure.is_some();
+            Some(match rule.named.contains_key(asset) {
+                true if at > since && at - since >= patience => AssetVerdict::OutOfBand {
+                    windows: 1,
+                    newest: at,
                 },
-                _ => AssetVerdict::Waiting,
+                true => AssetVerdict::Waiting,
+                false if at > since => AssetVerdict::InBand {
+                    windows: 1,
+                    newest: at,
+                },
+                false if fails => return None,
+                false => AssetVerdict::Waiting,
             })
-            .reduce(AssetVerdict::and)
+        };
+        about.filter_map(opinion).reduce(AssetVerdict::and)
     }
 
     /// How the rules are doing, by name.
     pub(in crate::detect) fn stats(&self) -> BTreeMap<String, RuleStats> {
         let rules = self.rules();
-        rules.iter().map(|(name, standing)| (name.clone(), standing.stats.clone())).collect()
+        rules
+            .iter()
+            .map(|(name, standing)| (name.clone(), standing.stats.clone()))
+            .collect()
     }
 }

@@ -53,7 +53,10 @@ pub enum RuleError {
 pub fn read_rows(batches: &[RecordBatch]) -> Result<Vec<RuleRow>, RuleError> {
     let mut rows: Vec<RuleRow> = Vec::new();
     for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-        if batch.column_by_name("asset").is_none_or(|column| !column.data_type().is_string()) {
+        if batch
+            .column_by_name("asset")
+            .is_none_or(|column| !column.data_type().is_string())
+        {
             return Err(RuleError::NoAsset);
         }
         if rows.len() + batch.num_rows() > MAX_RULE_ROWS {
@@ -71,8 +74,12 @@ pub fn read_rows(batches: &[RecordBatch]) -> Result<Vec<RuleRow>, RuleError> {
 
 fn objects(batch: &RecordBatch) -> Result<Vec<Map<String, Value>>, RuleError> {
     let mut writer = ArrayWriter::new(Vec::new());
-    writer.write(batch).map_err(|error| RuleError::Json(Box::new(error)))?;
-    writer.finish().map_err(|error| RuleError::Json(Box::new(error)))?;
+    writer
+        .write(batch)
+        .map_err(|error| RuleError::Json(Box::new(error)))?;
+    writer
+        .finish()
+        .map_err(|error| RuleError::Json(Box::new(error)))?;
     serde_json::from_slice(&writer.into_inner()).map_err(|error| RuleError::Json(Box::new(error)))
 }
 
@@ -90,5 +97,10 @@ fn row(mut object: Map<String, Value>) -> Result<RuleRow, RuleError> {
         None => None,
     };
     let summary = text("summary");
-    Ok(RuleRow { asset, severity, summary, evidence: object })
+    Ok(RuleRow {
+        asset,
+        severity,
+        summary,
+        evidence: object,
+    })
 }

@@ -78,13 +78,23 @@ impl Runner {
             return Ok(());
         }
         self.recall().await?;
-        let answer = self.parts.sql.query(&self.settings.sql).await.map_err(RuleError::from)?;
+        let answer = self
+            .parts
+            .sql
+            .query(&self.settings.sql)
+            .await
+            .map_err(RuleError::from)?;
         if answer.truncated {
             return Err(RuleError::TooManyRows.into());
         }
         let rows = read_rows(&answer.batches)?;
         let now = self.parts.clock.now();
-        for turn in compare(&mut self.memory, rows, self.settings.min_duration.delta(), now) {
+        for turn in compare(
+            &mut self.memory,
+            rows,
+            self.settings.min_duration.delta(),
+            now,
+        ) {
             self.keep(&turn).await?;
             confirm(&mut self.memory, &turn);
         }
@@ -108,7 +118,10 @@ impl Runner {
             let Some(last) = page.last() else { break };
             filter.before = Some(last.id.clone());
             for alarm in page.into_iter().filter(|alarm| alarm.cause == self.name) {
-                let named = Named { since: alarm.began_at, active: true };
+                let named = Named {
+                    since: alarm.began_at,
+                    active: true,
+                };
                 self.memory.insert(alarm.asset, named);
             }
         }
@@ -146,7 +159,10 @@ impl Runner {
             }
             RuleTurn::Return { asset } => {
                 let gone = Command::Return { at: now };
-                self.parts.alarms.tell(asset, &self.name, &gone, None, now).await?;
+                self.parts
+                    .alarms
+                    .tell(asset, &self.name, &gone, None, now)
+                    .await?;
             }
         }
         Ok(())
@@ -164,9 +180,16 @@ fn class_of(
     known: &fieldwright_ingest::snapshot::Snapshot,
     evidence: &serde_json::Map<String, Value>,
 ) -> String {
-    let said = evidence.get("class").and_then(Value::as_str).unwrap_or_default();
+    let said = evidence
+        .get("class")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let class = said.to_lowercase();
-    if known.tables.contains_key(class.as_str()) { class } else { String::new() }
+    if known.tables.contains_key(class.as_str()) {
+        class
+    } else {
+        String::new()
+    }
 }
 
 /// An error with everything behind it, for the log and for the figures.

@@ -7,7 +7,12 @@ fn check(step: i64, steps: usize, readings: &[(i64, f64)], expected: &[&str]) {
     let mut windows = Windows::new(step * 1_000_000, steps, i64::MIN + 1);
     let mut closed = Vec::new();
     for (second, value) in readings {
-        windows.add(second * 1_000_000, 1, |_| *value, |window| closed.push(window));
+        windows.add(
+            second * 1_000_000,
+            1,
+            |_| *value,
+            |window| closed.push(window),
+        );
     }
     let shown: Vec<String> = closed
         .iter()
@@ -40,23 +45,34 @@ fn late_and_repeated_readings_change_nothing() {
     check(
         10,
         1,
-        &[(0, 1.0), (5, 3.0), (5, 100.0), (3, 100.0), (10, 9.0), (4, 100.0), (20, 1.0)],
+        &[
+            (0, 1.0),
+            (5, 3.0),
+            (5, 100.0),
+            (3, 100.0),
+            (10, 9.0),
+            (4, 100.0),
+            (20, 1.0),
+        ],
         &["0..10 2 2", "10..20 1 9"],
     );
 }
 
 #[test]
 fn a_gap_makes_no_windows_of_nothing() {
-    check(10, 1, &[(0, 1.0), (1_000_000_000, 3.0), (1_000_000_010, 3.0)], &[
-        "0..10 1 1",
-        "1000000000..1000000010 1 3",
-    ]);
+    check(
+        10,
+        1,
+        &[(0, 1.0), (1_000_000_000, 3.0), (1_000_000_010, 3.0)],
+        &["0..10 1 1", "1000000000..1000000010 1 3"],
+    );
     // Inside a gap that is shorter than the window, what is left of it is still shown.
-    check(10, 3, &[(0, 1.0), (10, 1.0), (40, 5.0), (50, 5.0)], &[
-        "0..30 2 1",
-        "10..40 1 1",
-        "20..50 1 5",
-    ]);
+    check(
+        10,
+        3,
+        &[(0, 1.0), (10, 1.0), (40, 5.0), (50, 5.0)],
+        &["0..30 2 1", "10..40 1 1", "20..50 1 5"],
+    );
 }
 
 #[test]
@@ -67,7 +83,12 @@ fn missing_values_are_not_zeros() {
 
 #[test]
 fn times_before_1970_are_aligned_too() {
-    check(10, 1, &[(-15, 1.0), (-5, 2.0), (5, 3.0)], &["-20..-10 1 1", "-10..0 1 2"]);
+    check(
+        10,
+        1,
+        &[(-15, 1.0), (-5, 2.0), (5, 3.0)],
+        &["-20..-10 1 1", "-10..0 1 2"],
+    );
 }
 
 #[test]
@@ -76,11 +97,22 @@ fn a_stuck_sensor_is_flat_and_a_large_level_keeps_its_digits() {
     let mut closed = Vec::new();
     for time in 0..11 {
         let values = [1e9 + f64::from(time as i32 % 2) * 1e-3, 7.25];
-        windows.add(time, 2, |metric| values[metric], |window| closed.push(window));
+        windows.add(
+            time,
+            2,
+            |metric| values[metric],
+            |window| closed.push(window),
+        );
     }
-    let [lively, stuck] = closed[0].metrics[..] else { panic!("two metrics") };
+    let [lively, stuck] = closed[0].metrics[..] else {
+        panic!("two metrics")
+    };
     assert!(!lively.flat && stuck.flat);
-    assert!((lively.deviation - 0.000_527).abs() < 1e-6, "{}", lively.deviation);
+    assert!(
+        (lively.deviation - 0.000_527).abs() < 1e-6,
+        "{}",
+        lively.deviation
+    );
     assert_eq!((stuck.mean, stuck.deviation), (7.25, 0.0));
 }
 
