@@ -1,4 +1,4 @@
-//! What connects the telemetry half with the work half: three small loops.
+//! What connects the telemetry half with the work half: a few small loops.
 //!
 //! Each loop looks at what is committed, does the next step in one transaction, and can be killed
 //! between any two steps: what it did is there, what it did not do is found again.
@@ -6,9 +6,11 @@
 //! 1. [`alarms`]: every occurrence of an alarm goes to intake, once.
 //! 2. [`schedule`]: orders without a booking get one.
 //! 3. [`verification`]: completed work is judged by telemetry newer than the completion.
+//! 4. [`forgetting`]: idempotency keys are kept for a day of the process clock.
 
 mod alarms;
 mod cursor;
+mod forgetting;
 mod schedule;
 mod verification;
 
@@ -53,7 +55,8 @@ impl Wiring {
         let mut loops = JoinSet::new();
         loops.spawn(alarms::follow(parts.clone(), stopped.clone()));
         loops.spawn(schedule::keep_booked(parts.clone(), stopped.clone()));
-        loops.spawn(verification::judge(parts, stopped));
+        loops.spawn(verification::judge(parts.clone(), stopped.clone()));
+        loops.spawn(forgetting::forget(parts, stopped));
         Ok(Self { stop, loops })
     }
 
@@ -66,6 +69,15 @@ impl Wiring {
             }
         }
     }
+}
+
+/// Events of alarms that intake has not seen yet.
+///
+/// **Errors** when the store cannot be read.
+pub async fn alarms_pending(parts: &Parts) -> anyhow::Result<i64> {
+    let newest = parts.alarms.store().last_seq().await?;
+    let done = cursor::read(&parts.db, alarms::FOLLOWER).await?;
+    Ok(newest - done)
 }
 
 impl Parts {

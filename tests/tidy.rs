@@ -49,7 +49,7 @@ const BANNED_WORDS: &[(&str, &str)] = &[
     ("AlertStore", "alarm"),
     ("struct Alert", "alarm"),
     ("enum Alert", "alarm"),
-    ("struct Device", "asset"),
+    ("struct Device ", "asset"),
     ("struct Ticket", "work order"),
     ("struct Job ", "work order"),
 ];
@@ -84,7 +84,7 @@ fn shown(path: &Path) -> String {
 
 fn is_test(path: &Path) -> bool {
     let name = shown(path);
-    name.starts_with("tests/") || name.contains("/tests") || name.contains("conformance")
+    name.starts_with("tests/") || name.contains("tests.rs") || name.contains("/tests/") || name.contains("conformance")
 }
 
 #[test]

@@ -8,6 +8,7 @@ use fieldwright_ingest::snapshot::Snapshot;
 use fieldwright_workorders::invariants;
 use fieldwright_workorders::store::Db;
 use serde_json::{Value, json};
+use sqlx::Row as _;
 
 use super::{store_file, tables};
 use crate::business_clock;
@@ -76,7 +77,26 @@ pub async fn all_invariants(db: &Db, sql: &SqlEngine) -> Result<Vec<Value>, Fail
             "detail": detail,
         }));
     }
+    results.push(alarms_behind_orders(db, results.len() + 1).await?);
     Ok(results)
+}
+
+/// Alarms and orders lie in one store, but belong to two crates that do not know each other.
+async fn alarms_behind_orders(db: &Db, number: usize) -> Result<Value, Failure> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS n FROM work_order_alarms a WHERE NOT EXISTS (SELECT 1 FROM alarms m \
+         WHERE a.alarm_id = m.id OR a.alarm_id LIKE m.id || '#%')",
+    )
+    .fetch_one(db.pool())
+    .await
+    .map_err(Failure::failed)?;
+    let missing: i64 = row.try_get("n").map_err(Failure::failed)?;
+    Ok(json!({
+        "number": number,
+        "name": "every alarm behind a work order exists",
+        "ok": missing == 0,
+        "detail": if missing == 0 { String::new() } else { format!("{missing} are missing") },
+    }))
 }
 
 /// Each query returns what violates the sentence.
@@ -94,11 +114,6 @@ const READINGS: &[(&str, &str)] = &[
         "one open alarm per asset and cause",
         "SELECT asset, cause FROM alarms WHERE closed_at IS NULL GROUP BY asset, cause \
          HAVING count(*) > 1 LIMIT 10",
-    ),
-    (
-        "every alarm behind a work order exists",
-        "SELECT a.alarm_id FROM work_order_alarms a LEFT JOIN alarms m \
-         ON m.id = split_part(a.alarm_id, '#', 1) WHERE m.id IS NULL LIMIT 10",
     ),
 ];
 

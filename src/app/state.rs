@@ -85,28 +85,28 @@ fn verifier(parts: &Parts, sql: &Arc<SqlEngine>) -> Verifier {
     })
 }
 
-/// Figures of the doors and of detection.
+/// Figures that no part of the API has by itself.
 fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
-    let (detection, mqtt) = (Arc::clone(&parts.detection), mqtt.clone());
+    let (parts, mqtt) = (parts.clone(), mqtt.clone());
     Gauges::default().with(move || {
-        let stats = detection.stats();
-        let figures = vec![
-            Gauge {
-                name: "fieldwright_detection_windows",
-                help: "Windows closed since the start.",
-                value: stats.windows as f64,
-            },
-            Gauge {
-                name: "fieldwright_detection_scores",
-                help: "Windows scored since the start.",
-                value: stats.scores as f64,
-            },
-            Gauge {
+        let parts = parts.clone();
+        let is_open = mqtt.is_open();
+        async move {
+            let mut figures = vec![Gauge {
                 name: "fieldwright_mqtt_open",
                 help: "1 while readings can arrive, 0 while the broker is away.",
-                value: f64::from(u8::from(mqtt.is_open())),
-            },
-        ];
-        async move { figures }.boxed()
+                value: f64::from(u8::from(is_open)),
+            }];
+            // A store that is away is told by /readyz; a guess here would only mislead.
+            if let Ok(pending) = crate::wiring::alarms_pending(&parts).await {
+                figures.push(Gauge {
+                    name: "fieldwright_outbox_pending",
+                    help: "Events of alarms that have not reached the work half yet.",
+                    value: pending as f64,
+                });
+            }
+            figures
+        }
+        .boxed()
     })
 }

@@ -42,3 +42,18 @@ fn kind(kind: store::ColumnKind) -> ColumnKind {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldwright_ingest::validate::RESERVED_CLASSES;
+
+    /// A class would hide a table of that name, or be hidden by it.
+    #[test]
+    fn no_class_can_take_the_name_of_a_table() {
+        let ours = store::tables().iter().map(|table| table.name);
+        for name in ours.chain(SqlAlarmStore::tables().iter().map(|table| table.name)) {
+            assert!(RESERVED_CLASSES.contains(&name), "`{name}` is not reserved");
+        }
+    }
+}

@@ -52,8 +52,8 @@ impl Replay {
                 self.file.display()
             )));
         }
-        let (http, mqtt) = self.target.service().await?;
-        let Some(broker) = self.broker.or(mqtt) else {
+        let (http, mqtt) = self.target.endpoints().await?;
+        let Some(broker) = self.broker.map(Endpoint::Fixed).or(mqtt) else {
             return Err(Failure::Usage(
                 "replay needs to know where to publish: name --broker URL, or --data DIR".into(),
             ));
@@ -65,8 +65,8 @@ impl Replay {
             class: self.class,
             speed: self.speed,
             keep_times: self.keep_times,
-            broker: Endpoint::Fixed(broker),
-            api: Endpoint::Fixed(http),
+            broker,
+            api: http,
             token: self.target.token()?,
             talk: Talk::stderr(),
         };

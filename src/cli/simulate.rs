@@ -40,10 +40,10 @@ impl Simulate {
     pub async fn run(self, output: Output) -> Result<(), Failure> {
         let scenario =
             scenario(&self.scenario).map_err(|error| Failure::Usage(error.to_string()))?;
-        let (http, mqtt) = self.target.service().await?;
-        let broker = match self.broker.or(mqtt) {
+        let (http, mqtt) = self.target.endpoints().await?;
+        let broker = match self.broker.map(Endpoint::Fixed).or(mqtt) {
             Some(broker) => broker,
-            None if scenario.plant.is_none() => String::new(),
+            None if scenario.plant.is_none() => Endpoint::Fixed(String::new()),
             None => {
                 return Err(Failure::Usage(
                     "the plant needs to know where to publish: name --broker URL, or --data DIR"
@@ -54,9 +54,9 @@ impl Simulate {
         let world = Simulation::start(SimulationConfig {
             scenario,
             seed: self.seed,
-            api: Endpoint::Fixed(http),
+            api: http,
             token: self.target.token()?,
-            broker: Endpoint::Fixed(broker),
+            broker,
             truth_path: self.truth,
             fault: true,
             talk: Talk::stderr(),

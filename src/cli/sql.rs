@@ -76,7 +76,9 @@ fn sql_failure(error: fieldwright_analytics::sql::SqlError) -> Failure {
     use fieldwright_analytics::sql::SqlErrorFamily;
     let text = super::output::with_causes(&error);
     match error.family() {
-        SqlErrorFamily::Refused => Failure::Refused(text),
+        // The same as over HTTP: a write is refused by a rule, anything else is a wrong query.
+        SqlErrorFamily::Refused if error.code() == "not_read_only" => Failure::Refused(text),
+        SqlErrorFamily::Refused => Failure::Usage(text),
         SqlErrorFamily::Unavailable => Failure::Unavailable(text),
         SqlErrorFamily::Bug => Failure::Failed(text),
     }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use clap::Args;
 use fieldwright_ingest::clock::process_sleep;
+use fieldwright_simulators::Endpoint;
 
 use super::Failure;
-use crate::data_dir::{DataDir, DataDirError, Endpoints, read_endpoints};
+use crate::data_dir::{self, DataDir, DataDirError, read_endpoints};
 
 /// The folder that commands use when none is named.
 pub const DEFAULT_DATA_DIR: &str = "fieldwright-data";
@@ -76,10 +77,17 @@ impl Target {
         }
     }
 
-    /// Finds a running service; a folder that nobody serves will not do.
-    pub async fn service(&self) -> Result<(String, Option<String>), Failure> {
+    /// Where a running service takes HTTP and MQTT; a folder that nobody serves will not do.
+    ///
+    /// Found by a folder, both are looked up again at every new connection: a service that is
+    /// restarted may come back at another port.
+    pub async fn endpoints(&self) -> Result<(Endpoint, Option<Endpoint>), Failure> {
         match self.find().await? {
-            Found::Service { http, mqtt } => Ok((http, mqtt)),
+            Found::Service { http, mqtt: None } => Ok((Endpoint::Fixed(http), None)),
+            Found::Service { mqtt: Some(_), .. } => {
+                let file = self.data_dir().join("endpoints.json");
+                Ok((Endpoint::http_file(&file), Some(Endpoint::mqtt_file(&file))))
+            }
             Found::Folder(folder) => Err(Failure::Unavailable(format!(
                 "no service runs on {}; start one with `fieldwright serve --data {}`",
                 folder.path().display(),
@@ -108,7 +116,7 @@ pub fn read_secret(path: &Path) -> Result<String, Failure> {
     }
 }
 
-async fn wait_for_endpoints(dir: &Path) -> Result<Endpoints, Failure> {
+async fn wait_for_endpoints(dir: &Path) -> Result<data_dir::Endpoints, Failure> {
     const STEP: Duration = Duration::from_millis(100);
     let mut waited = Duration::ZERO;
     loop {

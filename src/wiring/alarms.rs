@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::{Parts, cursor};
 
-const FOLLOWER: &str = "alarms";
+/// Name of this follower's cursor.
+pub const FOLLOWER: &str = "alarms";
 /// Events read at once.
 const PAGE: usize = 100;
 /// Pause after the store failed.

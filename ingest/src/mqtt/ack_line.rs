@@ -43,12 +43,12 @@ impl<T> AckLine<T> {
     pub(crate) fn push(&mut self, item: T) -> Receipt {
         let state = Arc::new(AtomicU8::new(WAITING));
         self.line.push_back((state.clone(), item));
-        let ticket = Ticket {
+        let place = Place {
             state,
             wake: self.wake.clone(),
             stale: self.stale.clone(),
         };
-        Receipt::new(move || ticket.settle(CONFIRMED))
+        Receipt::new(move || place.settle(CONFIRMED))
     }
 
     /// Adds `item` at the end; it needs no receipt, only its turn.
@@ -87,13 +87,13 @@ impl<T> Drop for AckLine<T> {
 }
 
 /// The pipeline's end of one place in the line.
-struct Ticket {
+struct Place {
     state: Arc<AtomicU8>,
     wake: Arc<Notify>,
     stale: Arc<AtomicU64>,
 }
 
-impl Ticket {
+impl Place {
     fn settle(&self, outcome: u8) {
         match self
             .state
@@ -108,7 +108,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Place {
     fn drop(&mut self) {
         self.settle(LOST);
     }

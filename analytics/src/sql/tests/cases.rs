@@ -67,6 +67,41 @@ async fn wide_tables() {
     .await;
 }
 
+/// A file's statistics know nothing of a correction that came after it.
+#[tokio::test]
+async fn a_filter_sees_the_corrected_row_whole() {
+    let mut pump = World::new("pump");
+    for step in 0..40 {
+        pump.receive(
+            "p-1",
+            SIX + step * SECOND,
+            &[("v", 1.0), ("load", step as f64)],
+        );
+    }
+    pump.flush(false);
+    pump.receive("p-1", SIX + 20 * SECOND, &[("v", 9.0)]);
+    pump.receive("p-1", SIX + 21 * SECOND, &[("load", -1.0)]);
+    for flushed in [false, true] {
+        if flushed {
+            pump.flush(true);
+        }
+        let engine = engine(pump.snapshot());
+        let check = async |sql: &str, expected: &[&str]| {
+            assert_eq!(rows(&engine, sql).await, expected, "{sql}");
+        };
+        check("SELECT v, load FROM pump WHERE v > 5", &["[9.0,20.0]"]).await;
+        check("SELECT v, load FROM pump WHERE load < 0", &["[1.0,-1.0]"]).await;
+        check("SELECT count(*) FROM pump WHERE v = 1", &["[39]"]).await;
+        check("SELECT v FROM pump WHERE load = 21", &[]).await;
+        check("SELECT count(*), count(load) FROM pump", &["[40,40]"]).await;
+        check(
+            "SELECT value FROM readings WHERE metric = 'v' AND value > 5",
+            &["[9.0]"],
+        )
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn readings_of_all_classes() {
     check(

@@ -155,7 +155,7 @@ async fn no_text_overflows_the_stack_or_runs_away() {
             answered,
         ),
         (
-            format!("SELECT v FROM pump WHERE v IN ({}1)", "1,".repeat(30_000)),
+            format!("SELECT v FROM pump WHERE v IN ({}1)", "1,".repeat(5_000)),
             answered,
         ),
         (
