@@ -124,8 +124,7 @@ impl App {
 
         let (ingest, feed) = start_ingest(&settings, folder.path(), &clock).await?;
         let snapshots = ingest.snapshots();
-        let source: fieldwright_analytics::sql::SnapshotSource =
-            Arc::new(move || snapshots.load());
+        let source: fieldwright_analytics::sql::SnapshotSource = Arc::new(move || snapshots.load());
         let sql = Arc::new(SqlEngine::new(
             Arc::clone(&source),
             Some(tables::operational(&db)),

@@ -42,7 +42,9 @@ pub enum ClockError {
         asked: String,
     },
     /// `clock.json` does not say what a clock is.
-    #[error("{path} is not a clock file ({detail}); restore it from a backup, or name another folder")]
+    #[error(
+        "{path} is not a clock file ({detail}); restore it from a backup, or name another folder"
+    )]
     Unreadable {
         /// The file.
         path: String,

@@ -24,11 +24,18 @@ pub use target::read_secret;
 
 /// IoT asset telemetry and predictive maintenance, from the reading to the receipt.
 #[derive(Debug, Parser)]
-#[command(name = "fieldwright", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Start here:\n  fieldwright demo            a living plant on your screen\n  \
+#[command(
+    name = "fieldwright",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Start here:\n  fieldwright demo            a living plant on your screen\n  \
                         fieldwright serve           the service, for your own devices\n\n\
                         Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused by a rule,\n\
-                        4 not found, 5 unavailable")]
+                        4 not found, 5 unavailable"
+)]
 struct Cli {
     /// How results are printed on stdout; talk always goes to stderr.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
@@ -73,7 +80,10 @@ pub fn main() -> ExitCode {
     start_logging();
     // The one TLS provider of the process; a second call would only say that it is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start the runtime: {error}");

@@ -107,10 +107,20 @@ impl Settings {
         let ingest: Option<IngestConfig> = section(layers, "ingest", &mut found);
         let detect: Option<DetectConfig> = section(layers, "detect", &mut found);
         if let Some(ingest) = &ingest {
-            found.extend(ingest.validate().into_iter().map(|m| format!("[ingest] {m}")));
+            found.extend(
+                ingest
+                    .validate()
+                    .into_iter()
+                    .map(|m| format!("[ingest] {m}")),
+            );
         }
         if let Some(detect) = &detect {
-            found.extend(detect.validate().into_iter().map(|m| format!("[detect] {m}")));
+            found.extend(
+                detect
+                    .validate()
+                    .into_iter()
+                    .map(|m| format!("[detect] {m}")),
+            );
         }
         let clock = layers.text("clock.mode").and_then(|mode| {
             mode.parse::<ClockSpec>()
@@ -125,9 +135,7 @@ impl Settings {
             found.extend(mistakes::of_store_url(url));
         }
         match (http, mqtt, sql, ingest, detect) {
-            (Some(http), Some(mqtt), Some(sql), Some(ingest), Some(detect))
-                if found.is_empty() =>
-            {
+            (Some(http), Some(mqtt), Some(sql), Some(ingest), Some(detect)) if found.is_empty() => {
                 Ok(Self {
                     http,
                     mqtt,

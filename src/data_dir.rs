@@ -153,7 +153,10 @@ mod tests {
     fn a_folder_has_one_owner_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let first = DataDir::take(dir.path()).unwrap();
-        assert!(matches!(DataDir::take(dir.path()), Err(DataDirError::InUse(_))));
+        assert!(matches!(
+            DataDir::take(dir.path()),
+            Err(DataDirError::InUse(_))
+        ));
         drop(first);
         DataDir::take(dir.path()).unwrap();
     }

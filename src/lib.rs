@@ -12,11 +12,11 @@
 //!
 //! [`app`] is the composition root and the only file that names concrete adapters.
 
+pub mod api;
+pub mod app;
+pub mod business_clock;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
-pub mod business_clock;
-pub mod app;
-pub mod wiring;
-pub mod api;
 pub mod story;
+pub mod wiring;

@@ -8,7 +8,10 @@ fn check(arguments: &[&str], code: i32, said: &str) {
     let output = run(arguments);
     let talk = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{talk}");
-    assert!(talk.contains(said), "{arguments:?}: `{said}` is not in:\n{talk}");
+    assert!(
+        talk.contains(said),
+        "{arguments:?}: `{said}` is not in:\n{talk}"
+    );
 }
 
 #[test]
@@ -21,12 +24,48 @@ fn exit_codes_say_what_a_caller_can_do() {
 
     check(&["serve", "--nonsense"], 2, "--nonsense");
     check(&["serve", "--data", &data, "--clock", "fast"], 2, "clock");
-    check(&["serve", "--data", &data, "--store", "mysql://x/y"], 2, "store.url");
-    check(&["serve", "--data", &data, "--http", "0.0.0.0:0"], 2, "token");
-    check(&["serve", "--data", &data, "--http", &taken, "--mqtt", "127.0.0.1:0"], 5, &taken);
-    check(&["serve", "--data", &data, "--http", "127.0.0.1:0", "--mqtt", &taken], 5, &taken);
+    check(
+        &["serve", "--data", &data, "--store", "mysql://x/y"],
+        2,
+        "store.url",
+    );
+    check(
+        &["serve", "--data", &data, "--http", "0.0.0.0:0"],
+        2,
+        "token",
+    );
+    check(
+        &[
+            "serve",
+            "--data",
+            &data,
+            "--http",
+            &taken,
+            "--mqtt",
+            "127.0.0.1:0",
+        ],
+        5,
+        &taken,
+    );
+    check(
+        &[
+            "serve",
+            "--data",
+            &data,
+            "--http",
+            "127.0.0.1:0",
+            "--mqtt",
+            &taken,
+        ],
+        5,
+        &taken,
+    );
     check(&["sql", "--data", &missing, "SELECT 1"], 4, "missing");
-    check(&["sql", "--api", "http://127.0.0.1:1", "SELECT 1"], 5, "no answer");
+    check(
+        &["sql", "--api", "http://127.0.0.1:1", "SELECT 1"],
+        5,
+        "no answer",
+    );
     check(&["verify", "--data", &missing], 4, "missing");
 }
 
@@ -34,7 +73,11 @@ fn exit_codes_say_what_a_caller_can_do() {
 fn a_wrong_configuration_lists_all_mistakes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fieldwright.toml");
-    std::fs::write(&path, "[http]\nport = 1\n[sql]\nrow_limit = 'x'\n[what]\nis = 'this'\n").unwrap();
+    std::fs::write(
+        &path,
+        "[http]\nport = 1\n[sql]\nrow_limit = 'x'\n[what]\nis = 'this'\n",
+    )
+    .unwrap();
     let path = path.display().to_string();
     for said in ["http.port", "sql.row_limit", "what.is"] {
         check(&["config", "check", "--config", &path], 2, said);
@@ -63,10 +106,15 @@ fn json_output_is_json_lines_and_nothing_else() {
 
 #[test]
 fn every_command_teaches_itself() {
-    for command in ["demo", "serve", "replay", "sql", "detect", "simulate", "verify", "config", "bench"] {
+    for command in [
+        "demo", "serve", "replay", "sql", "detect", "simulate", "verify", "config", "bench",
+    ] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success(), "{command}");
-        assert!(stdout(&output).contains("Example"), "{command} --help shows no example");
+        assert!(
+            stdout(&output).contains("Example"),
+            "{command} --help shows no example"
+        );
     }
 }
 
@@ -76,11 +124,21 @@ fn a_folder_has_one_service_and_answers_with_and_without_it() {
     let service = Service::start(dir.path(), &[]);
     let data = dir.path().display().to_string();
     check(
-        &["serve", "--data", &data, "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"],
+        &[
+            "serve",
+            "--data",
+            &data,
+            "--http",
+            "127.0.0.1:0",
+            "--mqtt",
+            "127.0.0.1:0",
+        ],
         5,
         "in use",
     );
-    let assets = service.sql("SELECT count(*) AS n FROM assets")[0]["n"].as_i64().unwrap();
+    let assets = service.sql("SELECT count(*) AS n FROM assets")[0]["n"]
+        .as_i64()
+        .unwrap();
     assert!(assets >= 20, "the seeds hold {assets} assets");
     check(&["verify", "--data", &data], 0, "invariants hold");
     check(&["serve", "--data", &data, "--clock", "60x"], 5, "in use");
@@ -89,6 +147,14 @@ fn a_folder_has_one_service_and_answers_with_and_without_it() {
     assert_eq!(offline[0]["n"].as_i64(), Some(assets));
     check(&["verify", "--data", &data], 0, "invariants hold");
     check(&["serve", "--data", &data, "--clock", "60x"], 2, "clock");
-    check(&["sql", "--data", &data, "DROP TABLE assets"], 3, "only reads");
-    check(&["sql", "--data", &data, "SELECT * FROM nowhere"], 2, "nowhere");
+    check(
+        &["sql", "--data", &data, "DROP TABLE assets"],
+        3,
+        "only reads",
+    );
+    check(
+        &["sql", "--data", &data, "SELECT * FROM nowhere"],
+        2,
+        "nowhere",
+    );
 }

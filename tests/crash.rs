@@ -38,7 +38,11 @@ fn killed_behind_mosquitto() {
         return;
     };
     let url = broker.url.clone();
-    crash(dir.path(), &["--broker", &url], Endpoint::Fixed(url.clone()));
+    crash(
+        dir.path(),
+        &["--broker", &url],
+        Endpoint::Fixed(url.clone()),
+    );
 }
 
 fn crash(dir: &Path, flags: &[&str], mqtt: Endpoint) {
@@ -70,7 +74,10 @@ fn crash(dir: &Path, flags: &[&str], mqtt: Endpoint) {
     let started = Instant::now();
     let paid = "SELECT count(*) AS n FROM invoices WHERE settlement = 'paid'";
     while service.sql(paid)[0]["n"] == 0 {
-        assert!(started.elapsed() < PATIENCE, "no invoice is paid after {PATIENCE:?}");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "no invoice is paid after {PATIENCE:?}"
+        );
         std::thread::park_timeout(Duration::from_millis(500));
     }
     enough.cancel();
@@ -89,7 +96,10 @@ type LedgerTask = tokio::task::JoinHandle<Ledger>;
 
 async fn start_world(data: &Path, mqtt: Endpoint) -> (SimulationHandle, CancelSource, LedgerTask) {
     let http = Endpoint::http_file(data.join("endpoints.json"));
-    let clock = World::meet(Api::new(http.clone(), None)).await.unwrap().clock;
+    let clock = World::meet(Api::new(http.clone(), None))
+        .await
+        .unwrap()
+        .clock;
     let world = Simulation::start(SimulationConfig {
         scenario: scenario("small_plant").unwrap(),
         seed: SEED,
@@ -116,7 +126,9 @@ async fn start_world(data: &Path, mqtt: Endpoint) -> (SimulationHandle, CancelSo
     let ledger = tokio::spawn(async move {
         // Never abandoned: what was handed over must be acknowledged in the end.
         let (_keep, never) = CancelSource::new();
-        ledger_publisher::publish(config, is_enough, never).await.unwrap()
+        ledger_publisher::publish(config, is_enough, never)
+            .await
+            .unwrap()
     });
     (world, enough, ledger)
 }
@@ -125,21 +137,31 @@ fn wait_until_ready(service: &Service) {
     let started = Instant::now();
     let url = format!("{}/readyz", service.http());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let is_ready = || runtime.block_on(async { Some(reqwest::get(&url).await.ok()?.status().is_success()) });
+    let is_ready =
+        || runtime.block_on(async { Some(reqwest::get(&url).await.ok()?.status().is_success()) });
     while is_ready() != Some(true) {
-        assert!(started.elapsed() < Duration::from_secs(30), "not ready after 30 s");
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "not ready after 30 s"
+        );
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }
 
 /// Promise 1: nothing missing, nothing twice, nothing changed.
 fn assert_each_once(data: &Path, ledger: &Ledger) {
-    assert!(ledger.acknowledged.len() > 100, "only {} acknowledged", ledger.acknowledged.len());
+    assert!(
+        ledger.acknowledged.len() > 100,
+        "only {} acknowledged",
+        ledger.acknowledged.len()
+    );
     let mut stored: HashMap<(String, String), (u32, f64)> = HashMap::new();
     let query = "SELECT asset, time, value FROM readings WHERE metric = 'counter'";
     for row in sql(data, query) {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
-        let entry = stored.entry((text("asset"), instant(&text("time")))).or_default();
+        let entry = stored
+            .entry((text("asset"), instant(&text("time"))))
+            .or_default();
         entry.0 += 1;
         entry.1 = row["value"].as_f64().unwrap();
     }
@@ -151,7 +173,12 @@ fn assert_each_once(data: &Path, ledger: &Ledger) {
             other => wrong.push(format!("{entry:?}: {other:?}")),
         }
     }
-    assert!(wrong.is_empty(), "{} readings are wrong, first: {}", wrong.len(), wrong[0]);
+    assert!(
+        wrong.is_empty(),
+        "{} readings are wrong, first: {}",
+        wrong.len(),
+        wrong[0]
+    );
     eprintln!(
         "{} acknowledged readings are in SQL exactly once ({} sent, {} connections)",
         ledger.acknowledged.len(),
@@ -176,7 +203,10 @@ fn assert_nothing_doubled(data: &Path) {
             "invoices of one order",
             "SELECT work_order_id FROM invoices GROUP BY work_order_id HAVING count(*) > 1",
         ),
-        ("receipts of one invoice", "SELECT reference FROM receipts GROUP BY reference HAVING count(*) > 1"),
+        (
+            "receipts of one invoice",
+            "SELECT reference FROM receipts GROUP BY reference HAVING count(*) > 1",
+        ),
     ] {
         let doubled = sql(data, query);
         assert!(doubled.is_empty(), "{what}: {doubled:?}");
@@ -193,11 +223,19 @@ struct Mosquitto {
 
 impl Mosquitto {
     fn start(dir: &Path) -> Option<Self> {
-        let binary = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"]
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.is_file())?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let binary = [
+            "/usr/sbin/mosquitto",
+            "/usr/bin/mosquitto",
+            "/usr/local/sbin/mosquitto",
+        ]
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let store = dir.join("mosquitto");
         std::fs::create_dir(&store).unwrap();
         let user = if is_root() { "user root\n" } else { "" };
@@ -217,7 +255,10 @@ impl Mosquitto {
             .unwrap();
         let started = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(10), "mosquitto does not listen");
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "mosquitto does not listen"
+            );
             std::thread::park_timeout(Duration::from_millis(20));
         }
         Some(Self {
@@ -244,7 +285,10 @@ struct Lcg(u64);
 
 impl Lcg {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
 }

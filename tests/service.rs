@@ -19,7 +19,11 @@ pub fn binary() -> Command {
 
 /// Runs a command to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    binary().args(arguments).stdin(Stdio::null()).output().unwrap()
+    binary()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 /// Standard output as text.
@@ -74,7 +78,10 @@ impl Service {
         let log = self.dir.join("stderr.log");
         while self.endpoints().is_none() {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("serve ended with {status}:\n{}", std::fs::read_to_string(&log).unwrap());
+                panic!(
+                    "serve ended with {status}:\n{}",
+                    std::fs::read_to_string(&log).unwrap()
+                );
             }
             assert!(
                 started.elapsed() < Duration::from_secs(60),
@@ -97,12 +104,18 @@ impl Service {
 
     /// Base address of the API.
     pub fn http(&self) -> String {
-        self.endpoints().unwrap()["http"].as_str().unwrap().to_owned()
+        self.endpoints().unwrap()["http"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// MQTT address.
     pub fn mqtt(&self) -> String {
-        self.endpoints().unwrap()["mqtt"].as_str().unwrap().to_owned()
+        self.endpoints().unwrap()["mqtt"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Rows of a query, as JSON objects.
@@ -120,9 +133,18 @@ impl Service {
     #[cfg(unix)]
     pub fn stop(mut self) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         let status = self.child.wait().unwrap();
-        assert!(status.success(), "an ordered stop ends with 0, not {status}");
+        assert!(
+            status.success(),
+            "an ordered stop ends with 0, not {status}"
+        );
     }
 }
 

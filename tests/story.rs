@@ -3,8 +3,16 @@
 use crate::service::{binary, run, sql, stderr, stdout};
 
 const WORDS: [&str; 10] = [
-    "reading", "alarm", "work_order", "booking", "travel", "work", "verified", "invoice",
-    "receipt", "balanced",
+    "reading",
+    "alarm",
+    "work_order",
+    "booking",
+    "travel",
+    "work",
+    "verified",
+    "invoice",
+    "receipt",
+    "balanced",
 ];
 
 #[test]

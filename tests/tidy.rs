@@ -24,11 +24,21 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "workorders",
-        &["rumqttc", "mqtt-protocol-core", "datafusion", "linfa", "arrow", "parquet"],
+        &[
+            "rumqttc",
+            "mqtt-protocol-core",
+            "datafusion",
+            "linfa",
+            "arrow",
+            "parquet",
+        ],
     ),
     ("ingest", &["datafusion", "linfa", "sqlx", "axum"]),
     ("analytics", &["rumqttc", "mqtt-protocol-core", "axum"]),
-    ("simulators", &["datafusion", "linfa", "arrow", "parquet", "sqlx", "axum"]),
+    (
+        "simulators",
+        &["datafusion", "linfa", "arrow", "parquet", "sqlx", "axum"],
+    ),
 ];
 
 /// Lines of a source file, tests apart. Past this a second room hides inside.
@@ -36,13 +46,29 @@ const MAX_LINES: usize = 500;
 
 /// What may lie at the top; anything else needs a decision record first.
 const TOP_LEVEL: &[&str] = &[
-    ".cargo", ".ci", ".git", ".gitignore", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md",
-    "analytics", "clippy.toml", "docs", "ingest", "rustfmt.toml", "simulators", "src", "tests",
+    ".cargo",
+    ".ci",
+    ".git",
+    ".gitignore",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "analytics",
+    "clippy.toml",
+    "docs",
+    "ingest",
+    "rustfmt.toml",
+    "simulators",
+    "src",
+    "tests",
     "workorders",
 ];
 
 /// Drawers without a noun.
-const BANNED_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "misc", "manager", "mod"];
+const BANNED_NAMES: &[&str] = &[
+    "utils", "util", "helpers", "helper", "common", "misc", "manager", "mod",
+];
 
 /// One word per thing: these are not ours.
 const BANNED_WORDS: &[(&str, &str)] = &[
@@ -60,10 +86,21 @@ fn root() -> PathBuf {
 
 fn source_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in ["src", "tests", "ingest", "analytics", "workorders", "simulators"] {
+    for folder in [
+        "src",
+        "tests",
+        "ingest",
+        "analytics",
+        "workorders",
+        "simulators",
+    ] {
         collect(&root().join(folder), &mut files);
     }
-    assert!(files.len() > 50, "found only {} source files: wrong folder?", files.len());
+    assert!(
+        files.len() > 50,
+        "found only {} source files: wrong folder?",
+        files.len()
+    );
     files
 }
 
@@ -79,18 +116,30 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn shown(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 fn is_test(path: &Path) -> bool {
     let name = shown(path);
-    name.starts_with("tests/") || name.contains("tests.rs") || name.contains("/tests/") || name.contains("conformance")
+    name.starts_with("tests/")
+        || name.contains("tests.rs")
+        || name.contains("/tests/")
+        || name.contains("conformance")
 }
 
 #[test]
 fn the_arrows_between_our_crates_are_those_of_the_picture() {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
@@ -116,18 +165,25 @@ fn the_arrows_between_our_crates_are_those_of_the_picture() {
             ((*name).to_owned(), known)
         })
         .collect();
-    assert_eq!(drawn, expected, "a new arrow needs a decision record and a line here");
+    assert_eq!(
+        drawn, expected,
+        "a new arrow needs a decision record and a line here"
+    );
 }
 
 #[test]
 fn no_crate_names_a_foreign_crate_that_its_room_forbids() {
     for (crate_name, forbidden) in FORBIDDEN {
-        let manifest: toml::Table = std::fs::read_to_string(root().join(crate_name).join("Cargo.toml"))
-            .unwrap()
-            .parse()
-            .unwrap();
+        let manifest: toml::Table =
+            std::fs::read_to_string(root().join(crate_name).join("Cargo.toml"))
+                .unwrap()
+                .parse()
+                .unwrap();
         for name in *forbidden {
-            let found = manifest["dependencies"].as_table().unwrap().contains_key(*name);
+            let found = manifest["dependencies"]
+                .as_table()
+                .unwrap()
+                .contains_key(*name);
             assert!(!found, "{crate_name} must not know {name}");
         }
     }
@@ -138,13 +194,20 @@ fn a_file_says_one_thing() {
     let mut long = Vec::new();
     for path in source_files().iter().filter(|path| !is_test(path)) {
         let text = std::fs::read_to_string(path).unwrap();
-        let body = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(&text);
+        let body = text
+            .split("\n#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or(&text);
         let lines = body.lines().count();
         if lines > MAX_LINES {
             long.push(format!("{}: {lines} lines", shown(path)));
         }
     }
-    assert!(long.is_empty(), "over {MAX_LINES} lines:\n{}", long.join("\n"));
+    assert!(
+        long.is_empty(),
+        "over {MAX_LINES} lines:\n{}",
+        long.join("\n")
+    );
 }
 
 #[test]
@@ -161,7 +224,11 @@ fn names_are_nouns_of_the_field() {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         for (word, ours) in BANNED_WORDS {
-            assert!(!text.contains(word), "{}: `{word}`; our word is {ours}", shown(&path));
+            assert!(
+                !text.contains(word),
+                "{}: `{word}`; our word is {ours}",
+                shown(&path)
+            );
         }
     }
 }
@@ -181,7 +248,12 @@ fn money_never_meets_a_float() {
                 let has_float = code
                     .split(|c: char| !c.is_alphanumeric() && c != '_')
                     .any(|word| word == "f64" || word == "f32");
-                assert!(!has_float, "{}:{}: a float near money", shown(&path), number + 1);
+                assert!(
+                    !has_float,
+                    "{}:{}: a float near money",
+                    shown(&path),
+                    number + 1
+                );
             }
         }
     }
@@ -196,7 +268,10 @@ fn the_top_level_is_the_houses() {
     // A source archive has no git; the rule is then checked where the change is made.
     let Ok(output) = output else { return };
     for name in String::from_utf8_lossy(&output.stdout).lines() {
-        assert!(TOP_LEVEL.contains(&name), "`{name}` at the top needs a decision record");
+        assert!(
+            TOP_LEVEL.contains(&name),
+            "`{name}` at the top needs a decision record"
+        );
     }
 }
 
@@ -219,7 +294,9 @@ fn documents_that_the_readme_leads_to_exist() {
 fn links_between_documents_lead_somewhere() {
     let mut documents = vec![root().join("README.md")];
     for folder in ["docs", "docs/decisions", "docs/recipes"] {
-        let Ok(entries) = std::fs::read_dir(root().join(folder)) else { continue };
+        let Ok(entries) = std::fs::read_dir(root().join(folder)) else {
+            continue;
+        };
         documents.extend(
             entries
                 .map(|entry| entry.unwrap().path())
@@ -228,13 +305,21 @@ fn links_between_documents_lead_somewhere() {
     }
     for document in documents {
         let text = std::fs::read_to_string(&document).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let target = link.split('#').next().unwrap_or_default();
             if target.is_empty() || target.contains("://") {
                 continue;
             }
             let path = document.parent().unwrap().join(target);
-            assert!(path.exists(), "{}: the link to {target} leads nowhere", shown(&document));
+            assert!(
+                path.exists(),
+                "{}: the link to {target} leads nowhere",
+                shown(&document)
+            );
         }
     }
 }

@@ -73,7 +73,10 @@ impl HttpDoor {
     pub async fn close(self) {
         let _ = self.stop.send(());
         let mut serving = self.serving;
-        if tokio::time::timeout(HTTP_GRACE, &mut serving).await.is_err() {
+        if tokio::time::timeout(HTTP_GRACE, &mut serving)
+            .await
+            .is_err()
+        {
             serving.abort();
         }
     }
@@ -95,7 +98,9 @@ impl MqttDoor {
                 limits: EndpointLimits::default(),
             };
             let endpoint = Endpoint::start(config, ingest.intake(), Arc::clone(clock)).await;
-            return Ok(Self::Endpoint(Arc::new(endpoint.map_err(|error| failed(error.into()))?)));
+            return Ok(Self::Endpoint(Arc::new(
+                endpoint.map_err(|error| failed(error.into()))?,
+            )));
         };
         let config = ConsumerConfig {
             url: broker.clone(),
@@ -137,7 +142,12 @@ impl MqttDoor {
 
 /// The bearer token, when a file names one.
 pub fn token(settings: &Settings) -> Result<Option<String>, AppError> {
-    settings.http.token_file.as_deref().map(read_secret).transpose()
+    settings
+        .http
+        .token_file
+        .as_deref()
+        .map(read_secret)
+        .transpose()
 }
 
 /// Nothing but loopback without a token.
@@ -146,7 +156,10 @@ pub fn refuse_strangers(settings: &Settings, has_token: bool) -> Result<(), AppE
     if settings.mqtt.broker.is_none() {
         addresses.push(settings.mqtt.listen);
     }
-    match addresses.into_iter().find(|address| !address.ip().is_loopback()) {
+    match addresses
+        .into_iter()
+        .find(|address| !address.ip().is_loopback())
+    {
         Some(address) if !has_token => Err(AppError::NotLoopback { address }),
         _ => Ok(()),
     }
@@ -156,7 +169,12 @@ fn credentials(settings: &Settings) -> Result<Option<(String, String)>, AppError
     let Some(user) = &settings.mqtt.user else {
         return Ok(None);
     };
-    let password = settings.mqtt.password_file.as_deref().map(read_secret).transpose()?;
+    let password = settings
+        .mqtt
+        .password_file
+        .as_deref()
+        .map(read_secret)
+        .transpose()?;
     Ok(Some((user.clone(), password.unwrap_or_default())))
 }
 
@@ -168,5 +186,7 @@ fn read_secret(path: &std::path::Path) -> Result<String, AppError> {
 }
 
 fn local_address(listener: &TcpListener) -> SocketAddr {
-    listener.local_addr().expect("a bound listener has an address")
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
 }

@@ -18,14 +18,17 @@ use crate::cli::Failure;
 pub async fn offline_snapshot(dir: &Path) -> Result<Snapshot, Failure> {
     let dir = dir.to_owned();
     let read = tokio::task::spawn_blocking(move || fieldwright_ingest::read_folder(&dir)).await;
-    read.expect("reading a folder does not panic").map_err(Failure::failed)
+    read.expect("reading a folder does not panic")
+        .map_err(Failure::failed)
 }
 
 /// SQL over a folder. The operational tables are there when its store is.
 pub async fn offline_sql(dir: &Path, store: Option<&str>) -> Result<SqlEngine, Failure> {
     let snapshot = Arc::new(offline_snapshot(dir).await?);
     let source: SnapshotSource = Arc::new(move || Arc::clone(&snapshot));
-    let operational = offline_store(dir, store).await?.map(|db| tables::operational(&db));
+    let operational = offline_store(dir, store)
+        .await?
+        .map(|db| tables::operational(&db));
     let clock = business_clock::open(dir, None).map_err(Failure::failed)?;
     let limits = SqlLimits {
         answer_rows: 1_000_000,
@@ -121,7 +124,10 @@ async fn offline_store(dir: &Path, store: Option<&str>) -> Result<Option<Db>, Fa
     let file = store_file(dir);
     match store {
         Some(url) => Db::open(url).await.map(Some).map_err(Failure::failed),
-        None if file.is_file() => Db::open_file(&file).await.map(Some).map_err(Failure::failed),
+        None if file.is_file() => Db::open_file(&file)
+            .await
+            .map(Some)
+            .map_err(Failure::failed),
         None => Ok(None),
     }
 }

@@ -60,7 +60,9 @@ fn readiness(parts: &Parts, ingest: &Arc<Ingest>, mqtt: &MqttDoor) -> Readiness 
             let db = db.clone();
             async move {
                 let asked = sqlx::query("SELECT 1").execute(db.pool()).await;
-                asked.map(|_| "answers".to_owned()).map_err(|error| error.to_string())
+                asked
+                    .map(|_| "answers".to_owned())
+                    .map_err(|error| error.to_string())
             }
             .boxed()
         })
@@ -81,7 +83,12 @@ fn verifier(parts: &Parts, sql: &Arc<SqlEngine>) -> Verifier {
     let (db, sql) = (parts.db.clone(), Arc::clone(sql));
     Verifier::new(move || {
         let (db, sql) = (db.clone(), Arc::clone(&sql));
-        async move { all_invariants(&db, &sql).await.map_err(|error| error.to_string()) }.boxed()
+        async move {
+            all_invariants(&db, &sql)
+                .await
+                .map_err(|error| error.to_string())
+        }
+        .boxed()
     })
 }
 

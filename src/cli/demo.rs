@@ -25,11 +25,13 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// A living plant on your screen: the service and a simulated world around it in one process.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fieldwright demo\n  fieldwright demo --until-paid --seed 7\n  \
+#[command(
+    after_help = "Examples:\n  fieldwright demo\n  fieldwright demo --until-paid --seed 7\n  \
     fieldwright demo --no-fault\n\n\
     The story goes to stdout, everything else to stderr. While it runs, look at it from another\n\
     terminal with the folder that it prints:\n  \
-    fieldwright sql --data DIR \"SELECT number, status FROM work_orders\"")]
+    fieldwright sql --data DIR \"SELECT number, status FROM work_orders\""
+)]
 pub struct Demo {
     /// Which world: the seed draws asset, fault and onset.
     #[arg(long, default_value_t = 1)]
@@ -104,7 +106,11 @@ impl Demo {
     }
 
     fn start_world(&self, app: &App) -> Result<SimulationHandle, Failure> {
-        let name = if self.no_fault { "no_fault" } else { "small_plant" };
+        let name = if self.no_fault {
+            "no_fault"
+        } else {
+            "small_plant"
+        };
         Ok(Simulation::start(SimulationConfig {
             scenario: scenario(name).map_err(Failure::failed)?,
             seed: self.seed,

@@ -81,7 +81,10 @@ impl Replay {
         };
         let report = report.map_err(failure)?;
         let span = |at: Option<chrono::DateTime<chrono::Utc>>| {
-            at.map_or_else(|| "none".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string())
+            at.map_or_else(
+                || "none".to_owned(),
+                |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+            )
         };
         output.line(
             format!(

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::target::DEFAULT_DATA_DIR;
 use super::Failure;
+use super::target::DEFAULT_DATA_DIR;
 use crate::app::App;
 use crate::config::{Layers, Settings};
 
@@ -49,7 +49,10 @@ pub struct Serve {
 impl Serve {
     /// The settings that the layers and these flags make.
     pub fn settings(&self) -> Result<Settings, Failure> {
-        let token_file = self.token_file.as_ref().map(|path| path.display().to_string());
+        let token_file = self
+            .token_file
+            .as_ref()
+            .map(|path| path.display().to_string());
         let flags = [
             ("store.url", self.store.clone(), "--store"),
             ("http.listen", self.http.clone(), "--http"),

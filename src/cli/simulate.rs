@@ -80,9 +80,7 @@ pub fn print_report(output: Output, report: &Report) {
     }
 }
 
-async fn over(
-    mut stage: tokio::sync::watch::Receiver<fieldwright_simulators::simulation::Stage>,
-) {
+async fn over(mut stage: tokio::sync::watch::Receiver<fieldwright_simulators::simulation::Stage>) {
     use fieldwright_simulators::simulation::Stage;
     while *stage.borrow_and_update() != Stage::Over {
         if stage.changed().await.is_err() {

@@ -40,7 +40,9 @@ impl Sql {
         match self.target.find().await? {
             Found::Service { http, .. } => {
                 let client = Client::new(&http, self.target.token()?)?;
-                let answer = client.post("/api/v1/sql", &json!({ "query": query })).await?;
+                let answer = client
+                    .post("/api/v1/sql", &json!({ "query": query }))
+                    .await?;
                 print_answer(output, &answer)
             }
             Found::Folder(folder) => {
@@ -102,7 +104,11 @@ fn print_answer(output: Output, answer: &Value) -> Result<(), Failure> {
         }
         Output::Text => {
             output.line(table(&columns, rows), &Value::Null);
-            eprintln!("{} row{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
+            eprintln!(
+                "{} row{}",
+                rows.len(),
+                if rows.len() == 1 { "" } else { "s" }
+            );
         }
     }
     if answer["truncated"] == true {
@@ -135,13 +141,19 @@ fn table(columns: &[String], rows: &[Value]) -> String {
         .map(|row| row.as_array().into_iter().flatten().map(cell).collect())
         .collect();
     let is_number: Vec<bool> = (0..columns.len())
-        .map(|index| rows.iter().all(|row| row[index].is_number() || row[index].is_null()))
+        .map(|index| {
+            rows.iter()
+                .all(|row| row[index].is_number() || row[index].is_null())
+        })
         .collect();
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
         .map(|(index, name)| {
-            let widest = cells.iter().filter_map(|row| row.get(index)).map(|c| c.chars().count());
+            let widest = cells
+                .iter()
+                .filter_map(|row| row.get(index))
+                .map(|c| c.chars().count());
             widest.max().unwrap_or(0).max(name.chars().count())
         })
         .collect();
@@ -158,7 +170,13 @@ fn table(columns: &[String], rows: &[Value]) -> String {
         text.trim_end().to_owned()
     };
     let mut lines = vec![line(columns)];
-    lines.push(widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  "));
+    lines.push(
+        widths
+            .iter()
+            .map(|width| "-".repeat(*width))
+            .collect::<Vec<_>>()
+            .join("  "),
+    );
     lines.extend(cells.iter().map(|row| line(row)));
     lines.join("\n")
 }
@@ -180,7 +198,15 @@ mod tests {
     fn rows_become_a_table_and_objects() {
         let columns = vec!["a".to_owned(), "a".to_owned()];
         let rows = vec![json!(["x", 1.5]), json!([null, 20])];
-        assert_eq!(table(&columns, &rows), "a     a\n-  ----\nx   1.5\n     20".replace("----", "---").replace("a     a", "a    a"));
-        assert_eq!(row_object(&columns, &rows[0]), json!({"a": "x", "a_2": 1.5}));
+        assert_eq!(
+            table(&columns, &rows),
+            "a     a\n-  ----\nx   1.5\n     20"
+                .replace("----", "---")
+                .replace("a     a", "a    a")
+        );
+        assert_eq!(
+            row_object(&columns, &rows[0]),
+            json!({"a": "x", "a_2": 1.5})
+        );
     }
 }

@@ -112,7 +112,10 @@ pub fn read_secret(path: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(Failure::Usage(format!("{} is empty; it must hold the secret", path.display()))),
+        _ => Err(Failure::Usage(format!(
+            "{} is empty; it must hold the secret",
+            path.display()
+        ))),
     }
 }
 

@@ -42,7 +42,11 @@ impl Verify {
                 if holds { "ok      " } else { "VIOLATED" },
                 result["number"],
                 result["name"].as_str().unwrap_or_default(),
-                if detail.is_empty() { String::new() } else { format!(": {detail}") },
+                if detail.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {detail}")
+                },
             );
             output.line(text, result);
         }

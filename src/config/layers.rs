@@ -66,7 +66,11 @@ impl Layers {
             })?;
             let table = text.parse::<Table>().map_err(|error| {
                 let text = error.to_string();
-                Mistakes(vec![format!("{} is not TOML: {}", path.display(), text.trim())])
+                Mistakes(vec![format!(
+                    "{} is not TOML: {}",
+                    path.display(),
+                    text.trim()
+                )])
             })?;
             layers.merge(table, &Origin::File(path.to_owned()));
         }

@@ -2,8 +2,8 @@
 
 use toml::Value;
 
-use super::layers::{Layers, collect_leaves, lookup};
 use super::Mqtt;
+use super::layers::{Layers, collect_leaves, lookup};
 
 /// Tables whose keys a person chooses: what stands below them is checked by their own section.
 const OPEN_TABLES: [&str; 3] = ["detect.classes", "detect.rules", "ingest.rules"];

@@ -70,6 +70,9 @@ fn every_mistake_is_listed_at_once() {
 fn passwords_are_hidden() {
     let (layers, _) = load("[store]\nurl = 'postgres://me:hunter2@db/fw'\n", &[], &[]);
     let shown = layers.shown();
-    let url = shown.iter().find(|shown| shown.path == "store.url").unwrap();
+    let url = shown
+        .iter()
+        .find(|shown| shown.path == "store.url")
+        .unwrap();
     assert_eq!(url.value, "\"postgres://me:***@db/fw\"");
 }

@@ -70,7 +70,11 @@ pub async fn of_event(client: &Client, event: &Value) -> Result<Vec<Line>, Failu
         }
         "booking.created" => {
             let booking = fetch("bookings").await?;
-            ("booking", booking_sentence(client, &booking).await?, booking)
+            (
+                "booking",
+                booking_sentence(client, &booking).await?,
+                booking,
+            )
         }
         "booking.traveling" => {
             let booking = fetch("bookings").await?;
@@ -83,7 +87,11 @@ pub async fn of_event(client: &Client, event: &Value) -> Result<Vec<Line>, Failu
         }
         "booking.started" | "booking.completed" => {
             let booking = fetch("bookings").await?;
-            let what = if kind == "booking.started" { "has started work on" } else { "has done the work on" };
+            let what = if kind == "booking.started" {
+                "has started work on"
+            } else {
+                "has done the work on"
+            };
             let sentence = format!(
                 "{} {what} {}",
                 resource_name(client, &booking).await?,
@@ -155,12 +163,22 @@ async fn balanced(client: &Client, event: &Value, invoice: &str) -> Result<Vec<L
         .as_array()
         .into_iter()
         .flatten()
-        .map(|total| format!("debits {} = credits {}", money(&total["debit"]), money(&total["credit"])))
+        .map(|total| {
+            format!(
+                "debits {} = credits {}",
+                money(&total["debit"]),
+                money(&total["credit"])
+            )
+        })
         .collect();
     Ok(vec![Line {
         word: "balanced",
         time: instant(&event["time"]).unwrap_or_default(),
-        text: format!("{} is paid in full; {}", text(&invoice, "number"), totals.join(", ")),
+        text: format!(
+            "{} is paid in full; {}",
+            text(&invoice, "number"),
+            totals.join(", ")
+        ),
         data: balance,
     }])
 }
@@ -212,7 +230,9 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn money(value: &Value) -> String {
@@ -220,7 +240,9 @@ fn money(value: &Value) -> String {
 }
 
 fn instant(value: &Value) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(value.as_str()?).ok().map(|at| at.to_utc())
+    DateTime::parse_from_rfc3339(value.as_str()?)
+        .ok()
+        .map(|at| at.to_utc())
 }
 
 /// The unit that a metric's name ends with, by the naming convention of the seeded classes.

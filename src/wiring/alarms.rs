@@ -101,7 +101,12 @@ async fn raised(
         evidence: event.data.clone(),
     };
     if let Intake::Waiting(reason) = intake::alarm_in(tx, ctx, &report).await? {
-        tracing::info!(asset = event.asset, alarm_id = key, reason, "an alarm waits for its asset");
+        tracing::info!(
+            asset = event.asset,
+            alarm_id = key,
+            reason,
+            "an alarm waits for its asset"
+        );
     }
     Ok(())
 }

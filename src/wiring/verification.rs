@@ -31,7 +31,10 @@ pub async fn judge(parts: Parts, mut stopped: watch::Receiver<bool>) {
 
 async fn judge_all(parts: &Parts) -> anyhow::Result<()> {
     for due in orders::verification_due(&parts.db).await? {
-        let verdict = match parts.detection.asset_verdict(&due.asset_tag, due.completed_at) {
+        let verdict = match parts
+            .detection
+            .asset_verdict(&due.asset_tag, due.completed_at)
+        {
             AssetVerdict::InBand { windows, newest } => {
                 if !close_alarms(parts, &due).await? {
                     continue;

@@ -18,9 +18,7 @@ pub use creation::{NewOrder, create};
 pub mod intake;
 
 mod commands;
-pub use commands::{
-    Done, Reviewed, begin, cancel, complete, perform, post, release, send_back,
-};
+pub use commands::{Done, Reviewed, begin, cancel, complete, perform, post, release, send_back};
 
 mod verification;
 pub use verification::{DueVerification, Verdict, verification_due, verify};

@@ -69,7 +69,7 @@ fn scored(labelled: &Labelled) -> RecordingResult {
     score_recording(&labelled.recording, config.class("skab")).unwrap()
 }
 
-/// Files whose first alarm is raised inside the labelled window, and what was seen.
+/// Files whose first alarm begins and is raised inside the labelled window, and what was seen.
 fn hits(folder: &Path, cut: usize, shift: i64) -> (usize, String) {
     let mut hits = 0;
     let mut shown = String::new();
@@ -80,7 +80,8 @@ fn hits(folder: &Path, cut: usize, shift: i64) -> (usize, String) {
         let name = &labelled.recording.asset;
         match result.alarms.first() {
             Some(first) => {
-                let hit = (from..=to).contains(&first.raised_at);
+                let label = from..=to;
+                let hit = label.contains(&first.began_at) && label.contains(&first.raised_at);
                 hits += usize::from(hit);
                 let after = |at: DateTime<Utc>| (at - from).num_seconds();
                 let (began, raised) = (after(first.began_at), after(first.raised_at));

@@ -61,20 +61,28 @@ impl Messages {
         for metric in 0..METRICS {
             let value = (index * 7 + metric as u64 * 13) % 10_000;
             let comma = if metric == 0 { "" } else { "," };
-            payload.push_str(&format!("{comma}\"metric_{metric}\":{}.{:02}", 10 + value / 200, value % 100));
+            payload.push_str(&format!(
+                "{comma}\"metric_{metric}\":{}.{:02}",
+                10 + value / 200,
+                value % 100
+            ));
         }
         payload.push_str("}}");
         let body = 2 + topic.len() + 2 + payload.len();
         let before = self.bytes.len();
         // QoS 1; the remaining length of these messages takes two bytes.
-        self.bytes.extend([0x32, (body % 128) as u8 | 0x80, (body / 128) as u8]);
+        self.bytes
+            .extend([0x32, (body % 128) as u8 | 0x80, (body / 128) as u8]);
         self.bytes.extend((topic.len() as u16).to_be_bytes());
         self.bytes.extend(topic.as_bytes());
         self.identifier_at = self.bytes.len() - before;
         self.bytes.extend([0, 0]);
         self.bytes.extend(payload.as_bytes());
         let length = self.bytes.len() - before;
-        assert!(self.each == 0 || self.each == length, "messages must have one length");
+        assert!(
+            self.each == 0 || self.each == length,
+            "messages must have one length"
+        );
         self.each = length;
     }
 

@@ -152,10 +152,15 @@ impl LatencyBench {
     ) -> Result<Vec<Figure>, Failure> {
         let (mut to_alarm, mut to_order) = (Vec::new(), Vec::new());
         let ordered = ordered.lock().expect("no holder panics");
-        for (asset, raised_at, alarm, committed) in raised.lock().expect("no holder panics").iter() {
-            let number = asset.trim_start_matches("bench-").parse().unwrap_or(usize::MAX);
+        for (asset, raised_at, alarm, committed) in raised.lock().expect("no holder panics").iter()
+        {
+            let number = asset
+                .trim_start_matches("bench-")
+                .parse()
+                .unwrap_or(usize::MAX);
             // The first reading at or after the window's end is the one that closes it.
-            let closing = raised_at.timestamp() + i64::from(raised_at.timestamp_subsec_micros() > 0);
+            let closing =
+                raised_at.timestamp() + i64::from(raised_at.timestamp_subsec_micros() > 0);
             let Some(sent) = published.get(&(number, closing)) else {
                 continue;
             };
@@ -249,7 +254,10 @@ async fn follow_alarms(parts: Parts, raised: Episodes) {
             let Some(last) = events.last() else { break };
             after = last.seq;
             let mut raised = raised.lock().expect("no holder panics");
-            for event in events.iter().filter(|event| event.kind == EventKind::Raised) {
+            for event in events
+                .iter()
+                .filter(|event| event.kind == EventKind::Raised)
+            {
                 let alarm = event.alarm.as_str().to_owned();
                 raised.push((event.asset.clone(), event.time, alarm, committed));
             }
@@ -266,7 +274,10 @@ async fn follow_orders(parts: Parts, ordered: Instants) {
             let Some(last) = events.last() else { break };
             after = last.seq;
             let mut ordered = ordered.lock().expect("no holder panics");
-            for event in events.iter().filter(|event| event.kind == "work_order.created") {
+            for event in events
+                .iter()
+                .filter(|event| event.kind == "work_order.created")
+            {
                 if let Some(alarm) = event.data["alarm_id"].as_str() {
                     ordered.insert(alarm.to_owned(), committed);
                 }

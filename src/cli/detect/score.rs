@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use fieldwright_analytics::detect::{
-    ClassSettings, Recording, RecordingResult, score_recording,
-};
+use fieldwright_analytics::detect::{ClassSettings, Recording, RecordingResult, score_recording};
 use fieldwright_simulators::replay::recording::Recording as RecordedFile;
 use serde_json::json;
 
@@ -53,7 +51,12 @@ impl Score {
         for file in &files {
             verdicts.push(score_file(file, &settings, output)?);
         }
-        let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+        let count = |wanted| {
+            verdicts
+                .iter()
+                .filter(|verdict| **verdict == wanted)
+                .count()
+        };
         let labeled = verdicts.len() - count(Verdict::Unlabeled);
         if labeled > 0 {
             eprintln!(
@@ -80,7 +83,10 @@ impl Score {
         // 2.csv before 10.csv.
         files.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
         if files.is_empty() {
-            return Err(Failure::NotFound(format!("no CSV file in {}", self.path.display())));
+            return Err(Failure::NotFound(format!(
+                "no CSV file in {}",
+                self.path.display()
+            )));
         }
         Ok(files)
     }
@@ -90,7 +96,10 @@ fn score_file(path: &Path, settings: &ClassSettings, output: Output) -> Result<V
     let recording = read(path)?;
     let result = score_recording(&recording, settings).map_err(Failure::failed)?;
     if let Some(failure) = &result.failure {
-        return Err(Failure::Failed(format!("{}: cannot train: {failure}", path.display())));
+        return Err(Failure::Failed(format!(
+            "{}: cannot train: {failure}",
+            path.display()
+        )));
     }
     if result.model.is_none() {
         return Err(Failure::Failed(format!(
@@ -113,7 +122,10 @@ fn score_file(path: &Path, settings: &ClassSettings, output: Output) -> Result<V
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     output.line(
-        format!("{name:<10} {verdict:<10} {} alarms; {text}", result.alarms.len()),
+        format!(
+            "{name:<10} {verdict:<10} {} alarms; {text}",
+            result.alarms.len()
+        ),
         &json!({
             "file": path.display().to_string(),
             "verdict": verdict.to_string(),
@@ -158,7 +170,9 @@ fn labeled_windows(path: &Path) -> Result<Option<Vec<[DateTime<Utc>; 2]>>, Failu
     let mut spans: Vec<[DateTime<Utc>; 2]> = Vec::new();
     let mut is_open = false;
     for (row, label) in file.rows().map_err(Failure::failed)?.zip(labels) {
-        let Some(time) = row.map_err(Failure::failed)?.time else { continue };
+        let Some(time) = row.map_err(Failure::failed)?.time else {
+            continue;
+        };
         match spans.last_mut() {
             Some(span) if label && is_open => span[1] = time,
             _ if label => spans.push([time, time]),
@@ -174,17 +188,23 @@ fn labels(path: &Path) -> Result<Option<Vec<bool>>, Failure> {
     let header = text.lines().next().unwrap_or_default();
     let is_semicolon = header.matches(';').count() > header.matches(',').count();
     let delimiter = if is_semicolon { b';' } else { b',' };
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .from_reader(text.as_bytes());
     let column = reader
         .headers()
         .map_err(Failure::failed)?
         .iter()
         .position(|name| name.trim().eq_ignore_ascii_case(LABEL));
-    let Some(column) = column else { return Ok(None) };
+    let Some(column) = column else {
+        return Ok(None);
+    };
     let mut labels = Vec::new();
     for row in reader.records() {
         let row = row.map_err(Failure::failed)?;
-        let label = row.get(column).and_then(|cell| cell.trim().parse::<f64>().ok());
+        let label = row
+            .get(column)
+            .and_then(|cell| cell.trim().parse::<f64>().ok());
         labels.push(label.is_some_and(|label| label > 0.5));
     }
     Ok(Some(labels))
@@ -199,7 +219,11 @@ fn judge(result: &RecordingResult, labeled: Option<&[[DateTime<Utc>; 2]]>) -> Ve
                 (span[0]..=span[1]).contains(&alarm.began_at)
                     && (span[0]..=span[1]).contains(&alarm.raised_at)
             };
-            if spans.iter().any(inside) { Verdict::Inside } else { Verdict::Outside }
+            if spans.iter().any(inside) {
+                Verdict::Inside
+            } else {
+                Verdict::Outside
+            }
         }
     }
 }
