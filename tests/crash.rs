@@ -34,7 +34,7 @@ fn killed_with_its_own_endpoint() {
 fn killed_behind_mosquitto() {
     let dir = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(dir.path()) else {
-        eprintln!("SKIPPED: no mosquitto on this machine (apt-get install mosquitto)");
+        crate::service::skip("mosquitto", "apt-get install mosquitto");
         return;
     };
     let url = broker.url.clone();
@@ -63,11 +63,18 @@ fn crash(dir: &Path, flags: &[&str], mqtt: Endpoint) {
 
     let kills = std::env::var("FIELDWRIGHT_CRASH_KILLS").map_or(3, |text| text.parse().unwrap());
     let mut random = Lcg(0x5EED);
-    for kill in 1..=kills {
-        let pause = Duration::from_millis(300 + random.next() % 3_700);
+    for kill in 0..kills {
+        // The kills are spread over the circle: a story that is over is hard to interrupt.
+        let stage = kill * STAGES.len() / kills;
+        wait_for_stage(&service, stage);
+        let pause = Duration::from_millis(random.next() % 1_500);
         std::thread::park_timeout(pause);
         service.kill();
-        eprintln!("kill {kill} of {kills} after {} ms", pause.as_millis());
+        let (number, after) = (kill + 1, STAGES[stage].0);
+        eprintln!(
+            "kill {number} of {kills}: {} ms after {after}",
+            pause.as_millis()
+        );
         service = Service::start(&data, &flags);
     }
 
@@ -90,6 +97,34 @@ fn crash(dir: &Path, flags: &[&str], mqtt: Endpoint) {
     assert_nothing_doubled(&data);
     let verified = run(&["verify", "--data", &data.display().to_string()]);
     assert!(verified.status.success(), "{}", stderr(&verified));
+}
+
+/// What has happened, and the query that counts it.
+const STAGES: [(&str, &str); 6] = [
+    ("the start", "SELECT 1 AS n"),
+    ("an alarm", "SELECT count(*) AS n FROM alarms"),
+    (
+        "a technician is on the way",
+        "SELECT count(*) AS n FROM bookings WHERE status <> 'scheduled'",
+    ),
+    (
+        "the work is done",
+        "SELECT count(*) AS n FROM bookings WHERE status = 'completed'",
+    ),
+    ("an invoice", "SELECT count(*) AS n FROM invoices"),
+    ("a receipt", "SELECT count(*) AS n FROM receipts"),
+];
+
+fn wait_for_stage(service: &Service, stage: usize) {
+    let started = Instant::now();
+    let (what, query) = STAGES[stage];
+    while service.sql(query)[0]["n"] == 0 {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "no sign of {what} after {PATIENCE:?}"
+        );
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
 }
 
 type LedgerTask = tokio::task::JoinHandle<Ledger>;

@@ -36,6 +36,19 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Says on the real stderr that something is not tested here; with `FIELDWRIGHT_REQUIRE` naming
+/// it, that is a failure.
+pub fn skip(what: &str, remedy: &str) {
+    use std::io::Write as _;
+    let required = std::env::var("FIELDWRIGHT_REQUIRE").unwrap_or_default();
+    assert!(
+        !required.contains(what),
+        "{what} is required here: {remedy}"
+    );
+    let line = format!("SKIPPED: {what} is not on this machine ({remedy})\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 /// A running `serve`; killed when dropped.
 pub struct Service {
     child: Child,

@@ -6,6 +6,8 @@ use fieldwright_analytics::alarms::{AlarmEvent, EventKind};
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_workorders::orders::OrderError;
 use fieldwright_workorders::orders::intake::{self, AlarmReport, Intake};
+use fieldwright_workorders::problem::{Family, Problem as _};
+use fieldwright_workorders::store::audit::{self, Change};
 use fieldwright_workorders::store::{Ctx, Tx, outbox};
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,14 +20,17 @@ pub const FOLLOWER: &str = "alarms";
 const PAGE: usize = 100;
 /// Pause after the store failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// Tries of one event that fails although the store answers; then it is put aside.
+const MAX_TRIES: u32 = 20;
 
 /// Follows the alarms' feed until told to stop.
 pub async fn follow(parts: Parts, mut stopped: watch::Receiver<bool>) {
     let mut news = parts.alarms.news();
+    let mut stuck = Stuck::default();
     loop {
         // Seen before reading: what is committed meanwhile wakes us again.
         news.borrow_and_update();
-        match catch_up(&parts).await {
+        match catch_up(&parts, &mut stuck).await {
             Ok(0) => {
                 tokio::select! {
                     _ = stopped.wait_for(|stop| *stop) => return,
@@ -47,14 +52,71 @@ pub async fn follow(parts: Parts, mut stopped: watch::Receiver<bool>) {
     }
 }
 
+/// The event that fails at the moment, and how often it has.
+#[derive(Debug, Default)]
+struct Stuck {
+    seq: i64,
+    tries: u32,
+}
+
+impl Stuck {
+    /// Counts a failure; true when the event has had its tries.
+    fn is_hopeless(&mut self, seq: i64, error: &OrderError) -> bool {
+        if error.family() == Family::Unavailable {
+            return false;
+        }
+        if self.seq != seq {
+            *self = Self { seq, tries: 0 };
+        }
+        self.tries += 1;
+        self.tries >= MAX_TRIES
+    }
+}
+
 /// Takes in one page; gives how many events it held.
-async fn catch_up(parts: &Parts) -> anyhow::Result<usize> {
+async fn catch_up(parts: &Parts, stuck: &mut Stuck) -> anyhow::Result<usize> {
     let after = cursor::read(&parts.db, FOLLOWER).await?;
     let events = parts.alarms.events_after(after, PAGE).await?;
     for event in &events {
-        take_in(parts, event).await?;
+        match take_in(parts, event).await {
+            Ok(()) => {}
+            Err(error) if stuck.is_hopeless(event.seq, &error) => {
+                put_aside(parts, event, &error).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(events.len())
+}
+
+/// One event that can never be taken in must not hold up all later alarms: it is logged, written
+/// to the audit trail, and left to a person.
+async fn put_aside(parts: &Parts, event: &AlarmEvent, error: &OrderError) -> anyhow::Result<()> {
+    tracing::error!(
+        %error, alarm = %event.alarm, asset = event.asset, seq = event.seq,
+        "an event of an alarm cannot be taken in and is put aside; see the audit trail"
+    );
+    let ctx = &parts.acting("alarms");
+    let detail = &json!({ "seq": event.seq, "error": error.to_string(), "event": facts(event) });
+    parts
+        .db
+        .write(|tx| {
+            Box::pin(async move {
+                let change = Change {
+                    noun: "alarm",
+                    subject: event.alarm.as_str(),
+                    verb: "put_aside",
+                    before: None,
+                    after: 0,
+                    detail: detail.clone(),
+                };
+                audit::record(tx, ctx, change).await?;
+                cursor::write(tx, FOLLOWER, event.seq).await?;
+                Ok::<_, OrderError>(())
+            })
+        })
+        .await?;
+    Ok(())
 }
 
 async fn take_in(parts: &Parts, event: &AlarmEvent) -> Result<(), OrderError> {
