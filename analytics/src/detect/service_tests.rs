@@ -142,7 +142,7 @@ impl Wire {
         let clock: SharedClock = self.clock.clone();
         let sql = SqlEngine::new(self.snapshots(), None, clock.clone(), SqlLimits::default());
         let parts = DetectionParts {
-            config: config(&format!("rule_floor = '10ms'\n{CLASS}\n{more}")).unwrap(),
+            config: config(&configured(more)).unwrap(),
             data_dir: folder,
             feed: follower,
             sql: Some(Arc::new(sql)),
@@ -161,6 +161,16 @@ impl Wire {
         })
         .await
     }
+}
+
+/// The class above and more, or another description of the same class.
+fn configured(more: &str) -> String {
+    let class = if more.contains("[classes.rig]") {
+        ""
+    } else {
+        CLASS
+    };
+    format!("rule_floor = '10ms'\n{class}\n{more}")
 }
 
 async fn wait_for<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
@@ -442,6 +452,22 @@ async fn an_alarm_missed_while_down_is_raised_after_the_restart() {
         "the model was kept, not learned again"
     );
     assert_eq!(second.stats().trained, 0);
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_model_for_other_windows_is_learned_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = memory_book().await;
+    let mut wire = Wire::new();
+    let first = wire.start(&book, folder.path(), "").await;
+    wire.send(60, 0.0).await;
+    wire.settle(&first).await;
+    first.shutdown().await;
+    let other = "[classes.rig]\nwindow = '2m'\nstep = '1m'\nlearning = '40m'\ndrift_lag = '5m'";
+    let second = wire.start(&book, folder.path(), other).await;
+    let model = wait_for("another model", async || second.models().pop()).await;
+    assert_eq!((model.trained_from, model.windows), (at(0), 39));
     second.shutdown().await;
 }
 

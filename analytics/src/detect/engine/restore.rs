@@ -30,9 +30,8 @@ impl Engine {
             let class: Arc<str> = progress.class.as_str().into();
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
-            let model = models
-                .remove(&progress.asset)
-                .filter(|model| fits(model, &class, &settings));
+            let model = models.remove(&progress.asset);
+            let model = model.and_then(|model| fitting(model, &class, &settings));
             let number = tracks.asset(&progress.asset);
             if let Some(track) = restored(&progress, model, &settings) {
                 tracks.tracks[number] = track;
@@ -43,7 +42,7 @@ impl Engine {
             let class: Arc<str> = model.class.as_str().into();
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
-            if fits(&model, &class, &settings) {
+            if let Some(model) = fitting(model, &class, &settings) {
                 let number = tracks.asset(&model.asset);
                 let through = model.trained_through.timestamp_micros();
                 let from = model.trained_from.timestamp_micros();
@@ -87,16 +86,21 @@ impl Engine {
     }
 }
 
-/// Whether a model can be used with the settings that the class has now.
-fn fits(model: &PcaModel, class: &str, settings: &ClassSettings) -> bool {
-    let kinds_fit = model
-        .features
-        .iter()
-        .all(|feature| settings.features.contains(&feature.kind));
-    model.class == class
+/// The model for the settings that the class has now; `None` when it was made for others.
+///
+/// The factor on the limits is no part of what was learned: it is always that of the settings.
+fn fitting(mut model: PcaModel, class: &str, settings: &ClassSettings) -> Option<PcaModel> {
+    let features_fit = model.features.iter().all(|feature| {
+        let named = settings.metrics.is_empty() || settings.metrics.contains(&feature.metric);
+        let ignored = settings.ignore.contains(&feature.metric);
+        named && !ignored && settings.features.contains(&feature.kind)
+    });
+    let fits = model.class == class
         && model.window == settings.window
         && model.step == settings.step
-        && kinds_fit
+        && features_fit;
+    model.limits.factor = settings.limit_factor;
+    fits.then_some(model)
 }
 
 fn restored(

@@ -101,7 +101,7 @@ pub fn fit(
     let first = full.first().map_or(0, |window| window.start);
     let last = full.last().map_or(0, |window| window.end);
     let mut model = PcaModel {
-        version: version(asset, last),
+        version: version(asset, first, last),
         asset: asset.to_owned(),
         class: class.to_owned(),
         trained_from: DateTime::from_timestamp_micros(first).unwrap_or_default(),
@@ -349,8 +349,11 @@ fn count(number: usize) -> f64 {
     number as f64
 }
 
-/// The asset and the end of what it was trained on make the name.
-fn version(asset: &str, trained_through: i64) -> String {
-    let through = DateTime::from_timestamp_micros(trained_through).unwrap_or_default();
-    format!("pca-{}-{}", asset, through.format("%Y%m%dT%H%M%SZ"))
+/// The asset and the span that it was trained on make the name.
+fn version(asset: &str, from: i64, through: i64) -> String {
+    let [from, through] = [from, through].map(|micros| {
+        let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+        at.format("%Y%m%dT%H%M%SZ").to_string()
+    });
+    format!("pca-{asset}-{from}-{through}")
 }
