@@ -21,7 +21,9 @@ mod commands;
 pub use commands::{Done, Reviewed, begin, cancel, complete, perform, post, release, send_back};
 
 mod verification;
-pub use verification::{DueVerification, Verdict, verification_due, verify};
+pub use verification::{
+    DueVerification, Verdict, verification_due, verification_due_after, verify,
+};
 
 mod rows;
 pub(crate) use rows::load;

@@ -84,7 +84,10 @@ pub async fn alarm_in(
     }
 }
 
-/// Remembers that an alarm returned to normal; one that still waited is forgotten.
+/// Remembers that an alarm is over; one that still waited is forgotten.
+///
+/// It is over when it returned to normal, and at the latest when it is closed: whoever tells of
+/// both loses nothing, the first instant stays. Until then its order does not pass verification.
 ///
 /// **Errors** when the store fails.
 pub async fn alarm_returned(
@@ -184,6 +187,10 @@ async fn attach(
     let urgency = priority(Severity::from_word(&report.severity), asset.criticality);
     let before = order.version;
     order.version += 1;
+    // A person's order has nothing to verify until an alarm says that it repairs a condition.
+    if order.verification == Verification::NotNeeded {
+        order.verification = Verification::Pending;
+    }
     if urgency.level < order.priority {
         order.priority = urgency.level;
         sqlx::query("UPDATE work_orders SET priority_reason = $1 WHERE id = $2")
@@ -200,6 +207,7 @@ async fn attach(
         "severity": report.severity,
         "asset": { "id": asset.id, "tag": asset.tag, "class": asset.class },
         "priority": order.priority,
+        "verification": order.verification,
     });
     outbox::publish(
         tx,

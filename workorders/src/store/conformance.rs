@@ -8,6 +8,8 @@ mod visits;
 
 mod people;
 
+mod repair;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::test_store::{TestStore, at, ctx};
-use super::{Ctx, Db, RandomIds, outbox};
+use super::{Ctx, Db, RandomIds, StoreError, outbox};
 use crate::execution::views::{BookingFilter, BookingView};
 use crate::execution::{
     self, BookingError, DeviceStamp, NewBooking, Outcome, PartUsed, WorkReport,
@@ -89,6 +91,40 @@ impl World {
     async fn raise(&self, alarm_id: &str, tag: &str, cause: &str) -> Intake {
         let report = report(alarm_id, tag, cause, self.ctx.now);
         alarm(self.db(), &self.ctx, report).await.unwrap()
+    }
+
+    async fn returned(&self, alarm_id: &str) {
+        alarm_returned(self.db(), alarm_id, self.ctx.now)
+            .await
+            .unwrap();
+    }
+
+    /// Copies an order `many` times under ids that sort before it; the copies hold no condition.
+    async fn copy_order(&self, order: &WorkOrderId, many: usize) {
+        const OTHERS: &str = "source, asset_id, site_id, account_id, incident_type, failure_mode, \
+             status, verification, summary, priority, priority_reason, outcome, reopen_count, \
+             created_at, completed_at, version";
+        let copy = &format!(
+            "INSERT INTO work_orders (id, number, {OTHERS}) \
+             SELECT $1, $2, {OTHERS} FROM work_orders WHERE id = $3"
+        );
+        let done: Result<(), StoreError> = self
+            .db()
+            .write(|tx| {
+                Box::pin(async move {
+                    for number in 0..many {
+                        sqlx::query(sqlx::AssertSqlSafe(copy.clone()))
+                            .bind(format!("wo_{number:032x}"))
+                            .bind(format!("COPY-{number}"))
+                            .bind(order.as_str())
+                            .execute(tx.conn())
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        done.unwrap();
     }
 
     /// Raises an alarm and books somebody.

@@ -33,6 +33,8 @@ async fn from_alarm_to_paid_invoice() {
         let refused = world.post(&order, Basis::Passed, None).await.unwrap_err();
         assert_eq!(refused.code(), "not_verified");
         world.pass(20);
+        world.returned("alm_1").await;
+        world.returned("alm_2").await;
         assert!(world.verify(&order, passed()).await);
         assert!(
             !world.verify(&order, passed()).await,
@@ -131,6 +133,8 @@ async fn a_failed_repair_reopens_and_is_billed_whole() {
         let second = report.booked[0].booking.clone();
         assert_ne!(second, booking);
         world.visit(&second, Outcome::Fixed).await;
+        world.returned("alm_1").await;
+        world.returned("alm_2").await;
         assert!(world.verify(&order, passed()).await);
         world.post(&order, Basis::Passed, None).await.unwrap();
         let detail = world.order(&order).await;
