@@ -59,6 +59,8 @@ pub(super) struct Worker {
     inbox: Inbox,
     /// The subscription request that the broker has not yet answered.
     subscribing: Option<u16>,
+    /// Whether the broker has confirmed every filter for the session that it holds.
+    subscribed: bool,
 }
 
 impl Worker {
@@ -86,6 +88,7 @@ impl Worker {
             stopped,
             wake,
             subscribing: None,
+            subscribed: false,
         }
     }
 
@@ -142,7 +145,10 @@ impl Worker {
         }
     }
 
-    /// Starts the epoch, and subscribes when the broker does not know the session.
+    /// Starts the epoch, and subscribes unless the session is known to have every filter.
+    ///
+    /// A session that is present proves nothing by itself: the connection that made it may have
+    /// died before the SUBSCRIBE was answered, and the filters may have changed since another run.
     async fn open_session(&mut self, session_present: bool) -> Result<(), End> {
         let first = self.inbox.epoch() == 0;
         self.inbox.begin_epoch();
@@ -160,11 +166,11 @@ impl Worker {
                  be missing (possible gap)"
             );
         }
-        if session_present && !first {
+        self.subscribed &= session_present;
+        if self.subscribed {
             self.counters.set_connected(true);
             return Ok(());
         }
-        // At the first connection the configuration may name topics that the session lacks.
         let filters = self
             .config
             .topics
@@ -239,7 +245,12 @@ impl Worker {
             Event::Incoming(Incoming::Publish(publish)) => self.inbox.take(publish),
             Event::Incoming(Incoming::SubAck(answer)) if Some(answer.pkid) == self.subscribing => {
                 self.subscribing = None;
-                let mut refused = 0;
+                // A filter without an answer counts as refused.
+                let mut refused = self
+                    .config
+                    .topics
+                    .len()
+                    .saturating_sub(answer.return_codes.len());
                 for (code, topic) in answer.return_codes.iter().zip(&self.config.topics) {
                     if *code == SubscribeReasonCode::Failure {
                         refused += 1;
@@ -250,7 +261,8 @@ impl Worker {
                     }
                 }
                 add(&self.counters.subscriptions_refused, refused);
-                self.counters.set_connected(refused == 0);
+                self.subscribed = refused == 0;
+                self.counters.set_connected(self.subscribed);
             }
             _ => {}
         }

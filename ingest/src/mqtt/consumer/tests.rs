@@ -248,6 +248,65 @@ async fn a_lost_session_is_subscribed_again_and_counted_as_a_gap() {
     assert_eq!(consumer.stats().possible_gaps, 1);
 }
 
+/// How the broker answers the SUBSCRIBE of one connection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Subscribing {
+    Confirmed,
+    Refused,
+    /// The connection ends before the answer.
+    Cut,
+    /// None must come.
+    NotAsked,
+}
+
+/// The trap: a session that is present may still lack the subscription.
+#[tokio::test]
+async fn it_subscribes_again_until_the_broker_has_confirmed() {
+    use Subscribing::{Confirmed, Cut, NotAsked, Refused};
+    for connections in [
+        &[(false, Cut), (true, Confirmed), (true, NotAsked)][..],
+        &[(false, Refused), (true, Confirmed), (true, NotAsked)],
+        // A session lost later begins anew.
+        &[
+            (false, Confirmed),
+            (false, Cut),
+            (true, Cut),
+            (true, Confirmed),
+            (true, NotAsked),
+        ],
+    ] {
+        let (listener, url) = listen().await;
+        let (consumer, mut deliveries) = start(config(url));
+        for (number, (session_present, subscribing)) in connections.iter().enumerate() {
+            let what = format!("connection {number} of {connections:?}");
+            let mut broker = Script::accept(&listener, *session_present, false).await;
+            if *subscribing == NotAsked {
+                // Nothing was sent before this acknowledgement: not a SUBSCRIBE either.
+                broker.send(&publish("x", 3)).await;
+                delivery(&mut deliveries).await.1.confirm();
+                assert_eq!(broker.ack().await, 3, "{what}");
+                until(|| consumer.is_connected()).await;
+                continue;
+            }
+            let request = broker.packet().await;
+            assert_eq!(request[0], frame::SUBSCRIBE, "{what}");
+            let code = match subscribing {
+                Cut => continue,
+                Refused => 0x80,
+                _ => 1,
+            };
+            broker.send(&[0x90, 3, request[2], request[3], code]).await;
+            match subscribing {
+                Refused => until(|| consumer.stats().subscriptions_refused == 1).await,
+                _ => until(|| consumer.is_connected()).await,
+            }
+            assert_eq!(consumer.is_connected(), *subscribing == Confirmed, "{what}");
+            drop(broker);
+            until(|| !consumer.is_connected()).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_message_that_cannot_be_made_durable_comes_again() {
     let (listener, url) = listen().await;
