@@ -22,6 +22,8 @@ pub(crate) struct Catalog {
     classes: Vec<Class>,
     by_name: HashMap<Arc<str>, usize>,
     assets: usize,
+    /// The class under which each tag was first seen; the names are shared with the classes.
+    first_class: HashMap<Arc<str>, u32>,
 }
 
 /// One class.
@@ -81,10 +83,17 @@ impl Catalog {
         id
     }
 
+    /// The class under which a tag was first seen.
+    pub(crate) fn class_of_asset(&self, tag: &str) -> Option<usize> {
+        self.first_class.get(tag).map(|class| *class as usize)
+    }
+
     /// Adds an asset that has no reading yet.
     pub(crate) fn add_asset(&mut self, class: usize, tag: &str) -> u32 {
         self.assets += 1;
-        self.classes[class].add_asset(tag)
+        let (id, tag) = self.classes[class].add_asset(tag);
+        self.first_class.entry(tag).or_insert(class as u32);
+        id
     }
 
     /// How far every asset has come.
@@ -143,15 +152,15 @@ impl Class {
         column
     }
 
-    fn add_asset(&mut self, tag: &str) -> u32 {
+    fn add_asset(&mut self, tag: &str) -> (u32, Arc<str>) {
         let tag: Arc<str> = tag.into();
         let id = self.assets.len() as u32;
         self.asset_ids.insert(tag.clone(), id);
         self.assets.push(Asset {
-            tag,
+            tag: tag.clone(),
             newest: i64::MIN,
         });
-        id
+        (id, tag)
     }
 }
 

@@ -108,6 +108,10 @@ pub struct DecodeRules {
     pub lead_seconds: u64,
     /// Topics remembered.
     pub topic_cache: usize,
+    /// Whether a tag that is known under one class is refused under another. False only in
+    /// segments of a version that did not refuse it: what was accepted stays accepted.
+    #[serde(default)]
+    pub one_class_per_asset: bool,
 }
 
 /// One mistake in the configuration.
@@ -249,6 +253,7 @@ impl IngestConfig {
             max_assets: self.max_assets,
             lead_seconds: self.lead_seconds,
             topic_cache: self.topic_cache,
+            one_class_per_asset: true,
         }
     }
 

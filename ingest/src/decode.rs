@@ -178,17 +178,22 @@ impl Decoder {
         target: &Target,
         class: Option<&Class>,
     ) -> Result<(), Rejection> {
+        let new_asset = match target {
+            Target::Known(_) => None,
+            Target::New(meaning) => {
+                let known = class.and_then(|class| class.asset_id(&meaning.asset));
+                known.is_none().then_some(meaning)
+            }
+        };
+        if let Some(meaning) = new_asset {
+            self.only_class(catalog, meaning)?;
+        }
         if class.is_none() && catalog.tables() >= self.rules.max_tables {
             return Err(Rejection::TooManyTables {
                 most: self.rules.max_tables,
             });
         }
-        let new_asset = match (target, class) {
-            (Target::Known(_), _) => false,
-            (Target::New(meaning), Some(class)) => class.asset_id(&meaning.asset).is_none(),
-            (Target::New(_), None) => true,
-        };
-        if new_asset && catalog.assets() >= self.rules.max_assets {
+        if new_asset.is_some() && catalog.assets() >= self.rules.max_assets {
             return Err(Rejection::TooManyAssets {
                 most: self.rules.max_assets,
             });
@@ -198,6 +203,21 @@ impl Decoder {
             return Err(Rejection::TooManyColumns { most });
         }
         Ok(())
+    }
+
+    /// Whether a tag that its class does not know yet is unknown to every other class, too.
+    ///
+    /// Asked only where a tag would be new: data of a version that stored one tag under two
+    /// classes goes on as it is, and a replay gives the same answers as the live write.
+    fn only_class(&self, catalog: &Catalog, meaning: &Meaning) -> Result<(), Rejection> {
+        match catalog.class_of_asset(&meaning.asset) {
+            Some(known) if self.rules.one_class_per_asset => Err(Rejection::AssetOfAnotherClass {
+                asset: meaning.asset.clone(),
+                class: meaning.class.clone(),
+                known: catalog.class(known).name.to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Takes up the class, the asset and the topic of a message that is accepted.

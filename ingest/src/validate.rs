@@ -148,6 +148,19 @@ pub enum Rejection {
         /// The limit.
         lead_seconds: u64,
     },
+    /// A known tag under a second class.
+    #[error(
+        "the asset \"{asset}\" belongs to the class \"{known}\", not to \"{class}\": a tag is \
+         unique; correct the class in the topic, or give one of the two devices another tag"
+    )]
+    AssetOfAnotherClass {
+        /// The tag.
+        asset: String,
+        /// The class of this message, lower case.
+        class: String,
+        /// The class under which the tag was first seen, lower case.
+        known: String,
+    },
     /// One class too many.
     #[error("a new table would exceed max_tables ({most})")]
     TooManyTables {
@@ -169,7 +182,7 @@ pub enum Rejection {
 }
 
 /// Names of all reasons in order of precedence, as counters and files spell them.
-pub const REASONS: [&str; 20] = [
+pub const REASONS: [&str; 21] = [
     "unknown_topic",
     "payload_too_large",
     "bad_class",
@@ -187,6 +200,7 @@ pub const REASONS: [&str; 20] = [
     "not_finite",
     "before_1990",
     "too_far_ahead",
+    "asset_of_another_class",
     "too_many_tables",
     "too_many_assets",
     "too_many_columns",
@@ -213,9 +227,10 @@ impl Rejection {
             Self::NotFinite { .. } => 14,
             Self::Before1990 { .. } => 15,
             Self::TooFarAhead { .. } => 16,
-            Self::TooManyTables { .. } => 17,
-            Self::TooManyAssets { .. } => 18,
-            Self::TooManyColumns { .. } => 19,
+            Self::AssetOfAnotherClass { .. } => 17,
+            Self::TooManyTables { .. } => 18,
+            Self::TooManyAssets { .. } => 19,
+            Self::TooManyColumns { .. } => 20,
         }
     }
 
@@ -333,6 +348,11 @@ mod tests {
             Rejection::TooFarAhead {
                 time: String::new(),
                 lead_seconds: 600,
+            },
+            Rejection::AssetOfAnotherClass {
+                asset: "P1".into(),
+                class: "pmup".into(),
+                known: "pump".into(),
             },
             Rejection::TooManyTables { most: 1 },
             Rejection::TooManyAssets { most: 1 },

@@ -603,6 +603,111 @@ async fn limits_refuse_the_new_and_keep_the_old() {
     assert_eq!(ingest.stats().rejected.values().sum::<u64>(), 4);
 }
 
+fn reading_of(class: &str, asset: &str, after: i64) -> Envelope {
+    let payload = reading(asset, after, "\"a\":1").payload;
+    Envelope {
+        topic: format!("fieldwright/{class}/{asset}").into(),
+        payload,
+        received_at: now(),
+    }
+}
+
+#[tokio::test]
+async fn a_tag_belongs_to_the_class_that_was_seen_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let tight = IngestConfig {
+        max_tables: 2,
+        max_assets: 2,
+        ..config()
+    };
+    let (ingest, _feed) = start(&tight, folder.path());
+    put(
+        &ingest,
+        vec![
+            reading_of("pump", "P1", 1),
+            reading_of("pmup", "P1", 1),
+            reading_of("fan", "F1", 1),
+            // Before the limits: neither table nor asset has room any more.
+            reading_of("pmup", "P1", 2),
+            reading_of("pump", "F1", 2),
+            reading_of("Fan", "F1", 2),
+        ],
+    )
+    .await;
+    let expected = ["fan F1 1 a 1", "fan F1 2 a 1", "pump P1 1 a 1"];
+    assert_eq!(seen(&ingest), expected);
+    assert_eq!(ingest.stats().rejected["asset_of_another_class"], 3);
+    let entries = ingest.quarantine().list(None, 10).entries;
+    let said = entries[0].reason.to_string();
+    for part in [
+        "\"P1\"",
+        "\"pump\"",
+        "\"pmup\"",
+        "correct the class in the topic",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    // From the journal alone, from the manifest with the journal, and from the manifest alone.
+    for flushed in [false, true] {
+        let copy = as_killed(folder.path());
+        let (again, _feed) = start(&tight, copy.path());
+        assert_eq!(seen(&again), expected, "flushed: {flushed}");
+        assert_eq!(again.quarantine().list(None, 10).entries, entries);
+        put(&again, vec![reading_of("pmup", "P1", 9)]).await;
+        assert_eq!(seen(&again), expected, "flushed: {flushed}");
+        assert_eq!(again.stats().rejected["asset_of_another_class"], 1);
+        ingest.flush().await.unwrap();
+    }
+}
+
+/// Versions before this rule stored one tag under two classes.
+#[tokio::test]
+async fn a_folder_that_has_one_tag_under_two_classes_opens_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    fs::create_dir_all(&journal).unwrap();
+    let mut rules = config().decode_rules();
+    rules.one_class_per_asset = false;
+    let mut old = crate::journal::Journal::new(journal.clone(), &rules, 1, 1, Vec::new());
+    let mut decoder = crate::decode::Decoder::new(rules).unwrap();
+    let mut catalog = crate::catalog::Catalog::default();
+    let mut batch = crate::batch::OpenBatch::new(1);
+    for class in ["pump", "fan"] {
+        batch.push(&mut decoder, &mut catalog, reading_of(class, "P1", 1));
+    }
+    old.append(&[batch.close(&catalog)]).unwrap();
+    // The header of that time has no such field.
+    let segment = fs::read_dir(&journal).unwrap().next().unwrap().unwrap();
+    let text = String::from_utf8_lossy(&fs::read(segment.path()).unwrap()).into_owned();
+    assert!(text.contains("\"one_class_per_asset\":false"), "{text}");
+    let without = serde_json::to_string(&config().decode_rules())
+        .unwrap()
+        .replace(",\"one_class_per_asset\":true", "");
+    let read: crate::config::DecodeRules = serde_json::from_str(&without).unwrap();
+    assert!(!read.one_class_per_asset);
+
+    let (ingest, _feed) = start(&config(), folder.path());
+    assert_eq!(seen(&ingest), ["fan P1 1 a 1", "pump P1 1 a 1"]);
+    ingest.flush().await.unwrap();
+    put(
+        &ingest,
+        vec![reading_of("fan", "P1", 2), reading_of("pump", "P1", 2)],
+    )
+    .await;
+    put(&ingest, vec![reading_of("rig", "P1", 2)]).await;
+    assert_eq!(ingest.stats().rejected["asset_of_another_class"], 1);
+    let expected = [
+        "fan P1 1 a 1",
+        "fan P1 2 a 1",
+        "pump P1 1 a 1",
+        "pump P1 2 a 1",
+    ];
+    assert_eq!(seen(&ingest), expected);
+    let copy = as_killed(folder.path());
+    let (again, _feed) = start(&config(), copy.path());
+    assert_eq!(seen(&again), expected);
+}
+
 #[tokio::test]
 async fn damage_in_the_journal_costs_the_record_it_hits_and_is_counted() {
     let folder = tempfile::tempdir().unwrap();
