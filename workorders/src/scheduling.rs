@@ -12,4 +12,7 @@ mod error;
 pub use error::SchedulingError;
 
 mod service;
-pub use service::{Booked, ScheduleRequest, TickReport, schedule, tick};
+pub use service::{ScheduleRequest, schedule};
+
+mod tick;
+pub use tick::{Booked, TickReport, tick};

@@ -10,6 +10,8 @@ mod people;
 
 mod repair;
 
+mod rounds;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

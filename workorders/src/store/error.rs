@@ -89,7 +89,7 @@ impl Problem for StoreError {
         match self {
             Self::Url { .. } => Family::Invalid,
             Self::Open { .. } | Self::Begin(_) | Self::Commit(_) => Family::Unavailable,
-            Self::Statement(sqlx::Error::Database(_)) => Family::Bug,
+            Self::Statement(error) if is_about_the_data(error) => Family::Bug,
             Self::Statement(_) => Family::Unavailable,
             Self::SchemaTooNew { .. } | Self::MigrationDiffers { .. } => Family::Refused,
             Self::Migrate { .. } | Self::Unreadable { .. } => Family::Bug,
@@ -109,6 +109,25 @@ impl Problem for StoreError {
             Self::Unreadable { .. } => "store_unreadable",
         }
     }
+}
+
+/// Whether the store answered, but not with what this program asked for or can read.
+fn is_about_the_data(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{
+        ColumnDecode, ColumnIndexOutOfBounds, ColumnNotFound, Database, Decode, Encode,
+        RowNotFound, TypeNotFound,
+    };
+    matches!(
+        error,
+        Database(_)
+            | RowNotFound
+            | TypeNotFound { .. }
+            | ColumnIndexOutOfBounds { .. }
+            | ColumnNotFound(_)
+            | ColumnDecode { .. }
+            | Encode(_)
+            | Decode(_)
+    )
 }
 
 /// Whether the same transaction, run again, may succeed: a serialization failure or a deadlock.

@@ -33,6 +33,13 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0002_money.sqlite.sql"),
         postgres: include_str!("migrations/0002_money.postgres.sql"),
     },
+    Migration {
+        version: 3,
+        name: "urgency",
+        sql: include_str!("migrations/0003_urgency.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 impl Migration {
