@@ -7,6 +7,12 @@
 mod db;
 pub use db::Db;
 
+mod address;
+pub use address::without_password;
+
+mod claim;
+pub use claim::StoreClaim;
+
 mod tx;
 pub use tx::Tx;
 

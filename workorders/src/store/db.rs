@@ -1,23 +1,33 @@
-//! The pool, and the only place where transactions begin.
+//! The pools, and the only place where transactions begin.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::sync::{Mutex, watch};
 
+use super::address::{file_url, without_password};
 use super::error::worth_another_try;
 use super::{StoreError, Tx, migrations};
 
 /// How often one transaction is run again after a serialization failure.
 const MAX_TRIES: usize = 20;
-/// Connections at most; each SQLite one is a thread.
+/// Connections of the service itself at most; each SQLite one is a thread.
 const MAX_CONNECTIONS: u32 = 8;
+/// Connections at most for those outside who only read, however long they read.
+const MAX_READING_CONNECTIONS: u32 = 4;
+/// How long one may wait for a connection, a store that does not answer included.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What SQLite must be told on every new connection.
 const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 30000;";
+
+/// What both are told besides on connections that only read.
+const SQLITE_READ_ONLY: &str = "PRAGMA query_only = ON;";
+const POSTGRES_READ_ONLY: &str = "SET default_transaction_read_only = on";
 
 /// Which store stands behind the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +64,7 @@ impl Dialect {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: AnyPool,
+    reading_pool: AnyPool,
     dialect: Dialect,
     gate: Arc<Mutex<()>>,
     events: Arc<watch::Sender<i64>>,
@@ -76,14 +87,23 @@ impl Db {
             }
             _ => url.to_owned(),
         };
+        let away = |source| StoreError::Open {
+            url: shown.clone(),
+            source,
+        };
         let pool = AnyPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
-            .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)))
-            .connect(&full_url)
-            .await
-            .map_err(|source| StoreError::Open { url: shown, source })?;
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)));
+        let reading_pool = AnyPoolOptions::new()
+            .max_connections(MAX_READING_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| Box::pin(prepare_to_read(connection, dialect)))
+            .connect_lazy(&full_url);
+        let pool = pool.connect(&full_url).await.map_err(away)?;
         let db = Self {
             pool,
+            reading_pool: reading_pool.map_err(away)?,
             dialect,
             gate: Arc::new(Mutex::new(())),
             events: Arc::new(watch::Sender::new(0)),
@@ -101,11 +121,19 @@ impl Db {
         Self::open(&file_url(path)).await
     }
 
-    /// The pool, for reading.
+    /// The pool, for the service's own reading.
     ///
     /// Whoever writes through it must take [`Db::write_gate`] first.
     pub fn pool(&self) -> &AnyPool {
         &self.pool
+    }
+
+    /// The pool for those outside who read what and as long as they like, such as SQL by people.
+    ///
+    /// Its connections are its own, so readers never take one that a writer waits for, and the
+    /// store refuses to write on them.
+    pub fn reading_pool(&self) -> &AnyPool {
+        &self.reading_pool
     }
 
     /// The queue in which writers of this process wait for their turn.
@@ -198,6 +226,7 @@ impl Db {
 
     /// Closes every connection; SQLite folds its write-ahead log into the file.
     pub async fn close(&self) {
+        self.reading_pool.close().await;
         self.pool.close().await;
     }
 }
@@ -209,34 +238,17 @@ async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(),
     Ok(())
 }
 
-/// The `sqlite:` URL of a file; `%`, `?` and `#` would otherwise end or change the path.
-fn file_url(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let mut url = String::from("sqlite:");
-    for letter in text.chars() {
-        match letter {
-            '%' => url.push_str("%25"),
-            '?' => url.push_str("%3F"),
-            '#' => url.push_str("%23"),
-            ' ' => url.push_str("%20"),
-            other => url.push(other),
-        }
-    }
-    url
-}
-
-/// The URL with its password shown as `***`.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
+async fn prepare_to_read(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+) -> Result<(), sqlx::Error> {
+    prepare(connection, dialect).await?;
+    let read_only = match dialect {
+        Dialect::Sqlite => SQLITE_READ_ONLY,
+        Dialect::Postgres => POSTGRES_READ_ONLY,
     };
-    match rest.rsplit_once('@') {
-        Some((login, place)) if login.contains(':') => {
-            let user = login.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{place}")
-        }
-        _ => url.to_owned(),
-    }
+    sqlx::raw_sql(read_only).execute(connection).await?;
+    Ok(())
 }
 
 #[cfg(test)]

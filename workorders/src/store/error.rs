@@ -1,6 +1,7 @@
 //! What can go wrong with the store itself.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use crate::problem::{Family, Problem};
 
@@ -22,6 +23,47 @@ pub enum StoreError {
         url: String,
         /// What the driver said.
         source: sqlx::Error,
+    },
+    /// The store belongs to another data folder.
+    #[error(
+        "the store belongs to the data folder {owner} on the clock `{clock}`, and not to the data \
+         folder {asking}: start the service on that folder, or name another store with --store"
+    )]
+    OtherFolder {
+        /// The folder that the store belongs to.
+        owner: String,
+        /// The clock of that folder.
+        clock: String,
+        /// The folder that asks for it.
+        asking: String,
+    },
+    /// The store's times come from another clock.
+    #[error(
+        "the store's times come from the clock `{owner}`, and not from `{asking}`: \
+         start the service with that clock, or name another store with --store"
+    )]
+    OtherClock {
+        /// The clock that the store belongs to.
+        owner: String,
+        /// The clock that asks for it.
+        asking: String,
+    },
+    /// Another running service holds the store.
+    #[error(
+        "the store ({store}) is in use by another running service: \
+         stop that service, or name another store with --store"
+    )]
+    InUse {
+        /// Which store.
+        store: String,
+    },
+    /// The file that keeps other services away could not be locked.
+    #[error("{} cannot be locked: check that its folder may be written to", .path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A statement failed.
     #[error("a statement to the store failed")]
@@ -89,6 +131,8 @@ impl Problem for StoreError {
         match self {
             Self::Url { .. } => Family::Invalid,
             Self::Open { .. } | Self::Begin(_) | Self::Commit(_) => Family::Unavailable,
+            Self::InUse { .. } | Self::Lock { .. } => Family::Unavailable,
+            Self::OtherFolder { .. } | Self::OtherClock { .. } => Family::Refused,
             Self::Statement(error) if is_about_the_data(error) => Family::Bug,
             Self::Statement(_) => Family::Unavailable,
             Self::SchemaTooNew { .. } | Self::MigrationDiffers { .. } => Family::Refused,
@@ -100,6 +144,10 @@ impl Problem for StoreError {
         match self {
             Self::Url { .. } => "store_url",
             Self::Open { .. } => "store_open",
+            Self::OtherFolder { .. } => "store_other_folder",
+            Self::OtherClock { .. } => "store_other_clock",
+            Self::InUse { .. } => "store_in_use",
+            Self::Lock { .. } => "store_lock",
             Self::Statement(_) => "store_statement",
             Self::Begin(_) => "store_begin",
             Self::Commit(_) => "store_commit",

@@ -40,6 +40,13 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 4,
+        name: "identity",
+        sql: include_str!("migrations/0004_identity.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 impl Migration {

@@ -53,6 +53,9 @@ async fn wrong_urls_are_refused_without_their_password() {
     let refused = Db::open("mysql://me:secret@host/db").await.unwrap_err();
     assert_eq!(refused.family(), Family::Invalid);
     assert!(!refused.to_string().contains("secret"), "{refused}");
+    let refused = Db::open("postgres://me:hu/sh@host/db").await.unwrap_err();
+    let said = format!("{refused} {refused:?}");
+    assert!(!said.contains("hu/sh"), "{said}");
     let refused = Db::open("sqlite:/nowhere/at/all/store.db")
         .await
         .unwrap_err();
@@ -182,4 +185,45 @@ async fn one_key_has_one_effect_and_one_answer() {
         other_process.close().await;
         store.drop_all().await;
     }
+}
+
+/// Readers outside may hold all their connections for as long as they like.
+#[tokio::test]
+async fn readers_outside_starve_nobody_and_write_nothing() {
+    for store in TestStore::all().await {
+        let ctx = ctx(at("2026-03-02T08:00:00Z"));
+        let mut readers = Vec::new();
+        for _ in 0..MAX_READING_CONNECTIONS {
+            let mut reader = store.db.reading_pool().acquire().await.unwrap();
+            sqlx::query("SELECT COUNT(*) FROM outbox")
+                .fetch_one(&mut *reader)
+                .await
+                .unwrap();
+            readers.push(reader);
+        }
+        assert!(store.db.reading_pool().try_acquire().is_none());
+        assert_eq!(publish_one(&store.db, &ctx, 1).await.unwrap(), 1);
+        let refused = sqlx::query("DELETE FROM outbox")
+            .execute(&mut *readers[0])
+            .await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("read"), "{}: {refused}", store.kind);
+        assert_eq!(outbox::newest_seq(&store.db).await.unwrap(), 1);
+        drop(readers);
+        store.drop_all().await;
+    }
+}
+
+/// Nobody listens: that is said within seconds, without the password.
+#[tokio::test]
+async fn a_store_that_is_away_is_an_error_soon() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let url = format!("postgres://me:hush@127.0.0.1:{port}/db?sslpassword=hush");
+    let opening = tokio::time::timeout(4 * ACQUIRE_TIMEOUT, Db::open(&url));
+    let refused = opening.await.expect("it gives up").unwrap_err();
+    assert_eq!(refused.family(), Family::Unavailable);
+    let said = format!("{refused} {refused:?}");
+    assert!(!said.contains("hush"), "{said}");
 }
