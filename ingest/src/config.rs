@@ -28,7 +28,7 @@ pub struct IngestConfig {
     pub max_hot_rows: usize,
     /// Deliveries that may wait to be decoded.
     pub queue_deliveries: usize,
-    /// Commits that may wait for the follower of the feed.
+    /// Commits that may wait for the follower of the feed; further ones are left out of it.
     pub feed_commits: usize,
     /// Bytes at which a journal segment closes.
     pub journal_segment_bytes: u64,

@@ -15,7 +15,7 @@
 //! 6. The `journal` appends the messages as they came and syncs them (`pipeline::commit`).
 //! 7. The rows join the [`snapshot::Snapshot`], swapped in as a whole (`tables`): queries see them.
 //! 8. The receipt is confirmed; **only now** does the source acknowledge the message.
-//! 9. The batch goes to those who follow the [`Feed`].
+//! 9. The batch goes to those who follow the [`Feed`], if they keep up: nothing waits for them.
 //! 10. Later the rows become sorted Parquet files (`lake`): files, folder and manifest are synced
 //!     before the snapshot swaps rows for files, and the journal is trimmed last
 //!     (`pipeline::flush`).

@@ -6,9 +6,10 @@
 //! ```
 //! Decoding batch n + 1 overlaps with the sync of batch n, and batches that wait while the disk
 //! syncs are synced together. Every arrow is a bounded queue, so a slow disk ends in sources that
-//! read more slowly from the wire.
+//! read more slowly from the wire. The feed alone is none to wait for: a full one is left out.
 
 mod commit;
+mod feed;
 mod flush;
 mod intake;
 #[cfg(test)]
@@ -21,15 +22,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub(crate) use self::commit::Committer;
+pub(crate) use self::feed::Follower;
 pub(crate) use self::flush::Flusher;
 pub(crate) use self::intake::{BatchLimits, HotRows, IntakeLoop};
 use crate::batch::Batch;
 use crate::catalog::Watermarks;
 use crate::quarantine::Store;
-use crate::snapshot::Committed;
 use crate::stats::Counters;
 use crate::tables::{Frozen, Tables};
 
@@ -97,7 +98,6 @@ pub(crate) struct Parts {
     pub intake: IntakeLoop,
     pub committer: Committer,
     pub flusher: Flusher,
-    pub feed: mpsc::Sender<Arc<Committed>>,
 }
 
 impl Parts {
@@ -109,7 +109,6 @@ impl Parts {
             intake,
             committer,
             flusher,
-            feed,
         } = self;
         let (batches, to_commit) = blocking::sync_channel(WAITING_BATCHES);
         let (jobs, to_flush) = blocking::sync_channel(WAITING_FLUSHES);
@@ -127,7 +126,7 @@ impl Parts {
             )?,
             spawn(
                 "ingest-commit",
-                Box::new(move || committer.run(&to_commit, &jobs, &feed)),
+                Box::new(move || committer.run(&to_commit, &jobs)),
             )?,
             spawn("ingest-intake", Box::new(move || intake.run(&batches)))?,
         ];

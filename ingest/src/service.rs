@@ -15,7 +15,7 @@ use crate::intake::{Intake, Submission};
 use crate::journal::{Journal, JournalError};
 use crate::lake::{Lake, LakeError};
 use crate::pipeline::{
-    BatchLimits, Closing, Committer, Flusher, HotRows, IntakeLoop, Parts, Shared, Threads,
+    BatchLimits, Closing, Committer, Flusher, Follower, HotRows, IntakeLoop, Parts, Shared, Threads,
 };
 use crate::quarantine::{Bounds, Quarantine, QuarantineError, Store};
 use crate::recover::{self, JOURNAL, LAKE, QUARANTINE, Recovered};
@@ -24,10 +24,12 @@ use crate::stats::{Counters, Stats, add, read, set};
 use crate::tables::Snapshots;
 use crate::topic::PatternError;
 
-/// Every commit in order, for those who follow the stream. It ends when the pipeline has stopped.
+/// The commits in order, for those who follow the stream. It ends when the pipeline has stopped.
 ///
-/// The follower reads until it ends, or drops it: a full feed that nobody reads holds up the
-/// commits after it, and with them the shutdown.
+/// It never holds up a commit: while it is full, commits are left out and counted
+/// ([`Stats::feed_skipped`]), and the next entry says how many ([`Committed::skipped`]). That
+/// entry comes as soon as there is room, without parts when nothing more is committed. What was
+/// left out is in the snapshot. A follower that is gone is not missed.
 pub type Feed = mpsc::Receiver<Arc<Committed>>;
 
 /// A running pipeline.
@@ -155,6 +157,7 @@ impl Ingest {
             committer: Committer {
                 journal,
                 sequence: last_sequence,
+                follower: Follower::new(feed, last_sequence),
                 shared: shared.clone(),
             },
             intake: IntakeLoop {
@@ -175,7 +178,6 @@ impl Ingest {
                 next_sequence: last_sequence.max(quarantined) + 1,
                 shared: shared.clone(),
             },
-            feed,
         };
         let threads = Mutex::new(Some(threads.start().map_err(StartError::Thread)?));
         let quarantine = Quarantine::new(store, intake.clone(), clock);
@@ -227,6 +229,7 @@ impl Ingest {
             rejected: counters.rejected(),
             commits: read(&counters.commits),
             commit_lag_us: read(&counters.commit_lag_us),
+            feed_skipped: read(&counters.feed_skipped),
             replayed_messages: read(&counters.replayed_messages),
             journal_damages: read(&counters.journal_damages),
             journal_bytes: read(&counters.journal_bytes),

@@ -81,9 +81,12 @@ pub struct ColdFile {
 /// Rows that have just been synced, for those who follow the stream (detectors).
 #[derive(Debug, Clone)]
 pub struct Committed {
-    /// Number of the journal record.
+    /// Number of the journal record. Records without an accepted row have no entry in the feed.
     pub sequence: u64,
-    /// One entry per table touched.
+    /// Commits left out since the previous entry, because the feed was full: their rows are in
+    /// the snapshot only. 0 when the feed is whole.
+    pub skipped: u64,
+    /// One entry per table touched; none in an entry that only tells of commits left out.
     pub parts: Vec<CommittedPart>,
 }
 

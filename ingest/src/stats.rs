@@ -25,6 +25,8 @@ pub struct Stats {
     pub commits: u64,
     /// Microseconds of process time from a batch's first message to its last sync, newest batch.
     pub commit_lag_us: u64,
+    /// Commits left out of the feed because its follower did not keep up.
+    pub feed_skipped: u64,
     /// Messages read back from the journal at the start.
     pub replayed_messages: u64,
     /// Places where the journal was damaged (a torn tail is none).
@@ -63,6 +65,7 @@ pub(crate) struct Counters {
     pub rejected: [AtomicU64; REASONS.len()],
     pub commits: AtomicU64,
     pub commit_lag_us: AtomicU64,
+    pub feed_skipped: AtomicU64,
     pub replayed_messages: AtomicU64,
     pub journal_damages: AtomicU64,
     pub journal_bytes: AtomicU64,

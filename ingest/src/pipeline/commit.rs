@@ -1,34 +1,31 @@
 //! The commit thread: one sync for all batches that wait, then publish, then acknowledge.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
-
-use super::{FlushJob, FlushOrder, Shared, WAITING_BATCHES, Work};
+use super::{FlushJob, FlushOrder, Follower, Shared, WAITING_BATCHES, Work};
 use crate::batch::Batch;
 use crate::clock::process_now;
 use crate::journal::Journal;
-use crate::snapshot::{Committed, CommittedPart};
 use crate::stats::{Counters, add, set};
+
+/// How often a follower that was left behind is looked after while nothing is committed.
+const LEFT_BEHIND_TICK: Duration = Duration::from_millis(100);
 
 /// The commit thread's state.
 pub(crate) struct Committer {
     pub journal: Journal,
     /// Number of the last record that is committed.
     pub sequence: u64,
+    pub follower: Follower,
     pub shared: Arc<Shared>,
 }
 
 impl Committer {
     /// Runs until intake ends, or until the service closes while the disk refuses.
-    pub(super) fn run(
-        mut self,
-        work: &Receiver<Work>,
-        jobs: &SyncSender<FlushJob>,
-        feed: &mpsc::Sender<Arc<Committed>>,
-    ) {
-        while let Ok(first) = work.recv() {
+    pub(super) fn run(mut self, work: &Receiver<Work>, jobs: &SyncSender<FlushJob>) {
+        while let Some(first) = self.next(work) {
             let (mut group, flush) = gather(first, work);
             let Shared {
                 closing, counters, ..
@@ -40,7 +37,7 @@ impl Committer {
                 // Dropping their receipts leaves every message unacknowledged.
                 return;
             }
-            self.publish(&mut group, feed);
+            self.publish(&mut group);
             if let Some(order) = flush {
                 self.journal.seal();
                 let frozen = self.shared.tables.freeze();
@@ -57,7 +54,19 @@ impl Committer {
         }
     }
 
-    fn publish(&mut self, group: &mut [Batch], feed: &mpsc::Sender<Arc<Committed>>) {
+    /// The next batch; meanwhile a follower that was left behind is told so once it has room.
+    fn next(&mut self, work: &Receiver<Work>) -> Option<Work> {
+        while self.follower.is_left_behind() {
+            match work.recv_timeout(LEFT_BEHIND_TICK) {
+                Ok(first) => return Some(first),
+                Err(RecvTimeoutError::Timeout) => self.follower.tell(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        work.recv().ok()
+    }
+
+    fn publish(&mut self, group: &mut [Batch]) {
         let Shared {
             tables,
             quarantine,
@@ -76,8 +85,7 @@ impl Committer {
             }
         }
         for batch in group.iter_mut().filter(|batch| !batch.parts.is_empty()) {
-            // A full feed holds up the next commit; one that nobody reads any more does not.
-            drop(feed.blocking_send(Arc::new(committed(batch))));
+            self.follower.send(batch, counters);
         }
         tables.tidy();
     }
@@ -93,19 +101,6 @@ fn gather(first: Work, work: &Receiver<Work>) -> (Vec<Batch>, Option<FlushOrder>
         flush = next.flush;
     }
     (group, flush)
-}
-
-fn committed(batch: &mut Batch) -> Committed {
-    let parts = batch.parts.drain(..);
-    let parts = parts.map(|part| CommittedPart {
-        class: part.class,
-        late: part.late,
-        rows: part.rows,
-    });
-    Committed {
-        sequence: batch.sequence,
-        parts: parts.collect(),
-    }
 }
 
 fn count(counters: &Counters, batch: &Batch) {

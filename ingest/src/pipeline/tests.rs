@@ -62,6 +62,13 @@ async fn send(ingest: &Ingest, envelopes: Vec<Envelope>) -> oneshot::Receiver<()
     acknowledged
 }
 
+/// No test waits forever.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_secs(20), future)
+        .await
+        .expect("it happens in time")
+}
+
 async fn put(ingest: &Ingest, envelopes: Vec<Envelope>) {
     send(ingest, envelopes).await.await.unwrap();
 }
@@ -464,6 +471,51 @@ async fn shutdown_takes_what_was_handed_over_and_leaves_an_empty_journal() {
         receipt: Receipt::none(),
     };
     assert!(ingest.intake().send(late).await.is_err());
+}
+
+#[tokio::test]
+async fn a_follower_that_stalls_holds_nothing_up_and_learns_what_it_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let narrow = IngestConfig {
+        feed_commits: 1,
+        ..config()
+    };
+    let (ingest, mut feed) = start(&narrow, folder.path());
+    let one = |number| vec![reading("P1", number, "\"a\":1")];
+    let told = |committed: Arc<crate::snapshot::Committed>| {
+        (committed.sequence, committed.skipped, committed.parts.len())
+    };
+    for number in 1..=5 {
+        within(put(&ingest, one(number))).await;
+    }
+    assert_eq!(seen(&ingest).len(), 5);
+    // The last acknowledgement comes before the feed is tried.
+    while ingest.stats().feed_skipped < 4 {
+        process_sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(told(feed.recv().await.unwrap()), (1, 0, 1));
+    // Nothing more is committed: it is told all the same.
+    assert_eq!(told(within(feed.recv()).await.unwrap()), (5, 4, 0));
+    put(&ingest, one(6)).await;
+    assert_eq!(told(feed.recv().await.unwrap()), (6, 0, 1));
+    // Left behind again, with the news of it coming with rows, or before them.
+    for number in 7..=9 {
+        put(&ingest, one(number)).await;
+    }
+    assert_eq!(told(feed.recv().await.unwrap()), (7, 0, 1));
+    put(&ingest, one(10)).await;
+    let (mut skipped, mut last) = (0, 7);
+    while last < 10 {
+        let committed = within(feed.recv()).await.unwrap();
+        skipped += committed.skipped;
+        last = committed.sequence;
+    }
+    assert!(skipped >= 1);
+    assert_eq!(skipped, ingest.stats().feed_skipped - 4);
+    // Neither a full feed nor one without a reader holds up the end.
+    put(&ingest, one(11)).await;
+    put(&ingest, one(12)).await;
+    within(ingest.shutdown()).await.unwrap();
 }
 
 #[tokio::test]
