@@ -120,8 +120,13 @@ impl Decoder {
     }
 
     fn target(&mut self, envelope: &Envelope) -> Result<Target, Rejection> {
-        let (bytes, most) = (envelope.payload.len(), self.rules.max_payload_bytes);
-        let too_large = (bytes > most).then_some(Rejection::PayloadTooLarge { bytes, most });
+        let (bytes, most) = (
+            envelope.payload.size() as usize,
+            self.rules.max_payload_bytes,
+        );
+        // What a source has cut cannot be read, whatever its size was.
+        let too_large = (bytes > most || envelope.payload.is_cut())
+            .then_some(Rejection::PayloadTooLarge { bytes, most });
         let target = match self.topics.get(&envelope.topic) {
             Some(known) => Ok(Target::Known(known)),
             None => self.mapping.resolve(&envelope.topic).map(Target::New),

@@ -10,7 +10,10 @@ use crate::validate::Rejection;
 ///
 /// The queue behind it is bounded: when the disk is slower than the wire, sending waits.
 #[derive(Debug, Clone)]
-pub struct Intake(mpsc::Sender<Submission>);
+pub struct Intake {
+    submissions: mpsc::Sender<Submission>,
+    max_payload_bytes: usize,
+}
 
 /// The pipeline has stopped; the delivery was dropped unconfirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -46,8 +49,18 @@ pub(crate) enum Submission {
 }
 
 impl Intake {
-    pub(crate) fn new(sender: mpsc::Sender<Submission>) -> Self {
-        Self(sender)
+    pub(crate) fn new(submissions: mpsc::Sender<Submission>, max_payload_bytes: usize) -> Self {
+        Self {
+            submissions,
+            max_payload_bytes,
+        }
+    }
+
+    /// The largest payload that can become a reading: a source may cut a larger one.
+    ///
+    /// **Units** bytes.
+    pub fn max_payload_bytes(&self) -> usize {
+        self.max_payload_bytes
     }
 
     /// Hands over a delivery; waits while the queue is full.
@@ -61,7 +74,7 @@ impl Intake {
     ///
     /// **Errors**: the pipeline has stopped.
     pub fn blocking_send(&self, delivery: Delivery) -> Result<(), IntakeClosed> {
-        self.0
+        self.submissions
             .blocking_send(Submission::Delivery(delivery))
             .map_err(|_| IntakeClosed)
     }
@@ -71,7 +84,7 @@ impl Intake {
     /// **Errors**: see [`TrySendError`]; the delivery comes back.
     pub fn try_send(&self, delivery: Delivery) -> Result<(), TrySendError> {
         use mpsc::error::TrySendError as Refused;
-        match self.0.try_send(Submission::Delivery(delivery)) {
+        match self.submissions.try_send(Submission::Delivery(delivery)) {
             Ok(()) => Ok(()),
             Err(Refused::Full(Submission::Delivery(delivery))) => Err(TrySendError::Full(delivery)),
             Err(Refused::Closed(Submission::Delivery(delivery))) => {
@@ -82,10 +95,13 @@ impl Intake {
     }
 
     pub(crate) async fn submit(&self, submission: Submission) -> Result<(), IntakeClosed> {
-        self.0.send(submission).await.map_err(|_| IntakeClosed)
+        self.submissions
+            .send(submission)
+            .await
+            .map_err(|_| IntakeClosed)
     }
 
     pub(crate) fn downgrade(&self) -> mpsc::WeakSender<Submission> {
-        self.0.downgrade()
+        self.submissions.downgrade()
     }
 }

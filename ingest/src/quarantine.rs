@@ -177,7 +177,7 @@ impl Quarantine {
         }
         let envelope = Envelope {
             topic: entry.topic.clone(),
-            payload: entry.payload.clone(),
+            payload: entry.payload.clone().into(),
             received_at: self.clock.now(),
         };
         let (reply, answer) = oneshot::channel();

@@ -117,7 +117,7 @@ impl Ingest {
         let found = recover::recover(data_dir, Some(&lake), &rules, |batch| store.add(batch))?;
         let (sender, submissions) = mpsc::channel(config.queue_deliveries);
         let (feed, follower) = mpsc::channel(config.feed_commits);
-        let intake = Intake::new(sender);
+        let intake = Intake::new(sender, config.max_payload_bytes);
         let Recovered {
             tables,
             catalog,

@@ -3,15 +3,74 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+/// **Units** bytes that are kept of a payload too large to be taken.
+pub(crate) const PAYLOAD_KEPT: usize = 4096;
+
 /// One message as it came from the wire. Topic and payload share the receive buffer.
 #[derive(Debug, Clone)]
 pub struct Envelope {
     /// Topic, UTF-8.
     pub topic: Bytes,
-    /// Payload, any bytes.
-    pub payload: Bytes,
+    /// Payload, any bytes, or the beginning of one that is too large to be taken.
+    pub payload: Payload,
     /// When it was received, business clock.
     pub received_at: DateTime<Utc>,
+}
+
+/// The payload of a message: whole, or only its beginning.
+///
+/// A source that cannot take a payload hands over its beginning and its size, so that the message
+/// is quarantined and acknowledged instead of coming again for ever. Dereferences to the bytes
+/// that are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    bytes: Bytes,
+    /// Bytes of the whole; more than `bytes` has when it was cut.
+    size: u64,
+}
+
+impl Payload {
+    /// The beginning of a payload of `size` bytes, the rest of which is not kept.
+    pub fn cut(beginning: Bytes, size: u64) -> Self {
+        let size = size.max(beginning.len() as u64);
+        Self {
+            bytes: beginning,
+            size,
+        }
+    }
+
+    /// The bytes that are there.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Bytes of the whole payload.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether only the beginning is there.
+    pub fn is_cut(&self) -> bool {
+        self.bytes.len() as u64 != self.size
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Payload {
+    fn from(whole: T) -> Self {
+        let bytes = whole.into();
+        Self {
+            size: bytes.len() as u64,
+            bytes,
+        }
+    }
+}
+
+impl std::ops::Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Messages that arrived together, with the promise that goes back when all are durable.

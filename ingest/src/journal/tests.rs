@@ -19,7 +19,7 @@ fn batch(sequence: u64, messages: usize) -> Batch {
     for number in 0..messages {
         let envelope = Envelope {
             topic: Bytes::from(format!("fieldwright/pump/P{number}")),
-            payload: Bytes::from(format!("payload {number} of {sequence}")),
+            payload: format!("payload {number} of {sequence}").into(),
             received_at: DateTime::<Utc>::from_timestamp_micros(1_772_434_800_000_000).unwrap(),
         };
         open.push(&mut decoder, &mut catalog, envelope);
@@ -41,7 +41,7 @@ fn read(folder: &Path) -> (Vec<(u64, usize)>, bool, Vec<frame::Damage>) {
                 ruled &= rules.is_some();
                 for (place, envelope) in envelopes.iter().enumerate() {
                     let said = format!("payload {place} of {number}");
-                    assert_eq!(envelope.payload, said.as_bytes());
+                    assert_eq!(*envelope.payload, *said.as_bytes());
                     assert_eq!(
                         envelope.received_at.timestamp_micros(),
                         1_772_434_800_000_000

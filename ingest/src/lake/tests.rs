@@ -41,10 +41,7 @@ impl World {
         for (asset, after, metrics) in rows {
             let envelope = Envelope {
                 topic: Bytes::from(format!("fieldwright/pump/{asset}")),
-                payload: Bytes::from(format!(
-                    "{{\"time\":{},\"metrics\":{{{metrics}}}}}",
-                    START + after
-                )),
+                payload: format!("{{\"time\":{},\"metrics\":{{{metrics}}}}}", START + after).into(),
                 received_at: DateTime::<Utc>::from_timestamp_millis(START + 1_000_000).unwrap(),
             };
             open.push(&mut self.decoder, &mut self.catalog, envelope);

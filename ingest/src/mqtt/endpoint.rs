@@ -5,6 +5,7 @@
 
 mod connection;
 mod outbox;
+mod oversized;
 mod reader;
 mod retained;
 mod router;
@@ -29,6 +30,9 @@ pub use stats::{CloseReason, EndpointStats};
 
 use router::Router;
 use stats::{Counters, add};
+
+/// Bytes of a PUBLISH beside its topic and payload, at most.
+const PUBLISH_OVERHEAD: usize = 9;
 
 /// How an endpoint is set up.
 #[derive(Clone)]
@@ -60,7 +64,10 @@ pub struct EndpointLimits {
     pub half_open: usize,
     /// Time to send a complete CONNECT.
     pub connect_timeout: Duration,
-    /// **Units** bytes of one packet; a larger one closes the connection unread.
+    /// **Units** bytes of one packet; raised to what the pipeline's largest payload takes.
+    ///
+    /// Of a larger PUBLISH only the beginning is kept, for the quarantine; the rest is read and
+    /// dropped. Any other larger packet closes the connection unread.
     pub packet_bytes: usize,
     /// **Units** bytes.
     pub client_id_bytes: usize,
@@ -190,6 +197,10 @@ impl Endpoint {
         let mut limits = config.limits;
         limits.outgoing_in_flight = limits.outgoing_in_flight.clamp(1, 65_000);
         limits.delivery_messages = limits.delivery_messages.max(1);
+        let intake = intake.into();
+        // Nothing that the pipeline would read may be cut.
+        let readable = intake.max_payload_bytes() + limits.topic_bytes + PUBLISH_OVERHEAD;
+        limits.packet_bytes = limits.packet_bytes.max(readable);
         let limits = Arc::new(limits);
         let counters = Arc::new(Counters::default());
         let (phase, phase_receiver) = watch::channel(Phase::Running);
@@ -201,7 +212,7 @@ impl Endpoint {
             budget: Arc::new(Semaphore::new(budget_permits(limits.unacknowledged_bytes))),
             limits,
             counters,
-            intake: intake.into(),
+            intake,
             clock,
             phase: phase_receiver,
         });

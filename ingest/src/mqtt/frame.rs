@@ -58,6 +58,8 @@ pub(crate) enum FrameError {
     /// Larger than the limit; told by the header alone.
     #[error("a packet of {size} bytes is larger than the limit of {limit}")]
     TooLarge {
+        /// Bytes of the fixed header.
+        header: usize,
         /// Bytes of the whole packet.
         size: usize,
         /// Bytes allowed.
@@ -87,7 +89,11 @@ pub(crate) fn scan(buffer: &[u8], at: usize, limit: usize) -> Result<Option<Fram
             let start = index + 1;
             let size = start + length;
             if size > limit {
-                return Err(FrameError::TooLarge { size, limit });
+                return Err(FrameError::TooLarge {
+                    header: start,
+                    size,
+                    limit,
+                });
             }
             if bytes.len() < size {
                 return Ok(None);
@@ -99,6 +105,12 @@ pub(crate) fn scan(buffer: &[u8], at: usize, limit: usize) -> Result<Option<Fram
         }
     }
     Err(FrameError::Length)
+}
+
+/// Whether a packet that begins so is a PUBLISH.
+#[inline]
+pub(crate) fn is_publish(first: u8) -> bool {
+    first >> 4 == 3
 }
 
 /// Takes a PUBLISH apart; the topic is not yet checked.
@@ -209,6 +221,7 @@ mod tests {
                 &[0x30, 0xff, 0x7f],
                 9,
                 Err(FrameError::TooLarge {
+                    header: 3,
                     size: 16_386,
                     limit: 9,
                 }),

@@ -13,7 +13,10 @@ const BETWEEN: usize = 4;
 /// A source takes a place first and fills it at once, so that nothing is owed for a delivery that
 /// was never sent.
 #[derive(Debug, Clone)]
-pub struct DeliveryQueue(mpsc::Sender<Delivery>);
+pub struct DeliveryQueue {
+    deliveries: mpsc::Sender<Delivery>,
+    max_payload_bytes: usize,
+}
 
 /// Nobody takes deliveries any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,19 +25,28 @@ pub(crate) struct QueueClosed;
 impl DeliveryQueue {
     /// Waits for a place; that is what slows a source down.
     pub(crate) async fn place(&self) -> Result<mpsc::Permit<'_, Delivery>, QueueClosed> {
-        self.0.reserve().await.map_err(|_| QueueClosed)
+        self.deliveries.reserve().await.map_err(|_| QueueClosed)
+    }
+
+    /// The largest payload that the pipeline reads; 0 when there is no pipeline.
+    pub(crate) fn max_payload_bytes(&self) -> usize {
+        self.max_payload_bytes
     }
 }
 
 impl From<mpsc::Sender<Delivery>> for DeliveryQueue {
-    fn from(sender: mpsc::Sender<Delivery>) -> Self {
-        Self(sender)
+    fn from(deliveries: mpsc::Sender<Delivery>) -> Self {
+        Self {
+            deliveries,
+            max_payload_bytes: 0,
+        }
     }
 }
 
 impl From<Intake> for DeliveryQueue {
     /// Must be called within a tokio runtime: a small task carries the deliveries over.
     fn from(intake: Intake) -> Self {
+        let max_payload_bytes = intake.max_payload_bytes();
         let (sender, mut deliveries) = mpsc::channel(BETWEEN);
         tokio::spawn(async move {
             while let Some(delivery) = deliveries.recv().await {
@@ -43,6 +55,9 @@ impl From<Intake> for DeliveryQueue {
                 }
             }
         });
-        Self(sender)
+        Self {
+            deliveries: sender,
+            max_payload_bytes,
+        }
     }
 }

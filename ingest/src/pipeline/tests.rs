@@ -761,6 +761,98 @@ async fn a_folder_that_has_one_tag_under_two_classes_opens_and_goes_on() {
 }
 
 #[tokio::test]
+async fn an_oversized_payload_is_quarantined_with_its_real_size_and_acknowledged() {
+    use crate::mqtt::{Endpoint, EndpointConfig, EndpointLimits};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let folder = tempfile::tempdir().unwrap();
+    // More than a packet may have by default: what can be read must not be cut.
+    let wide = IngestConfig {
+        max_payload_bytes: 2 << 20,
+        ..config()
+    };
+    let (ingest, _feed) = start(&wide, folder.path());
+    let listen = EndpointConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        password: None,
+        limits: EndpointLimits::default(),
+    };
+    let clock = Arc::new(ManualClock::new(now()));
+    let endpoint = Endpoint::start(listen, ingest.intake(), clock)
+        .await
+        .unwrap();
+    let mut client = tokio::net::TcpStream::connect(endpoint.local_addr())
+        .await
+        .unwrap();
+    let connect = b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01c";
+    client.write_all(connect).await.unwrap();
+    let mut expected = vec![0x20, 2, 0, 0];
+    for (id, topic, size) in [
+        (1, "fieldwright/pump/P1", (2 << 20) - 1),
+        (2, "fieldwright/pump/P1", 2 << 20),
+        (3, "fieldwright/pump/P1", (2 << 20) + 1),
+        (4, "fieldwright/pump/P1", 9 << 20),
+        (5, "elsewhere", 9 << 20),
+        (6, "fieldwright/pump/P1", 100),
+    ] {
+        let mut payload = reading("", i64::from(id), "\"a\":1").payload.to_vec();
+        payload.resize(size, b' ');
+        let body = 2 + topic.len() + 2 + size;
+        let seven = |place: usize| (body >> (7 * place)) as u8 & 0x7f;
+        let mut packet = vec![
+            0x32,
+            seven(0) | 0x80,
+            seven(1) | 0x80,
+            seven(2) | 0x80,
+            seven(3),
+        ];
+        packet.extend([0, topic.len() as u8]);
+        packet.extend_from_slice(topic.as_bytes());
+        packet.extend([0, id]);
+        packet.extend_from_slice(&payload);
+        within(client.write_all(&packet)).await.unwrap();
+        expected.extend([0x40, 2, 0, id]);
+    }
+    let mut answers = vec![0; expected.len()];
+    within(client.read_exact(&mut answers)).await.unwrap();
+    assert_eq!(answers, expected);
+    assert_eq!(
+        seen(&ingest),
+        ["pump P1 1 a 1", "pump P1 2 a 1", "pump P1 6 a 1"]
+    );
+    let entries = ingest.quarantine().list(None, 10).entries;
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            (
+                entry.reason.name(),
+                entry.payload_bytes,
+                entry.payload.len(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("payload_too_large", (2 << 20) + 1, 4096),
+            ("payload_too_large", 9 << 20, 4096),
+            ("unknown_topic", 9 << 20, 4096),
+        ]
+    );
+    let said = entries[1].reason.to_string();
+    assert!(said.contains("9437184 bytes"), "{said}");
+    let refused = ingest.quarantine().replay(entries[2].id).await.unwrap_err();
+    assert!(matches!(refused, ReplayError::Cut(_)), "{refused}");
+    // The journal alone says the same: without the quarantine's own file.
+    let copy = as_killed(folder.path());
+    fs::remove_dir_all(copy.path().join("quarantine")).unwrap();
+    let (again, _feed) = start(&wide, copy.path());
+    assert_eq!(again.quarantine().list(None, 10).entries, entries);
+    assert_eq!(seen(&again), seen(&ingest));
+    assert_eq!(again.stats().journal_damages, 0);
+}
+
+#[tokio::test]
 async fn damage_in_the_journal_costs_the_record_it_hits_and_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (ingest, _feed) = start(&config(), folder.path());

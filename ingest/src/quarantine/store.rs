@@ -14,6 +14,7 @@ use super::{QuarantineEntry, QuarantineError, QuarantineId, QuarantinePage, Quar
 use crate::batch::Batch;
 use crate::durable;
 use crate::frame::Frames;
+use crate::source::PAYLOAD_KEPT;
 
 /// The file's name in the quarantine folder.
 const NAME: &str = "entries.log";
@@ -21,8 +22,6 @@ const NAME: &str = "entries.log";
 const SLACK: u64 = 1 << 20;
 /// What an entry takes in the file beside its topic and payload, about.
 const ENTRY_OVERHEAD: u64 = 256;
-/// What is kept of a payload that is larger than any that is decoded.
-const CUT: usize = 4096;
 
 /// What the quarantine may grow to.
 #[derive(Debug, Clone, Copy)]
@@ -135,14 +134,14 @@ impl Store {
             let envelope = &batch.envelopes[*index as usize];
             let kept = match envelope.payload.len() {
                 whole if whole <= self.bounds.payload_bytes => whole,
-                whole => whole.min(CUT),
+                whole => whole.min(PAYLOAD_KEPT),
             };
             let entry = QuarantineEntry {
                 id,
                 // Copied, so that an entry does not hold the whole receive buffer.
                 topic: Bytes::copy_from_slice(&envelope.topic),
                 payload: Bytes::copy_from_slice(&envelope.payload[..kept]),
-                payload_bytes: envelope.payload.len() as u64,
+                payload_bytes: envelope.payload.size(),
                 received_at: envelope.received_at,
                 reason: reason.clone(),
             };

@@ -18,7 +18,7 @@ fn refused(sequence: u64, payloads: &[&str]) -> Batch {
         .iter()
         .map(|payload| Envelope {
             topic: Bytes::from_static(b"x/y"),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            payload: payload.to_string().into(),
             received_at: DateTime::<Utc>::from_timestamp_micros(1_772_434_800_000_000).unwrap(),
         })
         .collect();

@@ -106,7 +106,7 @@ impl Inbox {
         let received = Received {
             envelope: Envelope {
                 topic: Bytes::from(publish.topic),
-                payload: publish.payload,
+                payload: publish.payload.into(),
                 received_at: self.clock.now(),
             },
             packet_id: publish.pkid,

@@ -12,11 +12,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Shared;
 use super::connection::Closed;
 use super::outbox::{Inbound, Outbox};
+use super::oversized::Oversized;
 use super::router::Message;
 use super::stats::{CloseReason, add};
 use super::subscriptions::Subscription;
+use crate::mqtt::frame::{self, FrameError};
+use crate::mqtt::packet;
 use crate::mqtt::topic::{self, TopicError};
-use crate::mqtt::{frame, packet};
 use crate::source::{Delivery, Envelope, Receipt};
 
 /// The least that is offered to one read of the socket.
@@ -52,8 +54,7 @@ impl Reader {
             }
             self.outbox.room_for(1).await;
             match self.read().await {
-                Ok(0) => return CloseReason::PeerClosed.into(),
-                Ok(read) => add(&self.shared.counters.bytes_in, read),
+                Ok(()) => {}
                 Err(closed) => return closed,
             }
         }
@@ -63,7 +64,7 @@ impl Reader {
     pub(super) async fn deliver_will(&mut self, message: Message) -> Result<(), Closed> {
         let envelope = Envelope {
             topic: message.topic.clone(),
-            payload: message.payload.clone(),
+            payload: message.payload.clone().into(),
             received_at: self.shared.clock.now(),
         };
         let bytes = envelope.topic.len() + envelope.payload.len();
@@ -76,7 +77,8 @@ impl Reader {
         self.send(vec![envelope], inbound, true).await
     }
 
-    async fn read(&mut self) -> Result<usize, Closed> {
+    /// Waits for more bytes and appends them to the buffer.
+    pub(super) async fn read(&mut self) -> Result<(), Closed> {
         let chunk = self.chunk.clamp(CHUNK_MIN, CHUNK_MAX);
         // What is left of a block is used up before the next one is taken: a block lives until the
         // pipeline is done with every message in it.
@@ -94,8 +96,12 @@ impl Reader {
             }
         };
         let read = read.map_err(|error| Closed::new(CloseReason::SocketFailed, error))?;
+        if read == 0 {
+            return Err(CloseReason::PeerClosed.into());
+        }
+        add(&self.shared.counters.bytes_in, read);
         self.chunk = read * 2;
-        Ok(read)
+        Ok(())
     }
 
     /// Handles every complete packet in the buffer.
@@ -116,6 +122,11 @@ impl Reader {
                     let packet = self.buffer.split_to(request.end - request.start).freeze();
                     self.answer(request.first, &packet[request.body - request.start..])?;
                 }
+                Ok(Next::Oversized(oversized)) => {
+                    self.deliver(at).await?;
+                    at = 0;
+                    self.take_oversized(oversized).await?;
+                }
                 Err(closed) => break Err(closed),
             }
         };
@@ -126,14 +137,22 @@ impl Reader {
     /// Goes through the buffer from `at` until something other than a PUBLISH needs attention.
     fn next(&mut self, at: &mut usize) -> Result<Next, Closed> {
         let limits = &self.shared.limits;
-        while let Some(found) = frame::scan(&self.buffer, *at, limits.packet_bytes)? {
+        loop {
+            let found = match frame::scan(&self.buffer, *at, limits.packet_bytes) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Next::Incomplete),
+                Err(FrameError::TooLarge { header, size, .. })
+                    if frame::is_publish(self.buffer[*at]) =>
+                {
+                    return Ok(Next::Oversized(Oversized { header, size }));
+                }
+                Err(error) => return Err(error.into()),
+            };
             let (start, end) = (*at, found.body.end);
             match found.first {
-                0x30..=0x3f => {
+                first if frame::is_publish(first) => {
                     let publish = frame::publish(&self.buffer, &found)?;
-                    let name = &self.buffer[publish.topic.clone()];
-                    topic::check_name(name, limits.topic_bytes, limits.topic_levels)
-                        .map_err(bad_topic)?;
+                    self.check_topic(&self.buffer[publish.topic.clone()])?;
                     self.batch.push(publish);
                 }
                 frame::PUBACK => {
@@ -160,7 +179,11 @@ impl Reader {
                 return Ok(Next::Full);
             }
         }
-        Ok(Next::Incomplete)
+    }
+
+    pub(super) fn check_topic(&self, name: &[u8]) -> Result<(), Closed> {
+        let limits = &self.shared.limits;
+        topic::check_name(name, limits.topic_bytes, limits.topic_levels).map_err(bad_topic)
     }
 
     /// Hands the publishes in the first `end` bytes of the buffer to the pipeline.
@@ -191,15 +214,8 @@ impl Reader {
             budget,
         };
         for publish in self.batch.drain(..) {
-            match publish.qos {
-                0 => {}
-                1 => frame::put_ack(&mut inbound.acks, frame::PUBACK, publish.packet_id),
-                _ => {
-                    frame::put_ack(&mut inbound.acks, frame::PUBREC, publish.packet_id);
-                    if !self.unreleased.insert(publish.packet_id) {
-                        continue;
-                    }
-                }
+            if !owe(&publish, &mut self.unreleased, &mut inbound.acks) {
+                continue;
             }
             let topic = block.slice(publish.topic);
             let payload = block.slice(publish.payload);
@@ -213,7 +229,7 @@ impl Reader {
             }
             envelopes.push(Envelope {
                 topic,
-                payload,
+                payload: payload.into(),
                 received_at,
             });
         }
@@ -222,7 +238,7 @@ impl Reader {
     }
 
     /// Sends one delivery and enters what is owed for it; nothing is owed before it is sent.
-    async fn send(
+    pub(super) async fn send(
         &mut self,
         envelopes: Vec<Envelope>,
         mut inbound: Inbound,
@@ -250,7 +266,10 @@ impl Reader {
     }
 
     /// Takes a share of the memory for messages that wait for their receipt.
-    async fn budget(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Closed> {
+    pub(super) async fn budget(
+        &self,
+        bytes: usize,
+    ) -> Result<Option<OwnedSemaphorePermit>, Closed> {
         let most = super::budget_permits(self.shared.limits.unacknowledged_bytes);
         let permits = bytes.div_ceil(1024).min(most) as u32;
         match self.shared.budget.clone().acquire_many_owned(permits).await {
@@ -344,6 +363,8 @@ enum Next {
     /// As many publishes as one delivery may hold.
     Full,
     Request(Request),
+    /// A PUBLISH over the limit, of which only a part may be in the buffer.
+    Oversized(Oversized),
 }
 
 /// A packet that is answered in its turn; positions in the buffer.
@@ -354,11 +375,30 @@ struct Request {
     end: usize,
 }
 
+/// Adds the acknowledgement that a publish asks for. False when the message came before.
+pub(super) fn owe(
+    publish: &frame::Publish,
+    unreleased: &mut HashSet<u16>,
+    acks: &mut Vec<u8>,
+) -> bool {
+    match publish.qos {
+        0 => true,
+        1 => {
+            frame::put_ack(acks, frame::PUBACK, publish.packet_id);
+            true
+        }
+        _ => {
+            frame::put_ack(acks, frame::PUBREC, publish.packet_id);
+            unreleased.insert(publish.packet_id)
+        }
+    }
+}
+
 fn violation(detail: impl std::fmt::Display) -> Closed {
     Closed::new(CloseReason::ProtocolViolation, detail)
 }
 
-fn bad_topic(error: TopicError) -> Closed {
+pub(super) fn bad_topic(error: TopicError) -> Closed {
     let reason = match error {
         TopicError::TooLong => CloseReason::TopicTooLong,
         _ => CloseReason::ProtocolViolation,

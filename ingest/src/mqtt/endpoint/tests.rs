@@ -366,14 +366,88 @@ async fn an_oversized_packet_is_not_read() {
     };
     let mut bench = Bench::with(limits).await;
     let mut raw = bench.connected("c", 0).await;
-    // The header announces 256 MiB; what came before it counts.
-    let header = [0x32, 0xff, 0xff, 0xff, 0x7f];
+    // The header of a SUBSCRIBE announces 256 MiB; what came before it counts.
+    let header = [0x82, 0xff, 0xff, 0xff, 0x7f];
     raw.send(&[publish("a", "1", 1, 1), header.to_vec()].concat())
         .await;
     let (messages, _receipt) = bench.delivery().await;
     assert_eq!(messages, ["a=1"]);
     assert_eq!(raw.rest().await, NOTHING);
     bench.closed_for(CloseReason::PacketTooLarge).await;
+}
+
+#[tokio::test]
+async fn an_oversized_publish_is_cut_acknowledged_and_held_up_by_nothing() {
+    let limits = EndpointLimits {
+        packet_bytes: 1_000,
+        ..EndpointLimits::default()
+    };
+    let mut bench = Bench::with(limits).await;
+    let mut raw = bench.connected("c", 0).await;
+    let mut listener = bench.connected("listener", 0).await;
+    listener.send(&subscribe("#", 0)).await;
+    listener.expect(&[0x90, 3, 0, 9, 0]).await;
+    let large = format!("begin{}", "x".repeat(3 << 20));
+    for (qos, ack) in [(0, &[][..]), (1, &[0x40, 2, 0, 2]), (2, &[0x50, 2, 0, 2])] {
+        let packet = publish("a/large", &large, qos, 2);
+        let (early, late) = packet.split_at(packet.len() / 2);
+        raw.send(&[publish("a", "before", 1, 1), early.to_vec()].concat())
+            .await;
+        assert_eq!(bench.confirm(1).await, ["a=before"]);
+        raw.expect(&[0x40, 2, 0, 1]).await;
+        listener.expect(&publish("a", "before", 0, 0)).await;
+        raw.send(&[late, &publish("a", "after", 1, 3)].concat())
+            .await;
+        let delivery = within(bench.deliveries.recv()).await.unwrap();
+        let [cut] = &delivery.envelopes[..] else {
+            panic!("one message: {}", delivery.envelopes.len());
+        };
+        assert_eq!(cut.topic, "a/large");
+        assert_eq!(cut.payload.size(), large.len() as u64);
+        assert!(cut.payload.is_cut() && *cut.payload == large.as_bytes()[..4096]);
+        let (after, receipt) = bench.delivery().await;
+        assert_eq!(after, ["a=after"]);
+        receipt.confirm();
+        if qos > 0 {
+            // Acknowledged in its turn, when it is durable.
+            raw.expect_nothing().await;
+        }
+        delivery.receipt.confirm();
+        raw.expect(&[ack, &[0x40, 2, 0, 3]].concat()).await;
+        // Nobody gets half a message.
+        listener.expect(&publish("a", "after", 0, 0)).await;
+    }
+    let mut again = publish("a/large", &large, 2, 2);
+    again[0] |= 8;
+    raw.send(&again).await;
+    raw.expect(&[0x50, 2, 0, 2]).await;
+    assert!(bench.deliveries.try_recv().is_err(), "it came before");
+    assert_eq!(bench.endpoint.stats().connections, 2);
+}
+
+#[tokio::test]
+async fn an_oversized_publish_must_be_legal() {
+    let limits = EndpointLimits {
+        packet_bytes: 1_000,
+        topic_bytes: 100,
+        ..EndpointLimits::default()
+    };
+    let bench = Bench::with(limits).await;
+    let large = "x".repeat(20_000);
+    let mut quality_3 = publish("a", &large, 2, 1);
+    quality_3[0] |= 6;
+    for (packet, reason) in [
+        (publish(&large, "", 1, 1), CloseReason::TopicTooLong),
+        (publish("a/#", &large, 1, 1), CloseReason::ProtocolViolation),
+        (publish("a", &large, 1, 0), CloseReason::ProtocolViolation),
+        (quality_3, CloseReason::ProtocolViolation),
+    ] {
+        let before = bench.endpoint.stats().closed_for(reason);
+        let mut raw = bench.connected("c", 0).await;
+        raw.send(&packet).await;
+        assert_eq!(raw.rest().await, NOTHING);
+        until(|| bench.endpoint.stats().closed_for(reason) > before).await;
+    }
 }
 
 #[tokio::test]
