@@ -19,7 +19,7 @@ use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
 use fieldwright_ingest::clock::{SharedClock, wall_now};
 use fieldwright_ingest::{Ingest, StartError, Stopped};
 use fieldwright_workorders::registry::seed::{self, SeedError};
-use fieldwright_workorders::store::{Ctx, Db, IdSource, RandomIds, StoreError};
+use fieldwright_workorders::store::{Ctx, Db, IdSource, RandomIds, StoreClaim, StoreError};
 
 pub use offline::{offline_snapshot, offline_sql, offline_verify};
 
@@ -40,6 +40,7 @@ pub struct App {
     parts: Parts,
     ingest: Arc<Ingest>,
     endpoints: Endpoints,
+    claim: StoreClaim,
     folder: DataDir,
 }
 
@@ -116,6 +117,9 @@ impl App {
         let listener = HttpDoor::listen(settings.http.listen).await?;
         let ids: Arc<dyn IdSource> = Arc::new(RandomIds::new());
         let db = open_store(&settings, folder.path()).await?;
+        let folder_id = folder.identity(|| ids.uuid(wall_now()).simple().to_string())?;
+        let clock_name = business_clock::spec(&clock).to_string();
+        let claim = db.claim(&folder_id, &clock_name, wall_now()).await?;
         let ctx = Ctx::new(clock.now(), wall_now(), "seed", Arc::clone(&ids));
         seed::seed(&db, &ctx).await?;
         let alarm_store = SqlAlarmStore::open(db.pool().clone(), db.write_gate()).await?;
@@ -163,6 +167,7 @@ impl App {
             parts,
             ingest,
             endpoints,
+            claim,
             folder,
         })
     }
@@ -186,11 +191,14 @@ impl App {
     pub async fn shutdown(self) -> Result<(), AppError> {
         self.folder.clear_endpoints();
         self.mqtt.close().await;
+        // Whoever waits for the store lets go first: nothing may hold up what was received.
+        self.parts.detection.stop();
         let flushed = self.ingest.shutdown().await;
         self.parts.detection.shutdown().await;
         self.http.close().await;
         self.wiring.shutdown().await;
         self.parts.db.close().await;
+        self.claim.release().await;
         Ok(flushed?)
     }
 }

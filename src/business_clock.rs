@@ -100,6 +100,14 @@ pub fn open(dir: &Path, asked: Option<ClockSpec>) -> Result<SharedClock, ClockEr
     Ok(kept.clock())
 }
 
+/// Which clock a running one is.
+pub fn spec(clock: &SharedClock) -> ClockSpec {
+    match clock.rate() {
+        1.0 => ClockSpec::Real,
+        rate => ClockSpec::Scaled(rate),
+    }
+}
+
 impl Kept {
     /// A scaled clock starts at the beginning of a working week: 07:00 UTC on a Monday.
     fn start(spec: ClockSpec, wall: DateTime<Utc>) -> Self {

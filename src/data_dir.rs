@@ -94,6 +94,19 @@ impl DataDir {
         &self.path
     }
 
+    /// The folder's own name, made on first use and kept with it wherever it is moved.
+    pub fn identity(&self, make: impl FnOnce() -> String) -> Result<String, DataDirError> {
+        let path = self.path.join("folder-id");
+        match std::fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+            _ => {
+                let made = make();
+                write_whole(&path, made.as_bytes())?;
+                Ok(made)
+            }
+        }
+    }
+
     /// Says where the service listens. Written whole or not at all.
     pub fn write_endpoints(&self, endpoints: &Endpoints) -> Result<(), DataDirError> {
         let text = serde_json::to_string(endpoints).expect("two strings serialize");

@@ -78,7 +78,8 @@ impl Narrator {
     /// Tells what happened since the last time, then waits a little.
     pub async fn tell_once(&mut self) -> Result<(), Failure> {
         if self.polls.is_multiple_of(POLLS_PER_READING_LINE)
-            && let Some(line) = lines::readings(&self.client).await?
+            && let Some(line) =
+                lines::readings(&self.client, self.polls / POLLS_PER_READING_LINE).await?
         {
             self.print(&line);
         }

@@ -14,7 +14,7 @@ pub fn operational(db: &Db) -> Operational {
     let mut tables: Vec<OperationalTable> = store::tables().iter().map(declared).collect();
     tables.extend(SqlAlarmStore::tables());
     Operational {
-        pool: db.pool().clone(),
+        pool: db.reading_pool().clone(),
         tables,
     }
 }

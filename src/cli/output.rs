@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use fieldwright_workorders::problem::{Family, Problem as _};
+
 use crate::app::AppError;
 use crate::config::Mistakes;
 use crate::data_dir::DataDirError;
@@ -110,9 +112,9 @@ impl From<AppError> for Failure {
             AppError::Clock(_) | AppError::NotLoopback { .. } | AppError::Token { .. } => {
                 Self::Usage(text)
             }
-            AppError::Listen { .. } | AppError::Mqtt(_) | AppError::Store(_) => {
-                Self::Unavailable(text)
-            }
+            AppError::Listen { .. } | AppError::Mqtt(_) => Self::Unavailable(text),
+            AppError::Store(error) if error.family() == Family::Refused => Self::Refused(text),
+            AppError::Store(_) => Self::Unavailable(text),
             _ => Self::Failed(text),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fieldwright_workorders::store::without_password;
 use toml::{Table, Value};
 
 use super::Mistakes;
@@ -210,22 +211,7 @@ fn hide_secret(path: &str, value: &Value) -> String {
         return "***".to_owned();
     }
     match value.as_str() {
-        Some(text) => format!("{:?}", hide_url_password(text)),
+        Some(text) => format!("{:?}", without_password(text)),
         None => value.to_string(),
-    }
-}
-
-/// `scheme://user:password@host` becomes `scheme://user:***@host`.
-pub fn hide_url_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let authority_end = rest.find('/').unwrap_or(rest.len());
-    let Some(at) = rest[..authority_end].rfind('@') else {
-        return text.to_owned();
-    };
-    match rest[..at].split_once(':') {
-        Some((user, _password)) => format!("{scheme}://{user}:***{}", &rest[at..]),
-        None => text.to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration beyond the type of one section.
 
+use fieldwright_workorders::store::without_password;
 use toml::Value;
 
 use super::Mqtt;
@@ -43,7 +44,7 @@ pub fn of_mqtt(mqtt: &Mqtt) -> Vec<String> {
     {
         found.push(format!(
             "mqtt.broker is `{}`, but must begin with mqtt:// or mqtts://",
-            super::layers::hide_url_password(broker)
+            without_password(broker)
         ));
     }
     if mqtt.broker.is_some() && mqtt.topics.is_empty() {
@@ -63,7 +64,7 @@ pub fn of_store_url(url: &str) -> Vec<String> {
     }
     vec![format!(
         "store.url is `{}`, but must begin with sqlite: or postgres:",
-        super::layers::hide_url_password(url)
+        without_password(url)
     )]
 }
 

@@ -6,14 +6,28 @@ use serde_json::{Value, json};
 use super::Line;
 use crate::cli::{Client, Failure};
 
-/// The newest reading, and how many there are.
-const READINGS_SQL: &str = "SELECT asset, metric, value, time, now() AS asked_at \
-    FROM readings WHERE time > now() - INTERVAL '10 minutes' ORDER BY time DESC LIMIT 1";
+/// How many readings came lately, and from how many assets.
+const COUNT_SQL: &str = "SELECT count(*), count(DISTINCT asset) FROM readings \
+    WHERE time > now() - INTERVAL '10 minutes'";
+/// Readings between one example and the next: another asset and metric each time.
+const EXAMPLE_STRIDE: u32 = 17;
+/// Examples are among so many of the newest readings.
+const EXAMPLES: u32 = 140;
 
 /// A line about readings; none while there are none.
-pub async fn readings(client: &Client) -> Result<Option<Line>, Failure> {
+pub async fn readings(client: &Client, number: u32) -> Result<Option<Line>, Failure> {
+    let counted = client
+        .post("/api/v1/sql", &json!({ "query": COUNT_SQL }))
+        .await?;
+    let (count, assets) = (&counted["rows"][0][0], &counted["rows"][0][1]);
+    let query = format!(
+        "SELECT asset, metric, value, time, now() AS asked_at FROM readings \
+         WHERE time > now() - INTERVAL '10 minutes' \
+         ORDER BY time DESC, asset, metric LIMIT 1 OFFSET {}",
+        (number * EXAMPLE_STRIDE) % EXAMPLES
+    );
     let answer = client
-        .post("/api/v1/sql", &json!({ "query": READINGS_SQL }))
+        .post("/api/v1/sql", &json!({ "query": query }))
         .await?;
     let row = &answer["rows"][0];
     let (Some(asset), Some(metric), Some(value)) =
@@ -29,8 +43,11 @@ pub async fn readings(client: &Client) -> Result<Option<Line>, Failure> {
     Ok(Some(Line {
         word: "reading",
         time: asked_at,
-        text: format!("{asset} {metric} {value:.2} {unit} (age {age} s of business time)"),
-        data: json!({ "asset": asset, "metric": metric, "value": value, "unit": unit, "time": time }),
+        text: format!(
+            "{count} of {assets} assets in 10 min, such as {asset} {metric} {value:.2} {unit}, \
+             {age} s old"
+        ),
+        data: json!({ "count": count, "assets": assets, "asset": asset, "metric": metric, "value": value, "unit": unit, "time": time }),
     }))
 }
 

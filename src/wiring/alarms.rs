@@ -122,7 +122,8 @@ async fn put_aside(parts: &Parts, event: &AlarmEvent, error: &OrderError) -> any
 async fn take_in(parts: &Parts, event: &AlarmEvent) -> Result<(), OrderError> {
     let ctx = &parts.acting(&event.cause);
     let key = &occurrence_key(event);
-    if event.kind == EventKind::Returned {
+    // A close follows a return; told again, the first instant stays.
+    if matches!(event.kind, EventKind::Returned | EventKind::Closed) {
         intake::alarm_returned(&parts.db, key, event.time).await?;
     }
     parts

@@ -31,26 +31,34 @@ pub async fn judge(parts: Parts, mut stopped: watch::Receiver<bool>) {
 
 async fn judge_all(parts: &Parts) -> anyhow::Result<()> {
     for due in orders::verification_due(&parts.db).await? {
-        let verdict = match parts
-            .detection
-            .asset_verdict(&due.asset_tag, due.completed_at)
-        {
-            AssetVerdict::InBand { windows, newest } => {
-                if !close_alarms(parts, &due).await? {
-                    continue;
-                }
-                Verdict::Passed {
-                    evidence: json!({ "windows_in_band": windows, "newest": newest }),
-                }
-            }
-            AssetVerdict::OutOfBand { windows, newest } => Verdict::Failed {
-                evidence: json!({ "windows_out_of_band": windows, "newest": newest }),
-            },
-            AssetVerdict::Waiting | AssetVerdict::NoTelemetry => continue,
-        };
-        let ctx = parts.acting("telemetry");
-        orders::verify(&parts.db, &ctx, &due.order, verdict).await?;
+        // One order that cannot be judged must not hold up the others.
+        if let Err(error) = judge_one(parts, &due).await {
+            tracing::error!(%error, work_order = %due.order, "cannot verify; trying again");
+        }
     }
+    Ok(())
+}
+
+async fn judge_one(parts: &Parts, due: &DueVerification) -> anyhow::Result<()> {
+    let verdict = match parts
+        .detection
+        .asset_verdict(&due.asset_tag, due.completed_at)
+    {
+        AssetVerdict::InBand { windows, newest } => {
+            if !close_alarms(parts, due).await? {
+                return Ok(());
+            }
+            Verdict::Passed {
+                evidence: json!({ "windows_in_band": windows, "newest": newest }),
+            }
+        }
+        AssetVerdict::OutOfBand { windows, newest } => Verdict::Failed {
+            evidence: json!({ "windows_out_of_band": windows, "newest": newest }),
+        },
+        AssetVerdict::Waiting | AssetVerdict::NoTelemetry => return Ok(()),
+    };
+    let ctx = parts.acting("telemetry");
+    orders::verify(&parts.db, &ctx, &due.order, verdict).await?;
     Ok(())
 }
 
