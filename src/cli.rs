@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
             Command::Simulate(command) => command.run(output).await,
             Command::Verify(command) => command.run(output).await,
             Command::Config(command) => command.run(output),
-            Command::Openapi => openapi::run(),
+            Command::Openapi => openapi::run(output),
             Command::Bench(command) => command.run(output).await,
         }
     });

@@ -38,6 +38,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Where the API listens.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// A file with the bearer token.
     #[serde(deserialize_with = "empty_is_none")]
@@ -49,6 +50,7 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct Mqtt {
     /// Where our own endpoint listens.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Another broker to consume from instead.
     #[serde(deserialize_with = "empty_is_none")]
@@ -168,6 +170,15 @@ fn section<T: serde::de::DeserializeOwned>(
             None
         }
     }
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "listen is `{text}`; write ADDRESS:PORT such as 127.0.0.1:8080, or port 0 for a free one"
+        ))
+    })
 }
 
 fn empty_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>

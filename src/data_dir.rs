@@ -43,6 +43,9 @@ pub enum DataDirError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It is a file.
+    #[error("{} is a file; a data folder is a folder", .0.display())]
+    NoFolder(PathBuf),
     /// A file in it could not be written.
     #[error("cannot write {}; check free space and permissions", .path.display())]
     Write {
@@ -65,6 +68,9 @@ impl DataDir {
             path: path.to_owned(),
             source,
         };
+        if path.exists() && !path.is_dir() {
+            return Err(DataDirError::NoFolder(path.to_owned()));
+        }
         std::fs::create_dir_all(path).map_err(open)?;
         restrict_to_owner(path).map_err(open)?;
         let path = path.canonicalize().map_err(open)?;

@@ -203,7 +203,7 @@ async fn register(world: &World, tag: &str, class: &str, talk: &Talk) -> Result<
         outcome => outcome?,
     };
     talk.say(format!(
-        "replay: registered {} as a {} at {}",
+        "replay: registered {} of class {} at {}",
         asset.tag, asset.class, site.name
     ));
     Ok(true)

@@ -19,6 +19,8 @@ pub struct Report {
     pub seed: u64,
     /// The scenario.
     pub scenario: String,
+    /// False when the telemetry came from elsewhere: then there is no truth to judge by.
+    pub judged: bool,
     /// The asset that broke and how, when one did.
     pub fault: Option<String>,
     /// When it began to break.
@@ -81,6 +83,7 @@ impl Report {
         Self {
             seed: truth.seed,
             scenario: truth.scenario.clone(),
+            judged: true,
             fault: wear.map(|wear| format!("{:?} of {}", wear.fault, wear.asset)),
             onset: wear.map(|wear| wear.onset),
             repaired_at: truth.repaired_at,
@@ -102,6 +105,17 @@ impl Report {
         }
     }
 
+    /// The same without a judgment, for a run that had no plant of its own.
+    pub fn unjudged(self) -> Self {
+        Self {
+            judged: false,
+            missed: false,
+            false_alarms: Vec::new(),
+            needless_work_orders: Vec::new(),
+            ..self
+        }
+    }
+
     /// True when the fault was found and nothing else was claimed.
     pub fn is_clean(&self) -> bool {
         !self.missed && self.false_alarms.is_empty() && self.needless_work_orders.is_empty()
@@ -111,6 +125,14 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "report of {} with seed {}", self.scenario, self.seed)?;
+        if !self.judged {
+            return writeln!(
+                f,
+                "  {} alarms, {} work orders; telemetry came from elsewhere, so no truth is known \
+                 and none is judged",
+                self.alarms, self.work_orders
+            );
+        }
         match (&self.fault, self.onset) {
             (Some(fault), Some(onset)) => writeln!(f, "  fault: {fault}, since {onset}")?,
             _ => writeln!(f, "  fault: none")?,

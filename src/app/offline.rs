@@ -65,13 +65,11 @@ pub async fn all_invariants(db: &Db, sql: &SqlEngine) -> Result<Vec<Value>, Fail
         })
         .collect();
     let first = results.len() + 1;
-    for (offset, (name, query)) in READINGS.iter().enumerate() {
-        let answer = sql.query(query).await;
-        let (ok, detail) = match answer {
-            Ok(answer) if answer.rows() == 0 => (true, String::new()),
-            Ok(answer) => (false, format!("{} violations", answer.rows())),
-            // Without a single table there is no view to ask.
-            Err(error) => (false, error.to_string()),
+    for (offset, (name, sentence, query)) in READINGS.iter().enumerate() {
+        let (ok, detail) = match sql.query(query).await {
+            Ok(answer) if answer.rows() == 0 => (true, (*sentence).to_owned()),
+            Ok(answer) => (false, format!("{sentence}: {} times not", answer.rows())),
+            Err(error) => (false, format!("{sentence}: cannot be checked: {error}")),
         };
         results.push(json!({
             "number": first + offset,
@@ -96,25 +94,28 @@ async fn alarms_behind_orders(db: &Db, number: usize) -> Result<Value, Failure> 
     let missing: i64 = row.try_get("n").map_err(Failure::failed)?;
     Ok(json!({
         "number": number,
-        "name": "every alarm behind a work order exists",
+        "name": "alarms_behind_orders",
         "ok": missing == 0,
-        "detail": if missing == 0 { String::new() } else { format!("{missing} are missing") },
+        "detail": format!("every alarm behind a work order exists ({missing} are missing)"),
     }))
 }
 
 /// Each query returns what violates the sentence.
-const READINGS: &[(&str, &str)] = &[
+const READINGS: &[(&str, &str, &str)] = &[
     (
+        "readings_once",
         "a reading (asset, metric, time) is there once",
         "SELECT asset, metric, time FROM readings GROUP BY asset, metric, time \
          HAVING count(*) > 1 LIMIT 10",
     ),
     (
+        "readings_after_1990",
         "no reading is older than 1990",
         "SELECT asset, time FROM readings WHERE time < TIMESTAMP '1990-01-01T00:00:00Z' LIMIT 10",
     ),
     (
-        "one open alarm per asset and cause",
+        "one_open_alarm",
+        "an asset has one open alarm per cause",
         "SELECT asset, cause FROM alarms WHERE closed_at IS NULL GROUP BY asset, cause \
          HAVING count(*) > 1 LIMIT 10",
     ),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Failure, Output};
-use crate::config::{Layers, Settings};
+use crate::config::{Layers, Mistakes, Settings};
 
 /// Show or check the configuration.
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ impl Config {
                         format!("{} = {}  # {}", shown.path, shown.value, shown.origin),
                         &json!({
                             "path": shown.path,
-                            "value": shown.value,
+                            "value": shown.json,
                             "origin": shown.origin.to_string(),
                         }),
                     );
@@ -66,16 +66,28 @@ impl Config {
                 Ok(())
             }
             Command::Check { layers } => {
-                Settings::from_layers(&layers.read()?)?;
-                output.line("the configuration is sound", &json!({ "mistakes": [] }));
-                Ok(())
+                let checked = layers
+                    .read()
+                    .and_then(|layers| Settings::from_layers(&layers).map(drop));
+                let mistakes = checked
+                    .as_ref()
+                    .err()
+                    .map_or(&[][..], |mistakes| &mistakes.0);
+                match (output, &checked) {
+                    (Output::Text, Err(_)) => {}
+                    _ => output.line(
+                        "the configuration is sound",
+                        &json!({ "mistakes": mistakes }),
+                    ),
+                }
+                Ok(checked?)
             }
         }
     }
 }
 
 impl LayerArgs {
-    fn read(&self) -> Result<Layers, Failure> {
-        Ok(Layers::read(self.config.as_deref(), std::env::vars(), &[])?)
+    fn read(&self) -> Result<Layers, Mistakes> {
+        Layers::read(self.config.as_deref(), std::env::vars(), &[])
     }
 }

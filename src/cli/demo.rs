@@ -1,6 +1,6 @@
 //! `fieldwright demo`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -102,7 +102,7 @@ impl Demo {
             Err(error) => eprintln!("{}", super::output::with_causes(&error)),
         }
         stopped?;
-        self.judge(ended?)
+        self.judge(ended?, &dir)
     }
 
     fn start_world(&self, app: &App) -> Result<SimulationHandle, Failure> {
@@ -156,9 +156,15 @@ impl Demo {
         Ok((ending, narrator.told()))
     }
 
-    fn judge(&self, (ending, told): (Ending, Told)) -> Result<(), Failure> {
+    fn judge(&self, (ending, told): (Ending, Told), dir: &Path) -> Result<(), Failure> {
+        let dir = dir.display();
+        eprintln!("the data stays in {dir}; ask it: fieldwright sql --data {dir} \"SHOW TABLES\"");
         match ending {
-            Ending::Interrupted | Ending::FirstCircle => Ok(()),
+            Ending::Interrupted => Ok(()),
+            Ending::FirstCircle => {
+                eprintln!("the first circle is closed: from a growing fault to a balanced ledger");
+                Ok(())
+            }
             Ending::TimedOut => Err(Failure::Failed(format!(
                 "no full circle within {} s: {} alarms, {} work orders, {} paid",
                 self.timeout.as_secs(),
@@ -166,7 +172,10 @@ impl Demo {
                 told.orders,
                 told.circles
             ))),
-            Ending::QuietDay if told.alarms + told.orders == 0 => Ok(()),
+            Ending::QuietDay if told.alarms + told.orders == 0 => {
+                eprintln!("a day without a fault: nothing was raised, as it should be");
+                Ok(())
+            }
             Ending::QuietDay => Err(Failure::Failed(format!(
                 "nothing was broken, but {} alarms and {} work orders were raised",
                 told.alarms, told.orders

@@ -1,15 +1,13 @@
 //! `fieldwright openapi`.
 
-use std::io::Write as _;
-
-use super::Failure;
+use super::{Failure, Output};
 
 /// Prints the document that the code declares.
-pub fn run() -> Result<(), Failure> {
-    let document = crate::api::openapi()
-        .to_pretty_json()
-        .map_err(|error| Failure::Failed(format!("cannot write the document: {error}")))?;
-    // A reader that has gone away is no failure.
-    let _ = writeln!(std::io::stdout().lock(), "{document}");
+pub fn run(output: Output) -> Result<(), Failure> {
+    let document = crate::api::openapi();
+    let failed = |error| Failure::Failed(format!("cannot write the document: {error}"));
+    let pretty = document.to_pretty_json().map_err(failed)?;
+    let value = serde_json::from_str(&pretty).map_err(failed)?;
+    output.line(pretty, &value);
     Ok(())
 }

@@ -99,6 +99,7 @@ impl From<DataDirError> for Failure {
         match error {
             DataDirError::InUse(_) => Self::Unavailable(text),
             DataDirError::Missing(_) => Self::NotFound(text),
+            DataDirError::NoFolder(_) => Self::Usage(text),
             DataDirError::Open { .. } | DataDirError::Write { .. } => Self::Failed(text),
         }
     }

@@ -88,19 +88,30 @@ impl Replay {
         };
         output.line(
             format!(
-                "{}: {} of {} rows published, {} acknowledged, {} to {}, shifted by {:.3} s",
+                "{}: {} of {} rows published, {} acknowledged, {} to {}, shifted by {}",
                 report.asset,
                 report.published,
                 report.rows,
                 report.acknowledged,
                 span(report.first),
                 span(report.last),
-                report.shift_seconds,
+                shift_text(report.shift_seconds),
             ),
             &json!(report),
         );
         Ok(())
     }
+}
+
+/// Days and a clock: nobody reads nine digits of seconds.
+fn shift_text(seconds: f64) -> String {
+    let whole = seconds.abs() as u64;
+    let sign = if seconds < 0.0 { "-" } else { "+" };
+    let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
+    format!(
+        "{sign}{days} d {hours:02}:{minutes:02}:{:06.3}",
+        seconds.abs() % 60.0
+    )
 }
 
 fn failure(error: ReplayError) -> Failure {

@@ -29,10 +29,10 @@ pub struct Serve {
     /// Operational store instead of SQLite in the data folder: sqlite:FILE or postgres://…
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
-    /// Where the HTTP API listens; port 0 takes a free one.
+    /// Where the HTTP API listens, 127.0.0.1:8080 by default; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Where devices connect with MQTT; port 0 takes a free one.
+    /// Where devices connect with MQTT, 127.0.0.1:1883 by default; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     pub mqtt: Option<String>,
     /// Consume from this broker instead: mqtt://host:1883 or mqtts://host:8883.
@@ -72,6 +72,12 @@ impl Serve {
         eprintln!("data   {}", app.data_dir().display());
         eprintln!("http   {}", app.endpoints().http);
         eprintln!("mqtt   {}", app.endpoints().mqtt);
+        let clock = &app.parts().clock;
+        eprintln!(
+            "clock  {}, now {}",
+            crate::business_clock::spec(clock),
+            clock.now().format("%Y-%m-%d %H:%M:%SZ")
+        );
         eprintln!("ready");
         stop_signal().await;
         eprintln!("stopping: finishing what was received");

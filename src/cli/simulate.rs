@@ -30,9 +30,9 @@ pub struct Simulate {
     /// Which world: the seed draws asset, fault and onset.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// File in which the simulator keeps the truth.
-    #[arg(long, value_name = "FILE", default_value = "simulated-truth.json")]
-    truth: PathBuf,
+    /// File in which the simulator keeps the truth; in the data folder when --data names one.
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
 }
 
 impl Simulate {
@@ -51,13 +51,17 @@ impl Simulate {
                 ));
             }
         };
+        let truth_path = self.truth.unwrap_or_else(|| {
+            let folder = self.target.data.clone().unwrap_or_else(std::env::temp_dir);
+            folder.join("simulated-truth.json")
+        });
         let world = Simulation::start(SimulationConfig {
             scenario,
             seed: self.seed,
             api: http,
             token: self.target.token()?,
             broker,
-            truth_path: self.truth,
+            truth_path,
             fault: true,
             talk: Talk::stderr(),
         });

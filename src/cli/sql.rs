@@ -61,7 +61,11 @@ impl Sql {
             Some(path) if path.as_os_str() != "-" => std::fs::read_to_string(path),
             _ => std::io::read_to_string(std::io::stdin()),
         };
-        read.map_err(|error| Failure::Usage(format!("cannot read the query: {error}")))
+        let place = self
+            .file
+            .as_deref()
+            .map_or("standard input".into(), |file| file.display().to_string());
+        read.map_err(|error| Failure::Usage(format!("cannot read the query from {place}: {error}")))
     }
 }
 

@@ -52,6 +52,11 @@ impl Target {
     /// Finds the service, or takes the folder.
     pub async fn find(&self) -> Result<Found, Failure> {
         if let Some(api) = &self.api {
+            if !api.starts_with("http://") {
+                return Err(Failure::Usage(format!(
+                    "--api is `{api}`; write it as http://HOST:PORT such as http://127.0.0.1:8080"
+                )));
+            }
             return Ok(Found::Service {
                 http: api.trim_end_matches('/').to_owned(),
                 mqtt: None,

@@ -39,6 +39,8 @@ pub struct Shown {
     pub path: String,
     /// The value as TOML; secrets as `***`.
     pub value: String,
+    /// The value as JSON; secrets as `***`.
+    pub json: serde_json::Value,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -122,7 +124,8 @@ impl Layers {
             .into_iter()
             .map(|(path, value)| Shown {
                 origin: self.origin(&path),
-                value: hide_secret(&path, value),
+                value: hide_secret(&path, value).to_string(),
+                json: serde_json::json!(hide_secret(&path, value)),
                 path,
             })
             .collect()
@@ -205,13 +208,13 @@ pub(super) fn collect_leaves<'a>(
 }
 
 /// Passwords in values and in the user part of URLs never reach a screen.
-fn hide_secret(path: &str, value: &Value) -> String {
+fn hide_secret(path: &str, value: &Value) -> Value {
     let last = path.rsplit('.').next().unwrap_or(path);
     if matches!(last, "password" | "token" | "secret") {
-        return "***".to_owned();
+        return Value::String("***".to_owned());
     }
     match value.as_str() {
-        Some(text) => format!("{:?}", without_password(text)),
-        None => value.to_string(),
+        Some(text) => Value::String(without_password(text)),
+        None => value.clone(),
     }
 }

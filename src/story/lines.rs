@@ -67,12 +67,13 @@ pub async fn of_event(client: &Client, event: &Value) -> Result<Vec<Line>, Failu
         "work_order.created" => {
             let order = fetch("work-orders").await?;
             let sentence = format!(
-                "{} {} for {}: {} (priority {})",
+                "{} {} for {}: {} (priority {} of 5: {})",
                 text(&order, "number"),
                 text(&order, "incident_type"),
                 text(&order["asset"], "tag"),
                 text(&order, "summary"),
                 shown(&order["priority"]),
+                text(&order, "priority_reason"),
             );
             ("work_order", sentence, order)
         }
@@ -216,12 +217,32 @@ async fn booking_sentence(client: &Client, booking: &Value) -> Result<String, Fa
         instant(&booking[name]).map_or_else(String::new, |at| at.format("%H:%MZ").to_string())
     };
     Ok(format!(
-        "{who} for {}, {} to {}, {} min of travel",
+        "{who} for {}, {} to {}, {} min of travel; {}",
         text(&booking["asset"], "tag"),
         span("starts_at"),
         span("ends_at"),
         shown(&booking["travel_minutes"]),
+        why_not_the_others(booking),
     ))
+}
+
+/// Why it is this technician: what stands against each of the others.
+fn why_not_the_others(booking: &Value) -> String {
+    let others: Vec<String> = booking["explanation"]["resources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|resource| resource["chosen"] != true)
+        .map(|resource| {
+            let reason = text(resource, "reason");
+            let drawback = reason.rsplit(": ").next().unwrap_or(reason);
+            format!("{} {drawback}", text(resource, "name"))
+        })
+        .collect();
+    if others.is_empty() {
+        return "nobody else was asked".to_owned();
+    }
+    format!("the others: {}", others.join(", "))
 }
 
 async fn resource_name(client: &Client, booking: &Value) -> Result<String, Failure> {

@@ -79,22 +79,19 @@ impl Finding<'_> {
             .enumerate()
             .filter(|(rank, part)| *rank == 0 || part.share >= NAMED_SHARE)
             .map(|(_, part)| {
-                let direction = if part.deviations > 0.0 {
-                    "above"
-                } else {
-                    "below"
-                };
                 format!(
-                    "{} {} {direction} the expected {}",
+                    "{} {} where its other metrics suggest {} ({:.0} %)",
                     model.features[part.feature].name(),
                     short(part.observed),
                     short(part.expected),
+                    part.share * 100.0,
                 )
             })
             .collect();
         format!(
-            "{} runs outside its normal band: {}",
+            "{} runs outside its normal band (score {:.2}): {}",
             model.asset,
+            self.score.value(),
             named.join(", ")
         )
     }

@@ -60,7 +60,8 @@ impl Score {
         let labeled = verdicts.len() - count(Verdict::Unlabeled);
         if labeled > 0 {
             eprintln!(
-                "first alarm inside the labeled window in {} of {labeled} files, outside in {}, none in {}",
+                "first alarm began and was raised inside the labeled window in {} of {labeled} files, \
+             outside of it in {}, none in {}",
                 count(Verdict::Inside),
                 count(Verdict::Outside),
                 count(Verdict::Missed),
@@ -103,7 +104,8 @@ fn score_file(path: &Path, settings: &ClassSettings, output: Output) -> Result<V
     }
     if result.model.is_none() {
         return Err(Failure::Failed(format!(
-            "{}: the learning period of {} never ended",
+            "{}: the recording ends before the learning period of {} does; a class of its own may declare \
+             another in detect.classes.CLASS.learning",
             path.display(),
             settings.learning
         )));
@@ -114,8 +116,8 @@ fn score_file(path: &Path, settings: &ClassSettings, output: Output) -> Result<V
     let text = match first {
         Some(alarm) => format!(
             "first alarm began {} and was raised {}: {}",
-            alarm.began_at.format("%H:%M:%SZ"),
-            alarm.raised_at.format("%H:%M:%SZ"),
+            alarm.began_at.format("%Y-%m-%d %H:%M:%SZ"),
+            alarm.raised_at.format("%Y-%m-%d %H:%M:%SZ"),
             alarm.summary
         ),
         None => "no alarm".to_owned(),
@@ -145,7 +147,9 @@ fn read(path: &Path) -> Result<Recording, Failure> {
     let file = RecordedFile::open(path).map_err(Failure::failed)?;
     let names: Vec<String> = file.metrics().map(str::to_owned).collect();
     let mut recording = Recording {
-        asset: path.display().to_string(),
+        asset: path
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
         times: Vec::new(),
         metrics: names.into_iter().map(|name| (name, Vec::new())).collect(),
     };

@@ -158,7 +158,7 @@ async fn take_in(
         failure_mode: mode.key,
         incident_type: mode.incident_type,
         verification: Verification::Pending,
-        summary: format!("{}: {}", mode.name, report.summary)
+        summary: report.summary
             .chars()
             .take(creation::MAX_SUMMARY)
             .collect(),

@@ -267,17 +267,27 @@ pub fn up_to_grid(at: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
+/// Minutes as people say them.
+fn span(minutes: i64) -> String {
+    match (minutes / (24 * 60), minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
 /// Says times as the clock at the site shows them.
 struct Clock<'a>(&'a Requirement);
 
 impl Clock<'_> {
     fn possible(&self, found: &Found) -> String {
         format!(
-            "free at {}, travel {} min, starts {}, done by {}",
+            "free at {}, travel {} min, starts {}, done by {} ({})",
             self.at(found.free_at.max(self.0.leave_after)),
             found.slot.travel_minutes,
             self.at(found.slot.starts_at),
             self.at(found.slot.ends_at),
+            self.0.zone.name(),
         )
     }
 
@@ -285,7 +295,7 @@ impl Clock<'_> {
         let later = (found.slot.starts_at - best.starts_at).num_minutes();
         let farther = found.slot.distance_m - best.distance_m;
         let drawback = if later > 0 {
-            format!("{later} min later")
+            format!("{} later", span(later))
         } else if farther > 0 {
             format!("{:.1} km farther", farther as f64 / 1_000.0)
         } else {

@@ -95,11 +95,11 @@ fn the_nearest_of_free_technicians_comes() {
     let proposal = check(&need(), &people, Some(("Near", "Mon 09:12")));
     assert_eq!(
         reason(&proposal, "Near"),
-        "free at 09:00, travel 12 min, starts 09:12, done by 10:15"
+        "free at 09:00, travel 12 min, starts 09:12, done by 10:15 (Europe/Berlin)"
     );
     assert_eq!(
         reason(&proposal, "Far"),
-        "free at 09:00, travel 24 min, starts 09:24, done by 10:25: 12 min later"
+        "free at 09:00, travel 24 min, starts 09:24, done by 10:25 (Europe/Berlin): 12 min later"
     );
 }
 
@@ -138,7 +138,7 @@ fn a_booked_technician_comes_from_the_last_place() {
     let proposal = check(&need(), &[ann], Some(("Ann", "Mon 10:30")));
     assert_eq!(
         reason(&proposal, "Ann"),
-        "free at 10:30, travel 0 min, starts 10:30, done by 11:30"
+        "free at 10:30, travel 0 min, starts 10:30, done by 11:30 (Europe/Berlin)"
     );
 }
 
