@@ -7,11 +7,12 @@ use fieldwright_workorders::ledger::{
     AccountKind, JournalEntryView, JournalLineView, TrialBalanceRow, journal_entries,
     journal_entry, trial_balance,
 };
+use fieldwright_workorders::money::Total;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::page::{Page, Parameters, Part};
-use super::problem::{INTERNAL, Problem};
+use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{Instant, Money, id};
 
@@ -146,27 +147,26 @@ pub async fn get_trial_balance(
     let balance = trial_balance(&state.db).await?;
     Ok(Json(TrialBalance {
         balanced: balance.balanced,
-        totals: totals(&balance.rows)?,
+        totals: totals(&balance.rows),
         rows: balance.rows.into_iter().map(row).collect(),
     }))
 }
 
-fn totals(rows: &[TrialBalanceRow]) -> Result<Vec<BalanceTotal>, Problem> {
+fn totals(rows: &[TrialBalanceRow]) -> Vec<BalanceTotal> {
     let mut totals = Vec::new();
     for of_currency in rows.chunk_by(|a, b| a.currency == b.currency) {
         let currency = of_currency[0].currency;
-        let sum = |amounts: Vec<_>| {
-            fieldwright_workorders::money::Money::sum(currency, amounts)
-                .map(Money::from)
-                .map_err(|error| Problem::new(INTERNAL, error.to_string()))
+        let sum = |amount: fn(&TrialBalanceRow) -> Total| {
+            let minor = of_currency.iter().map(|row| amount(row).minor()).sum();
+            Money::from(Total::from_minor(minor, currency))
         };
         totals.push(BalanceTotal {
             currency: currency.to_string(),
-            debit: sum(of_currency.iter().map(|row| row.debit).collect())?,
-            credit: sum(of_currency.iter().map(|row| row.credit).collect())?,
+            debit: sum(|row| row.debit),
+            credit: sum(|row| row.credit),
         });
     }
-    Ok(totals)
+    totals
 }
 
 fn row(row: TrialBalanceRow) -> BalanceRow {

@@ -1,6 +1,6 @@
 //! Instants and money as the API shows them.
 
-use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, SubsecRound as _, TimeDelta, Utc};
 use fieldwright_workorders::money;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -23,6 +23,30 @@ impl From<DateTime<Utc>> for Instant {
     fn from(at: DateTime<Utc>) -> Self {
         Self(at)
     }
+}
+
+/// An instant that a person or a device gives: not before 2000, not more than `ahead` to come.
+///
+/// **Errors**: 422 when it lies outside, or where sums with it would leave the calendar.
+pub fn plausible(
+    pointer: &str,
+    instant: Instant,
+    now: DateTime<Utc>,
+    ahead: TimeDelta,
+) -> Result<DateTime<Utc>, Problem> {
+    let latest = now + ahead;
+    if instant.0.year() >= 2000 && instant.0 <= latest {
+        return Ok(instant.0);
+    }
+    let shown = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let detail = format!(
+        "{} is {}; by the business clock, which shows {}, it lies between the year 2000 and {}",
+        pointer.trim_start_matches('/'),
+        shown(instant.0),
+        shown(now),
+        shown(latest)
+    );
+    Err(Problem::new(INVALID, detail.clone()).field(pointer, detail))
 }
 
 /// Reads an id from a path.
@@ -75,6 +99,15 @@ pub struct Money {
     pub currency: String,
 }
 
+impl From<money::Total> for Money {
+    fn from(total: money::Total) -> Self {
+        Self {
+            amount: total.amount_text(),
+            currency: total.currency().to_string(),
+        }
+    }
+}
+
 impl From<money::Money> for Money {
     fn from(money: money::Money) -> Self {
         Self {
@@ -115,6 +148,26 @@ mod tests {
             let instant = Instant(DateTime::from_timestamp_micros(micros).unwrap());
             assert_eq!(serde_json::to_value(instant).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn instants_of_people_are_plausible() {
+        let now = "2026-03-02T07:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2000-01-01T00:00:00Z", true),
+            ("2026-03-03T07:00:00Z", true),
+            ("2026-03-03T07:00:01Z", false),
+            ("1999-12-31T23:59:59Z", false),
+            ("1969-07-20T20:17:40Z", false),
+            ("9999-12-31T23:59:59Z", false),
+        ] {
+            let instant = Instant(text.parse().unwrap());
+            let read = plausible("/device_time", instant, now, TimeDelta::days(1));
+            assert_eq!(read.is_ok(), expected, "{text}");
+        }
+        let odd = Instant(DateTime::<Utc>::MAX_UTC);
+        let told = plausible("/device_time", odd, now, TimeDelta::days(1)).unwrap_err();
+        assert!(format!("{told:?}").contains("pointer: \"/device_time\""));
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod currency;
 mod rate;
 #[cfg(test)]
 mod tests;
+mod total;
 
 pub use amount::{Money, MoneyError};
 pub use currency::{Currency, CurrencyError};
 pub use rate::{Rate, RateError, Rounding, parse_decimal};
+pub use total::Total;

@@ -6,6 +6,22 @@ use super::InvariantResult;
 use crate::store::StoreError;
 use crate::store::columns::{int, text};
 
+/// The SQL of a sum of amounts that no amount makes fail: SQLite's `SUM` raises an error when it
+/// leaves 64 bits, so high and low halves are summed apart; what still leaves them when they are
+/// joined turns into a float there and is a `NUMERIC` in PostgreSQL.
+macro_rules! total {
+    ($amount:literal) => {
+        concat!(
+            "(COALESCE(SUM((",
+            $amount,
+            ") / 4294967296), 0) * 4294967296 + COALESCE(SUM((",
+            $amount,
+            ") % 4294967296), 0))"
+        )
+    };
+}
+pub(super) use total;
+
 /// Breaks that one check names at most.
 const MAX_SHOWN: i64 = 5;
 

@@ -1,6 +1,7 @@
 //! Promises about invoices: once per order, numbered without a gap, adding up.
 
 use super::Check;
+use super::check::total;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -78,46 +79,74 @@ pub(super) const CHECKS: &[Check] = &[
         name: "invoice_total_is_its_lines",
         promise: "an invoice's total is the sum of its lines and taxes",
         over: "invoice_documents",
-        breaks: "SELECT COALESCE(number, id) || ' says ' || CAST(total_minor AS TEXT) \
+        breaks: concat!(
+            "SELECT COALESCE(number, id) || ' says ' || CAST(total_minor AS TEXT) \
             || ', its lines make ' || CAST(net_sum AS TEXT) || ' and its taxes ' \
             || CAST(tax_sum AS TEXT) AS detail FROM \
             (SELECT d.id, d.number, d.net_minor, d.tax_minor, d.total_minor, \
-            COALESCE((SELECT CAST(SUM(l.net_minor) AS BIGINT) FROM invoice_lines l \
+            COALESCE((SELECT ",
+            total!("l.net_minor"),
+            " FROM invoice_lines l \
             WHERE l.invoice_id = d.id), 0) AS net_sum, \
-            COALESCE((SELECT CAST(SUM(t.tax_minor) AS BIGINT) FROM invoice_taxes t \
+            COALESCE((SELECT ",
+            total!("t.tax_minor"),
+            " FROM invoice_taxes t \
             WHERE t.invoice_id = d.id), 0) AS tax_sum FROM invoice_documents d) documents \
             WHERE net_sum <> net_minor OR tax_sum <> tax_minor \
             OR net_minor + tax_minor <> total_minor",
+        ),
     },
     Check {
         name: "tax_base_is_its_lines",
         promise: "the base of a tax is the sum of the lines with its code",
         over: "invoice_taxes",
-        breaks: "SELECT invoice_id || ' taxes ' || CAST(SUM(base) AS TEXT) || ' at ' || code \
-            || ', its lines make ' || CAST(SUM(lines) AS TEXT) AS detail FROM \
+        breaks: concat!(
+            "SELECT invoice_id || ' taxes ' || CAST(",
+            total!("base"),
+            " AS TEXT) || ' at ' || code \
+            || ', its lines make ' || CAST(",
+            total!("lines"),
+            " AS TEXT) AS detail FROM \
             (SELECT invoice_id, code, base_minor AS base, 0 AS lines FROM invoice_taxes \
             UNION ALL SELECT invoice_id, tax_code, 0, net_minor FROM invoice_lines) both_sides \
-            GROUP BY invoice_id, code HAVING SUM(base) <> SUM(lines)",
+            GROUP BY invoice_id, code HAVING ",
+            total!("base - lines"),
+            " <> 0",
+        ),
     },
     Check {
         name: "invoice_total_is_its_ledger_lines",
         promise: "an invoice's total, net and tax are what its journal entry says",
         over: "invoice_documents",
-        breaks: "SELECT number || ' says ' || CAST(total_minor AS TEXT) \
+        breaks: concat!(
+            "SELECT number || ' says ' || CAST(total_minor AS TEXT) \
             || ', the ledger has receivables ' || CAST(receivables AS TEXT) || ', tax ' \
             || CAST(tax AS TEXT) || ', revenue ' || CAST(revenue AS TEXT) AS detail FROM \
             (SELECT d.number, d.net_minor, d.tax_minor, d.total_minor, \
-            CAST(COALESCE(SUM(CASE WHEN p.ledger_account = 'receivables' \
+            ",
+            total!(
+                "CASE WHEN p.ledger_account = 'receivables' \
             AND p.account_id = d.account_id AND p.currency = d.currency \
-            THEN p.amount_minor ELSE 0 END), 0) AS BIGINT) AS receivables, \
-            CAST(COALESCE(SUM(CASE WHEN p.ledger_account = 'tax_payable' \
-            THEN p.amount_minor ELSE 0 END), 0) AS BIGINT) AS tax, \
-            CAST(COALESCE(SUM(CASE WHEN p.ledger_account LIKE 'revenue%' \
-            THEN p.amount_minor ELSE 0 END), 0) AS BIGINT) AS revenue \
+            THEN p.amount_minor ELSE 0 END"
+            ),
+            " AS receivables, \
+            ",
+            total!(
+                "CASE WHEN p.ledger_account = 'tax_payable' \
+            THEN p.amount_minor ELSE 0 END"
+            ),
+            " AS tax, \
+            ",
+            total!(
+                "CASE WHEN p.ledger_account LIKE 'revenue%' \
+            THEN p.amount_minor ELSE 0 END"
+            ),
+            " AS revenue \
             FROM invoice_documents d LEFT JOIN journal_entries e \
             ON e.source_id = d.id AND e.rule = 'invoice_posted' \
             LEFT JOIN postings p ON p.entry_seq = e.seq WHERE d.status = 'posted' \
             GROUP BY d.id, d.number, d.net_minor, d.tax_minor, d.total_minor) documents \
             WHERE receivables <> total_minor OR tax <> -tax_minor OR revenue <> -net_minor",
+        ),
     },
 ];

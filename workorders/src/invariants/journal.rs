@@ -2,6 +2,7 @@
 
 use sqlx::AnyConnection;
 
+use super::check::total;
 use super::{Check, InvariantResult};
 use crate::ledger::check_chain;
 use crate::store::StoreError;
@@ -11,18 +12,30 @@ pub(super) const CHECKS: &[Check] = &[
         name: "entries_sum_to_zero",
         promise: "every journal entry has lines in its one currency that sum to zero",
         over: "journal_entries",
-        breaks: "SELECT 'entry ' || CAST(e.seq AS TEXT) || ' has ' || CAST(COUNT(p.id) AS TEXT) \
-            || ' lines that sum to ' || CAST(COALESCE(SUM(p.amount_minor), 0) AS TEXT) AS detail \
+        breaks: concat!(
+            "SELECT 'entry ' || CAST(e.seq AS TEXT) || ' has ' || CAST(COUNT(p.id) AS TEXT) \
+            || ' lines that sum to ' || CAST(",
+            total!("p.amount_minor"),
+            " AS TEXT) AS detail \
             FROM journal_entries e LEFT JOIN postings p ON p.entry_seq = e.seq GROUP BY e.seq \
-            HAVING COALESCE(SUM(p.amount_minor), 0) <> 0 OR COUNT(p.id) < 2 \
+            HAVING ",
+            total!("p.amount_minor"),
+            " <> 0 OR COUNT(p.id) < 2 \
             OR COUNT(CASE WHEN p.currency <> e.currency THEN 1 END) > 0",
+        ),
     },
     Check {
         name: "ledger_sums_to_zero",
         promise: "the whole ledger sums to zero in every currency",
         over: "postings",
-        breaks: "SELECT currency || ' sums to ' || CAST(SUM(amount_minor) AS TEXT) AS detail \
-            FROM postings GROUP BY currency HAVING SUM(amount_minor) <> 0",
+        breaks: concat!(
+            "SELECT currency || ' sums to ' || CAST(",
+            total!("amount_minor"),
+            " AS TEXT) AS detail \
+            FROM postings GROUP BY currency HAVING ",
+            total!("amount_minor"),
+            " <> 0",
+        ),
     },
     Check {
         name: "documents_booked_once",

@@ -106,6 +106,16 @@ pub enum PricingError {
         /// The quantity as reported.
         quantity: Decimal,
     },
+    /// A line or the document moves more than any may.
+    #[error("{what} comes to {amount}, and may come to at most {most}; correct quantity or price")]
+    TooLarge {
+        /// A line, in words, or the invoice.
+        what: String,
+        /// What it comes to.
+        amount: Money,
+        /// The most.
+        most: Money,
+    },
     /// The amounts of the document do not sum.
     #[error("the amounts of the document do not sum")]
     Sum(#[from] MoneyError),
@@ -119,7 +129,8 @@ pub enum PricingError {
 
 /// Prices `work` by `list`, taxed as a supply in `country` on `day`.
 ///
-/// **Errors**: nothing to bill, a missing price or rate, an impossible quantity, an overflow.
+/// **Errors**: nothing to bill, a missing price or rate, an impossible quantity, an amount above
+/// [`Money::MAX_DOCUMENT_MINOR`], an overflow.
 pub fn price_work(
     work: &[WorkLine],
     list: &PriceList,
@@ -149,6 +160,7 @@ pub fn price_work(
     let net = Money::sum(list.currency, lines.iter().map(|line| line.net))?;
     let tax = Money::sum(list.currency, taxes.iter().map(|total| total.tax))?;
     let total = net.plus(tax)?;
+    within_cap("the invoice", total)?;
     if total.minor() <= 0 {
         return Err(PricingError::ComesToNothing(total));
     }
@@ -196,6 +208,7 @@ fn price_line<'a>(
         }
     };
     let net = Rate::new(billed.unit_price, list.currency).times(billed.quantity, ROUNDING)?;
+    within_cap(&format!("{} {:?}", line.kind, line.code), net)?;
     billed.steps.push(step(
         "price_list",
         format!(
@@ -215,6 +228,18 @@ fn price_line<'a>(
         steps: billed.steps,
     };
     Ok((priced, billed.category))
+}
+
+/// Refuses what no line and no document may move.
+fn within_cap(what: &str, amount: Money) -> Result<(), PricingError> {
+    if !amount.exceeds_document() {
+        return Ok(());
+    }
+    Err(PricingError::TooLarge {
+        what: what.to_owned(),
+        amount,
+        most: Money::most(amount.currency()),
+    })
 }
 
 /// Labor: minutes rounded up to the step, at least the minimum, at the hourly price.

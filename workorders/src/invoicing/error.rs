@@ -94,9 +94,10 @@ impl Problem for InvoicingError {
                 PricingError::NoPrice { .. } => "no_price",
                 PricingError::NoTaxRate { .. } => "no_tax_rate",
                 PricingError::Quantity { .. } => "impossible_quantity",
-                PricingError::Sum(_) | PricingError::Multiply(_) | PricingError::Tax(_) => {
-                    "amount_too_large"
-                }
+                PricingError::TooLarge { .. }
+                | PricingError::Sum(_)
+                | PricingError::Multiply(_)
+                | PricingError::Tax(_) => "amount_too_large",
             },
             Self::NoPriceList { .. } => "no_price_list",
             Self::NoLegalEntity => "no_legal_entity",

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::account::{AccountKind, LedgerAccount};
 use super::journal::LedgerError;
 use super::rules::Rule;
-use crate::money::{Currency, Money, MoneyError};
+use crate::money::{Currency, Money, Total};
 use crate::store::columns::{instant, int, parsed, parsed_opt, text, text_opt};
 use crate::store::ids::{AccountId, JournalEntryId, JournalLineId};
 use crate::store::page::{Page, PageRequest};
@@ -76,11 +76,11 @@ pub struct TrialBalanceRow {
     /// The currency.
     pub currency: Currency,
     /// The sum of all debits.
-    pub debit: Money,
+    pub debit: Total,
     /// The sum of all credits.
-    pub credit: Money,
+    pub credit: Total,
     /// Debits minus credits.
-    pub balance: Money,
+    pub balance: Total,
 }
 
 /// The entries after the cursor, oldest first; the cursor is the position of the last one seen.
@@ -117,13 +117,20 @@ pub async fn journal_entry(
 
 /// The trial balance over the whole journal.
 ///
-/// **Errors** when the store fails or a sum leaves 64 bits.
+/// High and low halves are summed apart, so no sum overflows whatever the journal holds.
+///
+/// **Errors** when the store fails.
 pub async fn trial_balance(db: &Db) -> Result<TrialBalance, LedgerError> {
     let rows = sqlx::query(
         "SELECT p.ledger_account, p.currency, \
-         CAST(SUM(CASE WHEN p.amount_minor > 0 THEN p.amount_minor ELSE 0 END) AS BIGINT) AS debit, \
-         CAST(SUM(CASE WHEN p.amount_minor < 0 THEN -p.amount_minor ELSE 0 END) AS BIGINT) \
-         AS credit \
+         CAST(SUM(CASE WHEN p.amount_minor > 0 THEN p.amount_minor / 4294967296 ELSE 0 END) \
+         AS BIGINT) AS debit_high, \
+         CAST(SUM(CASE WHEN p.amount_minor > 0 THEN p.amount_minor % 4294967296 ELSE 0 END) \
+         AS BIGINT) AS debit_low, \
+         CAST(SUM(CASE WHEN p.amount_minor < 0 THEN p.amount_minor / 4294967296 ELSE 0 END) \
+         AS BIGINT) AS credit_high, \
+         CAST(SUM(CASE WHEN p.amount_minor < 0 THEN p.amount_minor % 4294967296 ELSE 0 END) \
+         AS BIGINT) AS credit_low \
          FROM postings p JOIN ledger_accounts a ON a.code = p.ledger_account \
          GROUP BY p.ledger_account, p.currency, a.position ORDER BY p.currency, a.position",
     )
@@ -132,7 +139,7 @@ pub async fn trial_balance(db: &Db) -> Result<TrialBalance, LedgerError> {
     let rows: Vec<_> = rows.iter().map(read_balance).collect::<Result<_, _>>()?;
     let mut sums: HashMap<Currency, i128> = HashMap::new();
     for row in &rows {
-        *sums.entry(row.currency).or_default() += i128::from(row.balance.minor());
+        *sums.entry(row.currency).or_default() += row.balance.minor();
     }
     Ok(TrialBalance {
         balanced: sums.values().all(|sum| *sum == 0),
@@ -143,20 +150,22 @@ pub async fn trial_balance(db: &Db) -> Result<TrialBalance, LedgerError> {
 fn read_balance(row: &AnyRow) -> Result<TrialBalanceRow, StoreError> {
     let currency: Currency = parsed(row, "currency")?;
     let ledger_account: LedgerAccount = parsed(row, "ledger_account")?;
-    let debit = Money::from_minor(int(row, "debit")?, currency);
-    let credit = Money::from_minor(int(row, "credit")?, currency);
-    let balance = debit
-        .minus(credit)
-        .map_err(|error: MoneyError| StoreError::unreadable("postings", error))?;
+    let debit = whole(int(row, "debit_high")?, int(row, "debit_low")?);
+    let credit = -whole(int(row, "credit_high")?, int(row, "credit_low")?);
     let kind = ledger_account.kind();
     Ok(TrialBalanceRow {
         ledger_account,
         kind,
         currency,
-        debit,
-        credit,
-        balance,
+        debit: Total::from_minor(debit, currency),
+        credit: Total::from_minor(credit, currency),
+        balance: Total::from_minor(debit - credit, currency),
     })
+}
+
+/// A sum from the sums of its halves.
+fn whole(high: i64, low: i64) -> i128 {
+    i128::from(high) * (1_i128 << 32) + i128::from(low)
 }
 
 async fn entries(db: &Db, after: i64, limit: i64) -> Result<Vec<JournalEntryView>, StoreError> {

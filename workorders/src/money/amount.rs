@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::currency::{Currency, CurrencyError};
+use super::total::Total;
 
 /// An amount of money.
 ///
@@ -49,6 +50,13 @@ pub enum MoneyError {
 }
 
 impl Money {
+    /// A line or a document moves no more: 100 billion of a currency with two decimals.
+    ///
+    /// Far above any honest amount, and so far below 64 bits that 900,000 such documents still sum.
+    ///
+    /// **Units**: minor units.
+    pub const MAX_DOCUMENT_MINOR: i64 = 10_000_000_000_000;
+
     /// An amount of `minor` units.
     pub const fn from_minor(minor: i64, currency: Currency) -> Self {
         Self { minor, currency }
@@ -101,6 +109,16 @@ impl Money {
     /// The currency.
     pub const fn currency(self) -> Currency {
         self.currency
+    }
+
+    /// The most that a line or a document may move in a currency.
+    pub const fn most(currency: Currency) -> Self {
+        Self::from_minor(Self::MAX_DOCUMENT_MINOR, currency)
+    }
+
+    /// True when a line or a document may not move so much, in either direction.
+    pub const fn exceeds_document(self) -> bool {
+        self.minor.unsigned_abs() > Self::MAX_DOCUMENT_MINOR.unsigned_abs()
     }
 
     /// True when nothing is owed or owned.
@@ -211,18 +229,7 @@ impl Money {
 
     /// The amount without its currency, for example `-0.05`.
     pub fn amount_text(self) -> String {
-        let decimals = self.currency.decimals() as usize;
-        let sign = if self.minor < 0 { "-" } else { "" };
-        let magnitude = self.minor.unsigned_abs();
-        if decimals == 0 {
-            return format!("{sign}{magnitude}");
-        }
-        let per_unit = self.currency.minor_per_unit().unsigned_abs();
-        format!(
-            "{sign}{}.{:0decimals$}",
-            magnitude / per_unit,
-            magnitude % per_unit
-        )
+        Total::from(self).amount_text()
     }
 
     fn signed_like(self, magnitude: u128) -> Result<Money, MoneyError> {

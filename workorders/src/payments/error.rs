@@ -3,8 +3,9 @@
 use chrono::NaiveDate;
 
 use super::lifecycle::Refusal;
+use super::record::FIRST_DAY;
 use crate::ledger::LedgerError;
-use crate::money::{Money, MoneyError};
+use crate::money::{Currency, Money, MoneyError};
 use crate::problem::{Family, Problem};
 use crate::store::StoreError;
 use crate::store::idempotency::KeyError;
@@ -25,6 +26,30 @@ pub enum PaymentError {
     /// An amount of zero or less.
     #[error("a receipt of {0} can not be recorded: give an amount above zero")]
     NotPositive(Money),
+    /// More than any document may move.
+    #[error("a receipt of {amount} can not be recorded: a document moves at most {most}")]
+    TooLarge {
+        /// The amount that was given.
+        amount: Money,
+        /// The most.
+        most: Money,
+    },
+    /// Money in another currency than the account's.
+    #[error(
+        "{amount} can not be recorded: account {account} is billed in {currency}, \
+         and money is not exchanged here"
+    )]
+    CurrencyMismatch {
+        /// Who paid.
+        account: AccountId,
+        /// What came.
+        amount: Money,
+        /// The account's currency.
+        currency: Currency,
+    },
+    /// A text has control characters.
+    #[error("the {0} of a receipt has control characters: send plain text in one line")]
+    ControlCharacters(&'static str),
     /// A text is empty or too long.
     #[error("the {field} of a receipt has {length} characters, it may have {least} to {most}")]
     TextLength {
@@ -44,6 +69,12 @@ pub enum PaymentError {
         received_on: NaiveDate,
         /// Today, where the books are kept.
         today: NaiveDate,
+    },
+    /// A day before any of our books.
+    #[error("a receipt of {received_on} can not be recorded: the books begin on {FIRST_DAY}")]
+    BeforeTheBooks {
+        /// The day that was given.
+        received_on: NaiveDate,
     },
     /// The caller decided on an older version of the receipt.
     #[error("{receipt} has version {found}, the request was made for {expected}: read it again")]
@@ -99,8 +130,15 @@ impl Problem for PaymentError {
             Self::AccountNotFound(_) | Self::ReceiptNotFound(_) | Self::InvoiceNotFound(_) => {
                 Family::NotFound
             }
-            Self::NotPositive(_) | Self::TextLength { .. } => Family::Invalid,
-            Self::NotYetReceived { .. } | Self::Refused { .. } | Self::Sum(_) => Family::Refused,
+            Self::NotPositive(_)
+            | Self::TooLarge { .. }
+            | Self::ControlCharacters(_)
+            | Self::TextLength { .. } => Family::Invalid,
+            Self::NotYetReceived { .. }
+            | Self::BeforeTheBooks { .. }
+            | Self::CurrencyMismatch { .. }
+            | Self::Refused { .. }
+            | Self::Sum(_) => Family::Refused,
             Self::Stale { .. } => Family::Stale,
             Self::Key(error) => error.family(),
             Self::Book(error) => error.family(),
@@ -114,8 +152,12 @@ impl Problem for PaymentError {
             Self::ReceiptNotFound(_) => "receipt_not_found",
             Self::InvoiceNotFound(_) => "invoice_not_found",
             Self::NotPositive(_) => "amount_not_positive",
+            Self::TooLarge { .. } => "amount_too_large",
+            Self::CurrencyMismatch { .. } => "currency_mismatch",
+            Self::ControlCharacters(_) => "control_characters",
             Self::TextLength { .. } => "text_length",
             Self::NotYetReceived { .. } => "not_yet_received",
+            Self::BeforeTheBooks { .. } => "before_the_books",
             Self::Stale { .. } => "stale_version",
             Self::Refused { refusal, .. } => match refusal {
                 Refusal::OtherAccount => "other_account",

@@ -20,6 +20,10 @@ const MAX_REFERENCE: usize = 140;
 /// Characters of a method at most.
 const MAX_METHOD: usize = 40;
 
+/// Money has not come before this day.
+pub(super) const FIRST_DAY: NaiveDate =
+    NaiveDate::from_ymd_opt(2000, 1, 1).expect("a day of the calendar");
+
 /// Money that a customer paid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +86,8 @@ pub struct AppliedToInvoice {
 /// key has one receipt even after its answer is forgotten. The answer of a repeat is not given
 /// here: see [`record_receipt_once`].
 ///
-/// **Errors**: an unknown account, an impossible amount, text or day, a used key; a failing store.
+/// **Errors**: an unknown account, an amount in another currency than the account's, an impossible
+/// amount, text or day, a used key; a failing store.
 pub async fn record_receipt(
     tx: &mut Tx<'_>,
     ctx: &Ctx,
@@ -90,8 +95,16 @@ pub async fn record_receipt(
     new: &NewReceipt,
 ) -> Result<ReceiptRecorded, PaymentError> {
     check(new)?;
-    if !rows::account_exists(tx, &new.account_id).await? {
-        return Err(PaymentError::AccountNotFound(new.account_id.clone()));
+    let account = &new.account_id;
+    let currency = rows::account_currency(tx, account)
+        .await?
+        .ok_or_else(|| PaymentError::AccountNotFound(account.clone()))?;
+    if currency != new.amount.currency() {
+        return Err(PaymentError::CurrencyMismatch {
+            account: account.clone(),
+            amount: new.amount,
+            currency,
+        });
     }
     let today = rows::business_day(tx, ctx.now).await?;
     let received_on = received_on(new, today)?;
@@ -187,10 +200,19 @@ fn check(new: &NewReceipt) -> Result<(), PaymentError> {
     if new.amount.minor() <= 0 {
         return Err(PaymentError::NotPositive(new.amount));
     }
+    if new.amount.exceeds_document() {
+        return Err(PaymentError::TooLarge {
+            amount: new.amount,
+            most: Money::most(new.amount.currency()),
+        });
+    }
     for (field, text, least, most) in [
         ("reference", new.reference.as_str(), 0, MAX_REFERENCE),
         ("method", new.method.trim(), 1, MAX_METHOD),
     ] {
+        if text.chars().any(char::is_control) {
+            return Err(PaymentError::ControlCharacters(field));
+        }
         let length = text.chars().count();
         if !(least..=most).contains(&length) {
             return Err(PaymentError::TextLength {
@@ -208,6 +230,9 @@ fn check(new: &NewReceipt) -> Result<(), PaymentError> {
 fn received_on(new: &NewReceipt, today: NaiveDate) -> Result<NaiveDate, PaymentError> {
     let received_on = new.received_on.unwrap_or(today);
     let latest = today.checked_add_days(Days::new(1)).unwrap_or(today);
+    if received_on < FIRST_DAY {
+        return Err(PaymentError::BeforeTheBooks { received_on });
+    }
     if received_on > latest {
         return Err(PaymentError::NotYetReceived { received_on, today });
     }

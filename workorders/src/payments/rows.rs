@@ -42,15 +42,16 @@ pub(super) async fn business_day(
     Ok(now.with_timezone(&zone).date_naive())
 }
 
-pub(super) async fn account_exists(
+/// The currency in which an account is billed, none when there is no such account.
+pub(super) async fn account_currency(
     tx: &mut Tx<'_>,
     account: &AccountId,
-) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT id FROM accounts WHERE id = $1")
+) -> Result<Option<Currency>, StoreError> {
+    let row = sqlx::query("SELECT currency FROM accounts WHERE id = $1")
         .bind(account.as_str())
         .fetch_optional(tx.conn())
         .await?;
-    Ok(row.is_some())
+    row.map(|row| parsed(&row, "currency")).transpose()
 }
 
 /// The posted invoices with these numbers, found but not locked, in the order of their ids.

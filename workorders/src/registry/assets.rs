@@ -71,7 +71,7 @@ const COLUMNS: &str = "SELECT a.id, a.tag, a.class, a.name, a.site_id, a.critica
 ///
 /// An asset that is known without a site takes the site that is given now.
 ///
-/// **Errors** when tag, class or site are wrong, the tag is taken, or the store fails.
+/// **Errors** when tag, class, name or site are wrong, the tag is taken, or the store fails.
 pub async fn create(
     tx: &mut Tx<'_>,
     ctx: &Ctx,
@@ -79,6 +79,7 @@ pub async fn create(
 ) -> Result<(Asset, bool), RegistryError> {
     let tag = naming::tag(&new.tag)?;
     let class = naming::class(&new.class)?;
+    let name = new.name.as_deref().map_or(Ok(tag), naming::name)?;
     let site = match &new.site {
         Some(site) => Some(sites::get(tx.conn(), site).await?.id),
         None => None,
@@ -101,7 +102,7 @@ pub async fn create(
         id: AssetId::new(ctx),
         tag: tag.to_owned(),
         class,
-        name: new.name.clone().unwrap_or_else(|| tag.to_owned()),
+        name: name.to_owned(),
         site_id: site,
         criticality: new.criticality.unwrap_or(DEFAULT_CRITICALITY).clamp(1, 5),
         created_at: ctx.now,

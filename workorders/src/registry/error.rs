@@ -47,6 +47,12 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The name cannot be a name.
+    #[error("the name cannot be the name of an asset: {why}")]
+    BadName {
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The caller decided on an older version.
     #[error("asset {id} is at version {actual}, not {expected}: read it again and decide anew")]
     Stale {
@@ -79,7 +85,7 @@ impl Problem for RegistryError {
             }
             // Named inside a request body, so the request is wrong, not the address.
             Self::NoSuchSite(_) | Self::NoSuchIncidentType(_) => Family::Invalid,
-            Self::BadTag { .. } | Self::BadClass { .. } => Family::Invalid,
+            Self::BadTag { .. } | Self::BadClass { .. } | Self::BadName { .. } => Family::Invalid,
             Self::TagTaken { .. } => Family::Refused,
             Self::Stale { .. } => Family::Stale,
             Self::TakeUp(_) => Family::Bug,
@@ -97,6 +103,7 @@ impl Problem for RegistryError {
             Self::TagTaken { .. } => "tag_taken",
             Self::BadTag { .. } => "bad_tag",
             Self::BadClass { .. } => "bad_class",
+            Self::BadName { .. } => "bad_name",
             Self::Stale { .. } => "stale_version",
             Self::TakeUp(_) => "take_up_failed",
             Self::Store(error) => error.code(),

@@ -4,6 +4,8 @@ use super::RegistryError;
 
 /// Characters of a tag at most.
 pub const MAX_TAG: usize = 128;
+/// Characters of an asset's name at most.
+pub const MAX_NAME: usize = 200;
 /// Characters of a class at most; a class is also the name of an SQL table.
 pub const MAX_CLASS: usize = 63;
 
@@ -48,6 +50,22 @@ pub fn tag(text: &str) -> Result<&str, RegistryError> {
         tag: text.chars().take(40).collect(),
         why,
     })
+}
+
+/// A name for people as it is, when it can be one.
+///
+/// **Errors** when it is blank, too long or has control characters.
+pub fn name(text: &str) -> Result<&str, RegistryError> {
+    let why = if text.trim().is_empty() {
+        "it is empty"
+    } else if text.chars().count() > MAX_NAME {
+        "it has more than 200 characters"
+    } else if text.chars().any(char::is_control) {
+        "it has control characters"
+    } else {
+        return Ok(text);
+    };
+    Err(RegistryError::BadName { why })
 }
 
 /// A class in lower case, when it can be one.
@@ -96,6 +114,16 @@ mod tests {
         check_class("pump.x", None);
         check_class("READINGS", None);
         check_class("work_orders", None);
+    }
+
+    #[test]
+    fn names() {
+        for good in ["Pump 7, hall A", "ü", &"x".repeat(200)] {
+            assert_eq!(name(good).unwrap(), good);
+        }
+        for bad in ["", " ", "a\nb", "a\0", &"x".repeat(201)] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -7,13 +7,15 @@ use serde::Deserialize;
 use super::{Catalog, LegalEntity};
 use crate::invoicing::price_list::{LaborPrice, PartPrice, PriceList, TravelPrice};
 use crate::invoicing::tax::{STANDARD, TaxRate};
-use crate::money::{Currency, parse_decimal};
+use crate::money::{Currency, Money, parse_decimal};
 
 /// The price file that comes with the program.
 pub const DEFAULT_PRICES: &str = include_str!("../../../seeds/prices.toml");
 
 /// Decimals of a price at most, so that a product with any quantity stays exact.
 const MAX_PRICE_DECIMALS: u32 = 6;
+/// A unit costs less than this many currency units: what a document may come to.
+const MAX_PRICE: i64 = Money::MAX_DOCUMENT_MINOR / 100;
 /// Minutes of a minimum, a step or an included time at most: a day.
 const MAX_MINUTES: u32 = 1_440;
 
@@ -301,6 +303,9 @@ impl Check {
                 "{what}: {price} must not be negative nor have more than {MAX_PRICE_DECIMALS} \
                  decimals"
             ));
+        }
+        if price > Decimal::from(MAX_PRICE) {
+            self.mistake(format!("{what}: {price} is more than {MAX_PRICE}"));
         }
         price
     }

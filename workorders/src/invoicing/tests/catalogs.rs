@@ -23,6 +23,7 @@ labor = [{ skill = "a", per_hour = "1,50", minimum_minutes = 2000, step_minutes 
 part = [
   { code = "p", name = "P", price = "-1" },
   { code = "p", name = "P", price = "1.1234567" },
+  { code = "q", name = "Q", price = "100000000000.5" },
 ]
 [[tax_rate]]
 country = "Germany"
@@ -44,6 +45,7 @@ name = "19 %"
         "2000 is more than a day",
         "-1 must not be negative",
         "more than 6 decimals",
+        "100000000000.5 is more than 100000000000",
         "part p stands twice",
         "\"Germany\" is no country",
         "write 0.19 for 19 %",

@@ -278,3 +278,26 @@ fn hours_are_exact_for_every_minute() {
         );
     }
 }
+
+/// No line and no document moves more than the cap, so the ledger's sums stay far from overflow.
+#[test]
+fn amounts_out_of_all_proportion_are_refused() {
+    let check = |work: &str, expected: &str| {
+        let priced = price(work, "EUR", "DE", "2026-03-02");
+        let told = match &priced {
+            Ok(priced) => priced.total.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let refused = matches!(priced, Err(PricingError::TooLarge { .. }));
+        assert_eq!(refused, expected != "taken", "{work}: {told}");
+        assert!(!refused || told.starts_with(expected), "{work}: {told}");
+    };
+    check("part book 9000000000", "taken");
+    check("part book 10000000001", "part \"book\" comes to");
+    check("part book 9223372036854775", "part \"book\" comes to");
+    // Each line is below the cap, their sum with its tax is not.
+    check(
+        "part book 6000000000, part book 6000000000",
+        "the invoice comes to",
+    );
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::invoicing::billed_world::BilledWorld;
 use crate::invoicing::{Settlement, invoice};
 use crate::ledger::{LedgerAccount, trial_balance};
+use crate::money::Money;
 use crate::payments::*;
 use crate::problem::{Family, Problem};
 use crate::store::idempotency::{Key, forget_before};
@@ -136,13 +137,24 @@ async fn wrong_receipts_are_refused() {
             ("amount_not_positive", ("amount", "-1.00")),
             ("text_length", ("method", "")),
             ("text_length", ("reference", "too long")),
+            ("control_characters", ("reference", "FW-1\0")),
+            ("control_characters", ("method", "bank\ntransfer")),
+            ("amount_too_large", ("amount", "100000000000.01")),
+            ("amount_too_large", ("amount", "92233720368547758.07")),
+            ("currency_mismatch", ("currency", "USD")),
             ("not_yet_received", ("received_on", "2026-03-04")),
+            ("before_the_books", ("received_on", "1999-12-31")),
+            ("before_the_books", ("received_on", "-0044-03-15")),
         ] {
             let mut new = right.clone();
             match change {
                 ("amount", text) => new.amount = world.money_from(0, text, "").amount,
-                ("method", _) => new.method = "  ".to_owned(),
-                ("reference", _) => new.reference = "x".repeat(141),
+                ("currency", code) => {
+                    new.amount = Money::from_minor(1, code.parse().unwrap());
+                }
+                ("method", text) => new.method = text.to_owned(),
+                ("reference", "too long") => new.reference = "x".repeat(141),
+                ("reference", text) => new.reference = text.to_owned(),
                 (_, day) => new.received_on = Some(day.parse().unwrap()),
             }
             wrong.push((code, new));
@@ -168,7 +180,15 @@ async fn wrong_receipts_are_refused() {
             ..right
         };
         world.try_receive(&ahead).await.unwrap();
-        assert_eq!(world.count("receipt_documents").await, 1);
+        // The largest that may be.
+        for _ in 0..3 {
+            world.received(0, "100000000000.00", "").await;
+        }
+        assert_eq!(world.count("receipt_documents").await, 4);
+        assert_eq!(
+            balance(&world, LedgerAccount::Bank).await,
+            "300000000010.00"
+        );
         let unknown = ReceiptId::new(&world.ctx);
         assert!(receipt(world.db(), &unknown).await.unwrap().is_none());
         world.store.drop_all().await;
