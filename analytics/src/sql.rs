@@ -14,13 +14,17 @@ mod gate;
 mod hot;
 mod late;
 mod limits;
+mod offered;
 pub mod operational;
 mod overlay;
 mod pruning;
 mod readings;
 mod render;
 mod running;
+mod stopping;
+mod threads;
 mod unpivot;
+mod width;
 
 #[cfg(test)]
 mod tests;

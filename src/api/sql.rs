@@ -2,7 +2,6 @@
 
 mod arrow_stream;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
@@ -16,6 +15,8 @@ use super::state::ApiState;
 
 /// The media type of Arrow's IPC stream format.
 pub const ARROW: &str = "application/vnd.apache.arrow.stream";
+
+const JSON: &str = "application/json";
 
 /// A question.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -70,8 +71,8 @@ pub async fn run(
 ) -> Result<Response, Problem> {
     let query = &question.body.query;
     if !wants_arrow(&headers) {
-        let answer = state.sql.query(query).await.map_err(problem::of_sql)?;
-        return Ok(Json(answer.to_json_rows()).into_response());
+        let answer = state.sql.json(query).await.map_err(problem::of_sql)?;
+        return Ok(([(header::CONTENT_TYPE, JSON)], answer).into_response());
     }
     let answer = state.sql.stream(query).await.map_err(problem::of_sql)?;
     let body = arrow_stream::body(answer)

@@ -31,13 +31,26 @@ impl Answer {
 }
 
 /// The rows of a query as they come. Dropping it cancels the query.
-#[derive(Debug)]
 pub struct AnswerStream {
     schema: SchemaRef,
     rows: mpsc::Receiver<Told>,
     limits: Arc<SqlLimits>,
     ended: bool,
-    _task: Task,
+    /// Nothing once the time limit has passed.
+    task: Option<Task>,
+    deadline: Deadline,
+}
+
+/// When a query's time is over.
+pub(super) type Deadline = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl std::fmt::Debug for AnswerStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AnswerStream")
+            .field("schema", &self.schema)
+            .field("task", &self.task)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AnswerStream {
@@ -46,13 +59,15 @@ impl AnswerStream {
         rows: mpsc::Receiver<Told>,
         task: Task,
         limits: Arc<SqlLimits>,
+        deadline: Deadline,
     ) -> Self {
         Self {
             schema,
             rows,
             limits,
             ended: false,
-            _task: task,
+            task: Some(task),
+            deadline,
         }
     }
 
@@ -65,6 +80,29 @@ impl AnswerStream {
     ///
     /// **Errors** as the query's own.
     pub async fn collect_answer(mut self) -> Result<Answer, SqlError> {
+        self.collect_rows().await
+    }
+
+    /// Collects the rows and writes them as JSON on the query's threads; the query keeps its
+    /// place until that is done.
+    pub(super) async fn collect_json(mut self) -> Result<String, SqlError> {
+        let answer = self.collect_rows().await?;
+        let task = self.task.take().ok_or_else(died)?;
+        let limits = Arc::clone(&self.limits);
+        let written = task.threads().spawn(async move {
+            let written = answer.to_json(&limits);
+            drop(task);
+            written
+        });
+        let limit = self.limits.time;
+        tokio::select! {
+            biased;
+            written = written => written.map_err(|_| died()),
+            () = &mut self.deadline => Err(SqlError::TimedOut { limit }),
+        }
+    }
+
+    async fn collect_rows(&mut self) -> Result<Answer, SqlError> {
         let schema = self.schema();
         let mut batches = Vec::new();
         let mut truncated = false;
@@ -105,13 +143,20 @@ impl Stream for AnswerStream {
         if self.ended {
             return Poll::Ready(None);
         }
-        let told = std::task::ready!(self.rows.poll_recv(context));
-        let rows = match told {
-            Some(Told::Rows(rows)) => Some(rows),
-            Some(Told::Done) => None,
-            None => Some(Err(died())),
+        let rows = match self.rows.poll_recv(context) {
+            Poll::Ready(Some(Told::Rows(rows))) => Some(rows),
+            Poll::Ready(Some(Told::Done)) => None,
+            Poll::Ready(None) => Some(Err(died())),
+            Poll::Pending => {
+                std::task::ready!(self.deadline.as_mut().poll(context));
+                let limit = self.limits.time;
+                Some(Err(SqlError::TimedOut { limit }))
+            }
         };
         self.ended = !matches!(rows, Some(Ok(_)));
+        if matches!(rows, Some(Err(_))) {
+            self.task = None;
+        }
         Poll::Ready(rows)
     }
 }

@@ -10,12 +10,13 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::snapshot::Snapshot;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
 use super::operational::Operational;
 use super::operational::declared::DeclaredTables;
-use super::{Answer, AnswerStream, SqlError, SqlLimits, running};
+use super::running::{self, Keeps};
+use super::threads::Threads;
+use super::{Answer, AnswerStream, SqlError, SqlLimits, offered, width};
 
 /// Where a query gets its picture of the readings from; asked once per query.
 pub type SnapshotSource = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
@@ -24,17 +25,28 @@ pub type SnapshotSource = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
 pub(super) const CATALOG: &str = "fieldwright";
 pub(super) const SCHEMA: &str = "public";
 
-/// Stack of each of the engine's threads: planning recurses once per operator of a query, and an
-/// unoptimized build takes about 12 KiB for each of [`SqlLimits::operators`]. Only what is used
-/// of it takes memory.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
-
 /// Answers read-only SQL.
 ///
 /// Queries run on threads of their own, so a heavy one delays no acknowledgement of a reading.
 pub struct SqlEngine {
     shared: Arc<Shared>,
-    threads: Threads,
+    people: Lane,
+    rules: Lane,
+}
+
+/// Places and threads of one kind of callers, so that no other kind can take them.
+pub(super) struct Lane {
+    pub(super) places: Arc<Semaphore>,
+    pub(super) threads: Threads,
+}
+
+impl Lane {
+    fn new(places: usize, limits: &SqlLimits) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places.max(1))),
+            threads: Threads::new(limits.partitions),
+        }
+    }
 }
 
 /// What all queries share.
@@ -44,18 +56,6 @@ pub(super) struct Shared {
     pub(super) clock: SharedClock,
     pub(super) limits: Arc<SqlLimits>,
     pub(super) session: SessionState,
-    pub(super) places: Semaphore,
-}
-
-/// The engine's threads; they end in the background, since an async caller must not wait.
-struct Threads(Option<Runtime>);
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl SqlEngine {
@@ -69,30 +69,34 @@ impl SqlEngine {
         clock: SharedClock,
         limits: SqlLimits,
     ) -> Self {
-        let threads = Builder::new_multi_thread()
-            .worker_threads(limits.partitions.max(1))
-            .thread_stack_size(STACK_BYTES)
-            .thread_name("sql")
-            .enable_all()
-            .build()
-            .expect("the operating system gives the SQL engine its threads");
         let shared = Shared {
             snapshots,
             operational: operational.map(|given| Arc::new(DeclaredTables::new(given, &limits))),
             clock,
             session: base_session(&limits),
-            places: Semaphore::new(limits.concurrent.max(1)),
             limits: Arc::new(limits),
         };
+        let limits = &shared.limits;
         Self {
+            people: Lane::new(limits.concurrent, limits),
+            rules: Lane::new(limits.concurrent_rules, limits),
             shared: Arc::new(shared),
-            threads: Threads(Some(threads)),
         }
     }
 
     /// The limits that queries keep to.
     pub fn limits(&self) -> &SqlLimits {
         &self.shared.limits
+    }
+
+    #[cfg(test)]
+    pub(super) fn people(&self) -> &Lane {
+        &self.people
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Bytes of memory that the running queries hold now.
@@ -113,8 +117,27 @@ impl SqlEngine {
     ///
     /// **Errors**: see [`SqlError`].
     pub async fn stream(&self, sql: &str) -> Result<AnswerStream, SqlError> {
-        let threads = self.threads.0.as_ref().expect("taken only when dropped");
-        running::start(&self.shared, threads.handle(), sql).await
+        running::start(&self.shared, &self.people, sql, Keeps::WhileRunning).await
+    }
+
+    /// Runs a query and writes its rows up to the limits of an answer as JSON text:
+    /// `{"columns":[{"name","type","unit"?}],"rows":[[…]],"truncated":bool}`.
+    ///
+    /// Dropping the future cancels the query.
+    ///
+    /// **Errors**: see [`SqlError`].
+    pub async fn json(&self, sql: &str) -> Result<String, SqlError> {
+        let answer = running::start(&self.shared, &self.people, sql, Keeps::ToTheEnd).await?;
+        answer.collect_json().await
+    }
+
+    /// The same as [`query`](Self::query) for the rules of alarms: in places and on threads that
+    /// no other query can take.
+    ///
+    /// **Errors**: see [`SqlError`].
+    pub async fn query_rule(&self, sql: &str) -> Result<Answer, SqlError> {
+        let answer = running::start(&self.shared, &self.rules, sql, Keeps::WhileRunning).await?;
+        answer.collect_answer().await
     }
 }
 
@@ -133,7 +156,8 @@ fn base_session(limits: &SqlLimits) -> SessionState {
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
-        .with_target_partitions(limits.partitions.max(1));
+        .with_target_partitions(limits.partitions.max(1))
+        .with_batch_size(width::BATCH_ROWS);
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     // Strings stay Utf8 from the file to the answer: one string type for all our operators.
@@ -146,8 +170,8 @@ fn base_session(limits: &SqlLimits) -> SessionState {
         )
         .build_arc()
         .expect("a runtime without disk and without own stores touches nothing that can fail");
-    SessionStateBuilder::new_with_default_features()
+    let builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
-        .with_runtime_env(runtime)
-        .build()
+        .with_runtime_env(runtime);
+    offered::restrict(builder)
 }

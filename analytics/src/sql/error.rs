@@ -40,6 +40,22 @@ pub enum SqlError {
         /// The limit of operators in one expression.
         chain: usize,
     },
+    /// One row would take too much memory.
+    #[error(
+        "One row of the query may grow beyond {limit} bytes. Put fewer or shorter texts together."
+    )]
+    TooWide {
+        /// The limit, bytes.
+        limit: u64,
+    },
+    /// A part of SQL that is not offered here.
+    #[error("SQL does not offer {what} here. {instead}")]
+    NotOffered {
+        /// The function or the clause.
+        what: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
     /// There is no statement in the text.
     #[error("The query is empty. Write a SELECT.")]
     Empty,
@@ -126,6 +142,8 @@ impl SqlError {
         match self {
             Self::TooLong { .. }
             | Self::TooComplex { .. }
+            | Self::TooWide { .. }
+            | Self::NotOffered { .. }
             | Self::Empty
             | Self::SeveralStatements { .. }
             | Self::NotReadOnly { .. }
@@ -144,6 +162,8 @@ impl SqlError {
         match self {
             Self::TooLong { .. } => "too_long",
             Self::TooComplex { .. } => "too_complex",
+            Self::TooWide { .. } => "too_wide",
+            Self::NotOffered { .. } => "not_offered",
             Self::Empty => "empty",
             Self::SeveralStatements { .. } => "several_statements",
             Self::NotReadOnly { .. } => "not_read_only",
@@ -170,7 +190,9 @@ impl SqlError {
         let kind = match error.find_root() {
             DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
                 Some(ours) => Kind::Ours(ours.clone()),
-                None => Kind::Broken,
+                None if inner.is::<std::io::Error>() => Kind::Broken,
+                // What a function says about its arguments, for instance a wrong pattern.
+                None => Kind::Failed(inner.to_string()),
             },
             DataFusionError::SQL(parser, _) => Kind::Invalid(parser.to_string()),
             DataFusionError::SchemaError(schema, _) => Kind::Invalid(sentence(schema)),

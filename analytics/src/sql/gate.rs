@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::{SqlError, SqlLimits, complexity};
+use super::{SqlError, SqlLimits, complexity, offered};
 
 /// How deep parentheses, subqueries and prefix operators may nest.
 const NESTING: usize = 50;
@@ -52,6 +52,7 @@ pub(super) fn admit(sql: &str, limits: &SqlLimits) -> Result<Statement, SqlError
             verb: verb(&tokens),
         });
     }
+    offered::admit(&statement)?;
     Ok(statement)
 }
 

@@ -13,14 +13,19 @@ pub struct SqlLimits {
     pub time: Duration,
     /// Most rows of an [`Answer`](super::Answer); more are cut off and the answer says so.
     pub answer_rows: usize,
-    /// Most bytes of the columns of an [`Answer`](super::Answer); then rows are cut off likewise.
+    /// Most bytes of the columns of an [`Answer`](super::Answer), and of its rows when they are
+    /// written as JSON or as text; then rows are cut off likewise.
     pub answer_bytes: usize,
+    /// Most values, rows times columns, of an answer that is written; then rows are cut off too.
+    pub answer_cells: usize,
     /// Memory of all running queries together, bytes.
     pub memory_bytes: usize,
     /// Most rows that one scan of an operational table may fetch.
     pub operational_rows: usize,
     /// Queries that may run at the same time; others wait, within their own time limit.
     pub concurrent: usize,
+    /// The same for the rules of alarms, which have places and threads of their own.
+    pub concurrent_rules: usize,
     /// Threads that one query may keep busy.
     pub partitions: usize,
 }
@@ -34,9 +39,11 @@ impl Default for SqlLimits {
             time: Duration::from_secs(30),
             answer_rows: 10_000,
             answer_bytes: 64 * 1024 * 1024,
+            answer_cells: 5_000_000,
             memory_bytes: 256 * 1024 * 1024,
             operational_rows: 500_000,
             concurrent: 8,
+            concurrent_rules: 2,
             partitions: cores.min(4),
         }
     }

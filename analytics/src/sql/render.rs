@@ -16,7 +16,7 @@ use arrow::util::pretty::pretty_format_batches_with_options;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::Answer;
+use super::{Answer, SqlLimits};
 
 /// Field metadata key of a unit.
 const UNIT: &str = "unit";
@@ -26,33 +26,76 @@ impl Answer {
     ///
     /// Instants are RFC 3339 with `Z`, decimals are strings, a float that is not finite is null.
     pub fn to_json_rows(&self) -> Value {
-        let columns = self.schema.fields().iter().map(|field| column_json(field));
-        let columns: Vec<Value> = columns.collect();
-        let mut rows = Vec::with_capacity(self.rows());
-        for batch in &self.batches {
-            for row in 0..batch.num_rows() {
-                let values = batch.columns().iter().map(|column| value_json(column, row));
-                rows.push(Value::Array(values.collect()));
-            }
-        }
-        json!({ "columns": columns, "rows": rows, "truncated": self.truncated })
+        let mut rows = Vec::new();
+        let cut = self.each_row(&SqlLimits::default(), |row, _| rows.push(row));
+        json!({
+            "columns": self.columns_json(),
+            "rows": rows,
+            "truncated": self.truncated || cut,
+        })
+    }
+
+    /// The same as a text, row by row: a [`Value`] takes many times the memory of its text.
+    pub(super) fn to_json(&self, limits: &SqlLimits) -> String {
+        let columns = Value::Array(self.columns_json());
+        let mut text = format!("{{\"columns\":{columns},\"rows\":[");
+        let mut separator = "";
+        let cut = self.each_row(limits, |_, row| {
+            text.push_str(separator);
+            text.push_str(row);
+            separator = ",";
+        });
+        let truncated = self.truncated || cut;
+        text.push_str(&format!("],\"truncated\":{truncated}}}"));
+        text
     }
 
     /// A table for people; headers show units where they are known.
     pub fn to_text(&self) -> String {
+        let mut rows = 0;
+        let cut = self.each_row(&SqlLimits::default(), |_, _| rows += 1);
         let mut text = self
-            .table()
+            .table(rows)
             .unwrap_or_else(|error| format!("(not printable: {error})"));
-        let rows = self.rows();
         let word = if rows == 1 { "row" } else { "rows" };
-        match self.truncated {
+        match self.truncated || cut {
             false => text.push_str(&format!("\n{rows} {word}\n")),
             true => text.push_str(&format!("\nonly the first {rows} {word}: there are more\n")),
         }
         text
     }
 
-    fn table(&self) -> Result<String, ArrowError> {
+    /// Gives each row and its text until the limits; says whether rows were cut off.
+    ///
+    /// Only what is written out counts: in memory, equal values may stand for each other.
+    fn each_row(&self, limits: &SqlLimits, mut take: impl FnMut(Value, &str)) -> bool {
+        let width = self.schema.fields().len().max(1);
+        let (mut cells, mut bytes) = (0_usize, 0_usize);
+        for batch in &self.batches {
+            for row in 0..batch.num_rows() {
+                cells += width;
+                if cells > limits.answer_cells {
+                    return true;
+                }
+                let values = batch.columns().iter().map(|column| value_json(column, row));
+                let row = Value::Array(values.collect());
+                let text = row.to_string();
+                bytes += text.len();
+                if bytes > limits.answer_bytes {
+                    return true;
+                }
+                take(row, &text);
+            }
+        }
+        false
+    }
+
+    fn columns_json(&self) -> Vec<Value> {
+        let columns = self.schema.fields().iter();
+        columns.map(|field| column_json(field)).collect()
+    }
+
+    fn table(&self, mut rows: usize) -> Result<String, ArrowError> {
         let fields = self.schema.fields().iter().map(|field| {
             let name = match field.metadata().get(UNIT) {
                 Some(unit) => format!("{} [{unit}]", field.name()),
@@ -63,9 +106,11 @@ impl Answer {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
         let mut batches = vec![RecordBatch::new_empty(Arc::clone(&schema))];
         for batch in self.batches.iter().filter(|batch| batch.num_columns() > 0) {
+            let shown = batch.slice(0, rows.min(batch.num_rows()));
+            rows -= shown.num_rows();
             batches.push(RecordBatch::try_new(
                 Arc::clone(&schema),
-                batch.columns().to_vec(),
+                shown.columns().to_vec(),
             )?);
         }
         Ok(pretty_format_batches_with_options(&batches, &format_options())?.to_string())

@@ -1,5 +1,6 @@
 //! What queries mean: worlds of readings in, rows out.
 
+mod attacks;
 mod cases;
 mod gates;
 mod operational;

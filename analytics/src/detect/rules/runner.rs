@@ -81,7 +81,7 @@ impl Runner {
         let answer = self
             .parts
             .sql
-            .query(&self.settings.sql)
+            .query_rule(&self.settings.sql)
             .await
             .map_err(RuleError::from)?;
         if answer.truncated {
