@@ -1,32 +1,21 @@
 //! The doors of the service: HTTP, and MQTT as endpoint or as consumer of a broker.
 
+mod http;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use fieldwright_ingest::Ingest;
 use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::mqtt::{
     Consumer, ConsumerConfig, ConsumerLimits, Endpoint, EndpointConfig, EndpointLimits,
 };
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::AppError;
 use crate::config::Settings;
 
-/// Requests under way may take so long to end when the service stops.
-const HTTP_GRACE: Duration = Duration::from_secs(5);
-
-/// The HTTP API.
-#[derive(Debug)]
-pub struct HttpDoor {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<std::io::Result<()>>,
-}
+pub use http::HttpDoor;
 
 /// Where readings come from.
 #[derive(Debug, Clone)]
@@ -35,51 +24,6 @@ pub enum MqttDoor {
     Endpoint(Arc<Endpoint>),
     /// A consumer of another broker, with that broker's address.
     Consumer(Arc<Consumer>, String),
-}
-
-impl HttpDoor {
-    /// Takes the address; nothing is answered yet.
-    pub async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
-        TcpListener::bind(address)
-            .await
-            .map_err(|source| AppError::Listen { address, source })
-    }
-
-    /// Answers.
-    pub fn open(listener: TcpListener, router: Router) -> Self {
-        let address = local_address(&listener);
-        let (stop, stopped) = oneshot::channel();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = tokio::spawn(async move {
-            axum::serve(listener, service)
-                .with_graceful_shutdown(async {
-                    let _ = stopped.await;
-                })
-                .await
-        });
-        Self {
-            address,
-            stop,
-            serving,
-        }
-    }
-
-    /// The base address.
-    pub fn address(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// Takes no new request and waits a little for those under way.
-    pub async fn close(self) {
-        let _ = self.stop.send(());
-        let mut serving = self.serving;
-        if tokio::time::timeout(HTTP_GRACE, &mut serving)
-            .await
-            .is_err()
-        {
-            serving.abort();
-        }
-    }
 }
 
 impl MqttDoor {
