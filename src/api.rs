@@ -6,6 +6,7 @@
 //! A request passes `request.rs` (id, span, limits, count, body of a problem), then `auth.rs`
 //! (token, or this machine's name), then its handler.
 
+pub mod admission;
 pub mod auth;
 pub mod command;
 pub mod exposition;
@@ -56,9 +57,11 @@ pub const BASE: &str = "/api/v1";
 /// The whole API as one service.
 pub fn router(state: ApiState) -> Router {
     let access = from_fn_with_state(state.access.clone(), auth::layer);
+    let admission = from_fn_with_state(state.requests.clone(), admission::layer);
     let requests = from_fn_with_state(state.requests.clone(), request::layer);
     let (router, _document) = routes().split_for_parts();
     router
+        .layer(admission)
         .layer(DefaultBodyLimit::max(command::MAX_BODY_BYTES))
         .layer(access)
         .layer(requests)

@@ -60,6 +60,7 @@ pub struct AssetRequest {
     #[schema(example = "pump", max_length = 63)]
     class: String,
     /// Name for people; the tag when it is missing.
+    #[schema(max_length = 200)]
     name: Option<String>,
     /// Id or key of its site.
     site: Option<String>,

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 
-use super::problem::{Problem, UNAUTHENTICATED, UNTRUSTED_HOST};
+use super::problem::{MALFORMED, Problem, UNAUTHENTICATED, UNTRUSTED_HOST};
 
 /// Paths that are open to everyone who can reach the listener: probes carry no secret.
 const OPEN: &[&str] = &["/healthz", "/readyz"];
@@ -43,7 +43,7 @@ impl Access {
 
     /// Decides about one request.
     ///
-    /// **Errors**: 401 without the token, 403 under a foreign name.
+    /// **Errors**: 401 without the token, 403 under a foreign name, 400 under none or several.
     pub fn check(
         &self,
         path: &str,
@@ -70,9 +70,14 @@ impl Access {
                 }
             }
             Rule::Local(bound) => {
-                let host = headers
-                    .get(header::HOST)
-                    .map(|value| value.to_str().unwrap_or("?"));
+                let mut hosts = headers.get_all(header::HOST).iter();
+                let (Some(host), None) = (hosts.next(), hosts.next()) else {
+                    return Err(Problem::new(
+                        MALFORMED,
+                        "send one Host header: it says which service is meant",
+                    ));
+                };
+                let host = Some(host.to_str().unwrap_or("?"));
                 for (name, authority) in [
                     ("Host", host),
                     ("Host", authority),
@@ -165,7 +170,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             let name = header::HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.insert(name, value.parse().unwrap());
+            headers.append(name, value.parse().unwrap());
         }
         let status = match access.check(path, None, &headers) {
             Ok(()) => 200,
@@ -235,7 +240,9 @@ mod tests {
         ] {
             check(&access, "/api/v1/assets", &[("host", host)], expected);
         }
-        check(&access, "/x", &[], 200);
+        check(&access, "/x", &[], 400);
+        let twice = [("host", "localhost"), ("host", "evil.example")];
+        check(&access, "/x", &twice, 400);
         check(
             &access,
             "/x",

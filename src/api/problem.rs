@@ -112,6 +112,9 @@ kinds! {
     /// An action of a person lacks its `If-Match`.
     PRECONDITION_MISSING = PRECONDITION_REQUIRED "precondition_missing" "An If-Match is needed"
         "Send the version that you read, as `If-Match: \"3\"`.";
+    /// The body comes too slowly.
+    SLOW_BODY = REQUEST_TIMEOUT "slow_body" "The body came too slowly"
+        "Send the whole body at once; a command with an Idempotency-Key can be repeated safely.";
     /// A bug of ours.
     INTERNAL = INTERNAL_SERVER_ERROR "internal" "The service failed"
         "Try again; if it stays, report it with the request id.";

@@ -1,5 +1,5 @@
-//! What happens to every request before and after its handler: an id, a span, a place among those
-//! that run, a time limit, a count, and the body of a problem.
+//! What happens to every request before and after its handler: an id, a span, a time limit, a
+//! count, and the body of a problem.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::page;
-use super::problem::{self, BUSY, INTERNAL, Problem, TIMEOUT};
+use super::problem::{self, INTERNAL, Problem, TIMEOUT};
 
 /// The header that carries a request's id, in and out.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -30,6 +30,10 @@ pub struct Limits {
     pub at_once: usize,
     /// How long a request may take on the process clock.
     pub timeout: Duration,
+    /// How many bodies are read at once; each may take a megabyte of memory.
+    pub reading: usize,
+    /// How long a body may take to come.
+    pub body_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -38,6 +42,8 @@ impl Default for Limits {
             at_once: 256,
             // Longer than the default limit of a query, whose own words say more.
             timeout: Duration::from_secs(60),
+            reading: 512,
+            body_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -45,8 +51,11 @@ impl Default for Limits {
 /// What the requests of one service share.
 #[derive(Debug)]
 pub struct Requests {
-    timeout: Duration,
-    permits: Semaphore,
+    pub(super) limits: Limits,
+    /// Places among the requests that run.
+    pub(super) places: Semaphore,
+    /// Places among the requests whose body is read.
+    pub(super) readers: Semaphore,
     /// Tells requests of one start of the service from those of another.
     start: i64,
     next: AtomicU64,
@@ -63,8 +72,9 @@ impl Requests {
     /// No request yet.
     pub fn new(limits: Limits) -> Self {
         Self {
-            timeout: limits.timeout,
-            permits: Semaphore::new(limits.at_once),
+            limits,
+            places: Semaphore::new(limits.at_once),
+            readers: Semaphore::new(limits.reading),
             start: wall_now().timestamp_millis(),
             next: AtomicU64::new(1),
             tallies: Mutex::default(),
@@ -152,18 +162,15 @@ pub async fn layer(
     answer.instrument(span).await
 }
 
-/// Runs the handler within the limits; what it panics about is a problem like another.
+/// Runs the handler within its time; what it panics about is a problem like another.
 async fn run(requests: &Requests, request: Request, next: Next) -> Response {
-    let Ok(_permit) = requests.permits.try_acquire() else {
-        return Problem::new(BUSY, "too many requests run at once; try again in a moment")
-            .into_response();
-    };
-    let limited = tokio::time::timeout(requests.timeout, next.run(request));
+    let timeout = requests.limits.timeout;
+    let limited = tokio::time::timeout(timeout, next.run(request));
     match AssertUnwindSafe(limited).catch_unwind().await {
         Ok(Ok(response)) => response,
         Ok(Err(_elapsed)) => Problem::new(
             TIMEOUT,
-            format!("no answer within {} s", requests.timeout.as_secs_f64()),
+            format!("no answer within {} s", timeout.as_secs_f64()),
         )
         .into_response(),
         Err(_panic) => {
@@ -182,8 +189,10 @@ fn finish(response: &mut Response, method: &str, path: &str, id: &str) {
     let status = response.status();
     let failed = status.is_client_error() || status.is_server_error();
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| {
-        let bare = failed && !response.headers().contains_key(header::CONTENT_TYPE);
-        bare.then(|| problem::of_bare_status(status, method, path))
+        // The router's own refusals have no body, or a line of plain text.
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let bare = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+        (failed && bare).then(|| problem::of_bare_status(status, method, path))
     });
     if let Some(problem) = problem {
         let mut rendered = problem.render(path, id);
@@ -221,11 +230,13 @@ fn known(method: &Method) -> &'static str {
 mod tests {
     use axum::Router;
     use axum::body::{Body, to_bytes};
+    use axum::http::StatusCode;
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::api::admission;
 
     fn router(limits: Limits) -> (Router, Arc<Requests>) {
         let requests = Arc::new(Requests::new(limits));
@@ -237,6 +248,11 @@ mod tests {
                 get(async || std::future::pending::<&'static str>().await),
             )
             .route("/refused", get(async || Problem::not_found("thing", "x")))
+            .route(
+                "/text",
+                get(async || (StatusCode::BAD_REQUEST, "plain words")),
+            )
+            .layer(from_fn_with_state(requests.clone(), admission::layer))
             .layer(from_fn_with_state(requests.clone(), layer));
         (router, requests)
     }
@@ -280,6 +296,7 @@ mod tests {
         check(usual, "GET", "/ok", 200, "").await;
         check(usual, "GET", "/refused", 404, "not_found").await;
         check(usual, "GET", "/nowhere", 404, "no_such_route").await;
+        check(usual, "GET", "/text", 400, "malformed").await;
         check(usual, "GET", "/panic", 500, "internal").await;
         let wrong = check(usual, "POST", "/ok", 405, "method_not_allowed").await;
         assert_eq!(wrong.headers()[header::ALLOW], "GET,HEAD");

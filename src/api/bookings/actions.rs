@@ -1,6 +1,7 @@
 //! What a technician's device reports: on the way, begun, done, not let in, given up.
 
 use axum::extract::{Path, State};
+use chrono::TimeDelta;
 use fieldwright_workorders::execution::{
     self, BookingError, DeviceStamp, Outcome, PartUsed, WorkReport, views,
 };
@@ -16,9 +17,12 @@ use crate::api::once::{Answer, once};
 use crate::api::precondition::IfMatchOptional;
 use crate::api::problem::{INVALID, Problem};
 use crate::api::state::ApiState;
-use crate::api::wire::{Instant, id};
+use crate::api::wire::{Instant, id, plausible};
 
 const COLLECTION: &str = "/bookings";
+
+/// A device's clock may be so far ahead of ours.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// A report of the device.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -209,7 +213,9 @@ async fn perform<T>(
     };
     let stamp = DeviceStamp {
         key: command.key().map(|key| key.key.clone()),
-        time: device_time.map(|instant| instant.0),
+        time: device_time
+            .map(|instant| plausible("/device_time", instant, state.clock.now(), MAX_AHEAD))
+            .transpose()?,
     };
     let ctx = state.acting_for(actor)?;
     let answer = once(&state.db, &ctx, command.key(), COLLECTION, &|tx| {

@@ -77,6 +77,65 @@ async fn completed_order(world: &World) -> Value {
         .json
 }
 
+/// An amount that no sum has room for does not come in, so the books can be read for ever.
+#[tokio::test]
+async fn receipts_out_of_all_proportion_are_refused() {
+    let world = World::new().await;
+    let account = world.items("/accounts").await[0]["id"].clone();
+    let receipt = |amount: &str, currency: &str, day: &str| {
+        json!({"account_id": account, "amount": {"amount": amount, "currency": currency},
+            "received_on": day})
+    };
+    let today = "2026-03-02";
+    for (amount, currency, day, status, refusal) in [
+        (
+            "92233720368547758.07",
+            "EUR",
+            today,
+            422,
+            "amount_too_large",
+        ),
+        ("100000000000.01", "EUR", today, 422, "amount_too_large"),
+        ("1.00", "USD", today, 409, "currency_mismatch"),
+        ("1.00", "EUR", "1999-12-31", 409, "before_the_books"),
+        ("1.00", "EUR", "2026-03-04", 409, "not_yet_received"),
+    ] {
+        let body = receipt(amount, currency, day);
+        let key = format!("{amount}{currency}{day}");
+        let answer = world.post("/receipts", &key, &NONE, body).await;
+        answer.refused(status, refusal);
+    }
+    for key in ["one", "two"] {
+        let body = receipt("100000000000.00", "EUR", today);
+        let answer = world.post("/receipts", key, &NONE, body).await;
+        answer.expect(201);
+    }
+    let balance = world.get("/ledger/trial-balance").await.expect(200).json;
+    assert_eq!(balance["balanced"], true);
+    assert_eq!(balance["totals"][0]["debit"]["amount"], "200000000000.00");
+    let results = fieldwright_workorders::invariants::verify(&world.state.db).await;
+    assert!(results.unwrap().iter().all(|result| result.ok));
+}
+
+/// A device whose clock is lost tells nothing about when a visit happened.
+#[tokio::test]
+async fn absurd_times_of_devices_are_refused() {
+    let world = World::new().await;
+    let path = "/bookings/bkg_00000000000000000000000000000000/travel";
+    for (time, status, refusal) in [
+        ("1970-01-01T00:00:00Z", 422, "invalid"),
+        ("2026-03-03T07:00:01Z", 422, "invalid"),
+        ("2026-03-03T07:00:00Z", 404, "no_such_booking"),
+    ] {
+        let body = json!({"actor": "Ada", "device_time": time});
+        let answer = world.post(path, time, &NONE, body).await;
+        let answer = answer.refused(status, refusal);
+        if status == 422 {
+            assert_eq!(answer.json["errors"][0]["pointer"], "/device_time");
+        }
+    }
+}
+
 async fn post(world: &World, order: &Value, key: &str, version: &Value) -> Answer {
     let path = format!("/work-orders/{}/post", order["id"].as_str().unwrap());
     let body = json!({"actor": "Rita", "verification": order["verification"]});

@@ -59,6 +59,12 @@ const CASES: &[Case] = &[
     ("POST", "/api/v1/sql", &[JSON], r#"{"query":"DROP TABLE assets"}"#, 403, "sql_not_read_only"),
     ("POST", "/api/v1/sql", &[JSON], r#"{"query":"SELECT nothing FROM nowhere"}"#, 422, "sql_invalid_query"),
     ("POST", "/api/v1/quarantine/q1-0/replay", &[], "", 404, "not_found"),
+    ("GET", "/api/v1/receipts/%ff", &[], "", 400, "malformed"),
+    ("GET", "/api/v1/assets/a%00", &[], "", 400, "malformed"),
+    ("GET", "/api/v1/assets?tag=a%0ab", &[], "", 400, "malformed"),
+    ("POST", "/api/v1/assets", &[JSON], r#"["pump-999","pump"]"#, 422, "invalid"),
+    ("POST", "/api/v1/receipts", &[JSON, ("idempotency-key", "k")], r#"{"account_id":"acc_1","amount":["1.00","EUR"]}"#, 422, "invalid"),
+    ("GET", "/api/v1/clock", &[("host", "localhost"), ("host", "127.0.0.1")], "", 400, "malformed"),
     ("GET", "/api/v1/clock", &[("host", "evil.example")], "", 403, "untrusted_host"),
     ("GET", "/metrics", &[("host", "evil.example")], "", 403, "untrusted_host"),
 ];
@@ -91,6 +97,51 @@ async fn a_wrong_field_is_named() {
         .await
         .refused(422, "invalid");
     assert_eq!(answer.json["errors"][0]["pointer"], "/amount/amount");
+}
+
+#[tokio::test]
+async fn control_characters_are_named_where_they_stand() {
+    let world = World::new().await;
+    let nobody = "00000000000000000000000000000000";
+    for (path, body, pointer) in [
+        (
+            "/receipts".to_owned(),
+            json!({"account_id": "acc_1", "amount": {"amount": "1.00", "currency": "EUR"}, "reference": "a\0"}),
+            "/reference",
+        ),
+        (
+            "/receipts".to_owned(),
+            json!({"account_id": "acc_1", "amount": {"amount": "1.00", "currency": "EUR"}, "method": "a\u{1b}"}),
+            "/method",
+        ),
+        (
+            "/work-orders".to_owned(),
+            json!({"actor": "Ada", "asset": "pump-101", "summary": "a\u{7}"}),
+            "/summary",
+        ),
+        (
+            "/work-orders".to_owned(),
+            json!({"actor": "A\nda", "asset": "pump-101", "summary": "a"}),
+            "/actor",
+        ),
+        (
+            "/assets".to_owned(),
+            json!({"tag": "pump-999", "class": "pump", "name": "a\tb"}),
+            "/name",
+        ),
+        (
+            format!("/bookings/bkg_{nobody}/complete"),
+            json!({"actor": "Ada", "outcome": "fixed", "notes": "a\0b"}),
+            "/notes",
+        ),
+    ] {
+        let answer = world.post(&path, "k", &json!(1), body).await;
+        let answer = answer.refused(422, "invalid");
+        assert_eq!(answer.json["errors"][0]["pointer"], pointer, "{path}");
+    }
+    let long = json!({"tag": "pump-999", "class": "pump", "name": "x".repeat(201)});
+    let answer = world.post("/assets", "", &json!(null), long).await;
+    answer.refused(422, "bad_name");
 }
 
 #[tokio::test]

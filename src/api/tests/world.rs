@@ -104,6 +104,7 @@ impl World {
             requests: Arc::new(Requests::new(Limits {
                 at_once: 8,
                 timeout: Duration::from_secs(20),
+                ..Limits::default()
             })),
         };
         Self {
@@ -128,6 +129,9 @@ impl World {
         body: &str,
     ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
+        if headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", "localhost");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -1,6 +1,7 @@
 //! What people do to a work order: book, send back, post, give up.
 
 use axum::extract::{Path, State};
+use chrono::TimeDelta;
 use fieldwright_workorders::orders::views::detail;
 use fieldwright_workorders::orders::{self, Basis, OrderError};
 use fieldwright_workorders::scheduling::{self, ScheduleRequest, SchedulingError};
@@ -15,7 +16,10 @@ use crate::api::once::{Answer, once};
 use crate::api::precondition::IfMatch;
 use crate::api::problem::{INVALID, Problem};
 use crate::api::state::ApiState;
-use crate::api::wire::{Instant, body_id, id};
+use crate::api::wire::{Instant, body_id, id, plausible};
+
+/// Work is booked no further ahead.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
 
 /// Who posts an order, and on what ground.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -167,7 +171,11 @@ pub async fn schedule(
             .as_deref()
             .map(|text| body_id("/resource_id", text))
             .transpose()?,
-        start_after: command.body.start_after.map(|instant| instant.0),
+        start_after: command
+            .body
+            .start_after
+            .map(|instant| plausible("/start_after", instant, state.clock.now(), MAX_AHEAD))
+            .transpose()?,
     };
     let ctx = state.acting_for(&command.body.actor)?;
     let answer = once(&state.db, &ctx, command.key(), COLLECTION, &|tx| {
