@@ -42,6 +42,7 @@ pub const RESERVED_CLASSES: &[&str] = &[
     "sites",
     "skills",
     "tax_rates",
+    "work_lines",
     "work_orders",
 ];
 
@@ -373,7 +374,7 @@ mod tests {
     #[test]
     fn names() {
         let long = "x".repeat(129);
-        let cases: [(bool, &str); 15] = [
+        let cases: [(bool, &str); 16] = [
             (
                 class_name("Pump-2_b").as_deref() == Ok("pump-2_b"),
                 "upper case is lowered",
@@ -384,6 +385,7 @@ mod tests {
             (class_name(&"x".repeat(63)).is_ok(), "longest class"),
             (class_name(&"x".repeat(64)).is_err(), "class too long"),
             (class_name("Readings").is_err(), "reserved in any case"),
+            (class_name("work_lines").is_err(), "an operational table"),
             (
                 asset_tag("Pumpe 7 (Süd)").is_ok(),
                 "asset keeps spaces and letters",
