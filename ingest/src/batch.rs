@@ -51,7 +51,7 @@ pub(crate) struct Batch {
     pub counts: Counts,
 }
 
-/// The rows of one table.
+/// Rows of one table.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub class: Arc<str>,
@@ -146,16 +146,12 @@ impl OpenBatch {
         for (id, table) in self.tables.into_iter().enumerate() {
             for (late, rows) in [(false, table.in_order), (true, table.late)] {
                 let class = catalog.class(id);
-                let Some(rows) = rows.finish(class) else {
-                    continue;
-                };
-                let (schema, class) = (class.schema.clone(), class.name.clone());
-                parts.push(Part {
-                    class,
+                parts.extend(rows.finish(class).into_iter().map(|rows| Part {
+                    class: class.name.clone(),
                     late,
                     rows,
-                    schema,
-                });
+                    schema: class.schema.clone(),
+                }));
             }
         }
         Batch {
@@ -216,5 +212,10 @@ impl Batch {
     /// Accepted rows.
     pub(crate) fn rows(&self) -> usize {
         self.counts.messages as usize
+    }
+
+    /// **Units** bytes of memory of the accepted rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.memory_bytes()).sum()
     }
 }

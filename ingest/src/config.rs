@@ -26,6 +26,10 @@ pub struct IngestConfig {
     pub flush_seconds: u64,
     /// Hot rows at which intake waits for the flush.
     pub max_hot_rows: usize,
+    /// Bytes of hot rows at which a flush begins.
+    pub flush_bytes: u64,
+    /// Bytes of hot rows at which intake waits for the flush.
+    pub max_hot_bytes: u64,
     /// Deliveries that may wait to be decoded.
     pub queue_deliveries: usize,
     /// Commits that may wait for the follower of the feed; further ones are left out of it.
@@ -137,6 +141,17 @@ pub enum ConfigMistake {
         /// Where a flush begins.
         flush_rows: usize,
     },
+    /// `max_hot_bytes` below `flush_bytes`.
+    #[error(
+        "ingest.max_hot_bytes is {max_hot_bytes}: it must be at least flush_bytes \
+         ({flush_bytes}), or intake would wait before a flush begins"
+    )]
+    HotBytesBelowFlush {
+        /// The bound.
+        max_hot_bytes: u64,
+        /// Where a flush begins.
+        flush_bytes: u64,
+    },
     /// No rule: no message would ever be accepted.
     #[error("ingest.rules is empty: no message would be accepted; add at least one rule")]
     NoRules,
@@ -221,6 +236,12 @@ impl IngestConfig {
                 flush_rows: self.flush_rows,
             });
         }
+        if self.max_hot_bytes < self.flush_bytes {
+            mistakes.push(ConfigMistake::HotBytesBelowFlush {
+                max_hot_bytes: self.max_hot_bytes,
+                flush_bytes: self.flush_bytes,
+            });
+        }
         if self.rules.is_empty() {
             mistakes.push(ConfigMistake::NoRules);
         }
@@ -267,7 +288,7 @@ impl IngestConfig {
         Duration::from_secs(self.flush_seconds)
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 17] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 19] {
         const MANY: u64 = u32::MAX as u64;
         [
             // A row's arrival number has 20 bits for its place in the batch.
@@ -276,6 +297,8 @@ impl IngestConfig {
             ("flush_rows", self.flush_rows as u64, 1, MANY),
             ("flush_seconds", self.flush_seconds, 1, 7 * 86_400),
             ("max_hot_rows", self.max_hot_rows as u64, 1, MANY),
+            ("flush_bytes", self.flush_bytes, 1, 1 << 40),
+            ("max_hot_bytes", self.max_hot_bytes, 1, 1 << 40),
             ("queue_deliveries", self.queue_deliveries as u64, 1, 1 << 20),
             ("feed_commits", self.feed_commits as u64, 1, 1 << 20),
             (
@@ -396,6 +419,7 @@ mod tests {
         let mut config = IngestConfig {
             batch_rows: 0,
             max_hot_rows: 1,
+            max_hot_bytes: 7,
             ..IngestConfig::default()
         };
         let rule = |topic: &str, class: Option<&str>, asset: Option<&str>| MappingRule {
@@ -418,6 +442,7 @@ mod tests {
         let expected = [
             "ingest.batch_rows is 0",
             "ingest.max_hot_rows is 1",
+            "ingest.max_hot_bytes is 7",
             "ingest.rules[0].topic \"a/#/b\" is not a pattern",
             "ingest.rules[1] names its class 2 times",
             "ingest.rules[1] names its asset 0 times",

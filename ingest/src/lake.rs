@@ -20,7 +20,11 @@ use self::manifest::{FileEntry, Manifest, TableEntry};
 use crate::catalog::{Catalog, Watermarks};
 use crate::durable;
 use crate::snapshot::{ColdFile, HotBatch};
-use crate::tables::{FiledTable, Frozen, merge};
+use crate::tables::{FiledTable, Frozen, merge, pieces};
+
+/// Cells (rows × metrics, 8 bytes each) that are brought together for one file. A table whose
+/// rows share few metrics gets several files by one flush instead of one of absent values.
+const FILE_CELLS: usize = 32 << 20;
 
 /// Why the lake cannot be read or written.
 #[derive(Debug, Error)]
@@ -229,23 +233,25 @@ impl Lake {
                 if batches.is_empty() {
                     continue;
                 }
-                let number = next.next_file;
-                next.next_file += 1;
-                let kind = if late { "late" } else { "rows" };
-                let relative = format!("{}/{number:010}-{kind}.parquet", table.class);
-                let path = self.folder.join(&relative);
-                written.push(path.clone());
-                let file = self.write_file(&path, &merge(&table.schema, batches))?;
-                let entry = next.table_or_insert(&table.class);
-                let files = if late {
-                    &mut entry.late_files
-                } else {
-                    &mut entry.files
-                };
-                files.push(FileEntry {
-                    path: relative,
-                    ..file
-                });
+                for piece in pieces(&table.schema, batches, FILE_CELLS) {
+                    let number = next.next_file;
+                    next.next_file += 1;
+                    let kind = if late { "late" } else { "rows" };
+                    let relative = format!("{}/{number:010}-{kind}.parquet", table.class);
+                    let path = self.folder.join(&relative);
+                    written.push(path.clone());
+                    let file = self.write_file(&path, &merge(&table.schema, piece))?;
+                    let entry = next.table_or_insert(&table.class);
+                    let files = if late {
+                        &mut entry.late_files
+                    } else {
+                        &mut entry.files
+                    };
+                    files.push(FileEntry {
+                        path: relative,
+                        ..file
+                    });
+                }
             }
         }
         Ok(())

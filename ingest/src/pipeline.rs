@@ -65,6 +65,8 @@ pub(crate) struct Work {
 pub(crate) struct FlushOrder {
     /// Rows in it.
     pub rows: usize,
+    /// Bytes of memory in it.
+    pub bytes: usize,
     pub watermarks: Watermarks,
     pub replies: Vec<oneshot::Sender<()>>,
 }

@@ -52,6 +52,8 @@ pub(crate) struct Recovered {
     pub messages: u64,
     /// Rows that are in memory now.
     pub rows: usize,
+    /// Bytes of memory that they take.
+    pub bytes: usize,
     /// Damaged places that a crash does not explain.
     pub damages: u64,
 }
@@ -87,6 +89,7 @@ pub(crate) fn recover(
         last_sequence: flushed_through,
         messages: 0,
         rows: 0,
+        bytes: 0,
         damages: 0,
     };
     let folder = data_dir.join(JOURNAL);
@@ -109,6 +112,7 @@ pub(crate) fn recover(
             }
             let batch = batch.close(&found.catalog);
             found.rows += batch.rows();
+            found.bytes += batch.bytes();
             see(&batch);
             found.tables.apply(std::slice::from_ref(&batch));
             found.tables.tidy();

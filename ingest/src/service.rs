@@ -144,6 +144,7 @@ impl Ingest {
         );
         journal.trimmer().trim(lake.flushed_through());
         set(&shared.counters.journal_bytes, journal.bytes());
+        set(&shared.counters.live_bytes, found.bytes as u64);
         // An id of the quarantine is never given twice, even if the journal lost its last record.
         let quarantined = store.last().map_or(0, |id| id.sequence);
         let threads = Parts {
@@ -170,10 +171,13 @@ impl Ingest {
                 },
                 hot: HotRows {
                     rows: found.rows,
+                    bytes: found.bytes,
                     since: (found.messages > 0).then(process_now),
                     flush_rows: config.flush_rows,
                     flush_age: config.flush_age(),
                     max_rows: config.max_hot_rows,
+                    flush_bytes: config.flush_bytes as usize,
+                    max_bytes: config.max_hot_bytes as usize,
                 },
                 next_sequence: last_sequence.max(quarantined) + 1,
                 shared: shared.clone(),
@@ -234,6 +238,7 @@ impl Ingest {
             journal_damages: read(&counters.journal_damages),
             journal_bytes: read(&counters.journal_bytes),
             hot_rows: hot().map(|rows| rows.batch.num_rows() as u64).sum(),
+            hot_bytes: read(&counters.live_bytes) + read(&counters.frozen_bytes),
             tables: tables().len() as u64,
             files: files().count() as u64,
             file_bytes: files().map(|file| file.bytes).sum(),

@@ -25,6 +25,9 @@ pub const RECEIVED_AT: &str = "received_at";
 /// Name of the arrival order column (UInt64, not null), present in late batches and files only.
 pub const SEQUENCE: &str = "_sequence";
 
+/// What a column takes in a batch beside its array: its places in lists.
+const COLUMN_BYTES: usize = 64;
+
 /// An atomic picture of all tables.
 #[derive(Debug, Default, Clone)]
 pub struct Snapshot {
@@ -63,6 +66,16 @@ pub struct HotBatch {
     pub max_time: i64,
 }
 
+impl HotBatch {
+    /// What the rows take in memory, an absent value in a column as much as a present one.
+    ///
+    /// **Units** bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let columns = self.batch.num_columns() * COLUMN_BYTES;
+        self.batch.get_array_memory_size() + columns
+    }
+}
+
 /// A Parquet file. Columns are matched to the table's schema by name; a missing one is null.
 #[derive(Debug, Clone)]
 pub struct ColdFile {
@@ -86,11 +99,12 @@ pub struct Committed {
     /// Commits left out since the previous entry, because the feed was full: their rows are in
     /// the snapshot only. 0 when the feed is whole.
     pub skipped: u64,
-    /// One entry per table touched; none in an entry that only tells of commits left out.
+    /// The tables touched; none in an entry that only tells of commits left out. A table has
+    /// several parts, in arrival order, when its rows share few metrics.
     pub parts: Vec<CommittedPart>,
 }
 
-/// The rows of one table in one commit.
+/// Rows of one table in one commit.
 #[derive(Debug, Clone)]
 pub struct CommittedPart {
     /// The class, lower case.

@@ -35,6 +35,8 @@ pub struct Stats {
     pub journal_bytes: u64,
     /// Rows in memory.
     pub hot_rows: u64,
+    /// Bytes of memory that they take, those on their way into a file included.
+    pub hot_bytes: u64,
     /// Tables.
     pub tables: u64,
     /// Parquet files.
@@ -74,6 +76,10 @@ pub(crate) struct Counters {
     pub flushes_under_way: AtomicU64,
     /// Rows in them.
     pub frozen_rows: AtomicU64,
+    /// Bytes in them.
+    pub frozen_bytes: AtomicU64,
+    /// Bytes of the rows that no flush was ordered for.
+    pub live_bytes: AtomicU64,
     trouble: Mutex<BTreeMap<&'static str, String>>,
 }
 

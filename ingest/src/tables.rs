@@ -5,7 +5,7 @@
 
 mod hot;
 
-pub(crate) use self::hot::merge;
+pub(crate) use self::hot::{merge, pieces};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

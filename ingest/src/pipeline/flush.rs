@@ -76,6 +76,7 @@ impl Flusher {
             tracing::warn!(%error, "old damaged journal segments cannot be removed");
         }
         subtract(&shared.counters.frozen_rows, order.rows as u64);
+        subtract(&shared.counters.frozen_bytes, order.bytes as u64);
         subtract(&shared.counters.flushes_under_way, 1);
         for reply in order.replies {
             let _ = reply.send(());

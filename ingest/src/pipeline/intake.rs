@@ -14,7 +14,7 @@ use crate::clock::process_now;
 use crate::decode::Decoder;
 use crate::intake::Submission;
 use crate::source::{Envelope, Receipt};
-use crate::stats::{Counters, add, read};
+use crate::stats::{Counters, add, read, set};
 use crate::validate::Rejection;
 
 /// The intake thread's state.
@@ -40,12 +40,17 @@ pub(crate) struct BatchLimits {
 #[derive(Debug)]
 pub(crate) struct HotRows {
     pub rows: usize,
+    /// Bytes of memory that they take.
+    pub bytes: usize,
     /// When the first of them came, process clock.
     pub since: Option<Instant>,
     pub flush_rows: usize,
     pub flush_age: Duration,
     /// Rows at which a flush is ordered although one is under way, and then waited for.
     pub max_rows: usize,
+    /// The same two in bytes.
+    pub flush_bytes: usize,
+    pub max_bytes: usize,
 }
 
 /// Why the loop goes on or ends.
@@ -188,18 +193,22 @@ impl IntakeLoop {
             self.hot.since = self.hot.since.or(batch.opened);
         }
         self.hot.rows += batch.rows();
+        self.hot.bytes += batch.bytes();
         let counters = &self.shared.counters;
         let due = last || !flushes.is_empty() || self.hot.is_due(counters);
         let flush = due.then(|| {
             add(&counters.flushes_under_way, 1);
             add(&counters.frozen_rows, self.hot.rows as u64);
+            add(&counters.frozen_bytes, self.hot.bytes as u64);
             self.hot.since = None;
             FlushOrder {
                 rows: std::mem::take(&mut self.hot.rows),
+                bytes: std::mem::take(&mut self.hot.bytes),
                 watermarks: self.catalog.watermarks(),
                 replies: flushes,
             }
         });
+        set(&counters.live_bytes, self.hot.bytes as u64);
         if !batch.is_recorded() && batch.receipts.is_empty() && flush.is_none() {
             return true;
         }
@@ -212,10 +221,12 @@ impl HotRows {
         let aged = self
             .since
             .is_some_and(|since| process_now() - since >= self.flush_age);
-        let wanted = self.rows >= self.flush_rows || aged;
+        let wanted = self.rows >= self.flush_rows || self.bytes >= self.flush_bytes || aged;
         let free = read(&counters.flushes_under_way) == 0;
         let in_memory = self.rows as u64 + read(&counters.frozen_rows);
+        let bytes = self.bytes as u64 + read(&counters.frozen_bytes);
+        let full = in_memory >= self.max_rows as u64 || bytes >= self.max_bytes as u64;
         // While one flush is under way the next waits for it, unless memory would grow too far.
-        (wanted && free) || (self.rows > 0 && in_memory >= self.max_rows as u64)
+        (wanted && free) || (self.rows > 0 && full)
     }
 }

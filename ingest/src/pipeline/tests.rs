@@ -894,3 +894,36 @@ fn a_folder_that_is_none_of_ours_is_refused() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn hot_rows_are_bounded_in_bytes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let bounded = IngestConfig {
+        flush_bytes: 100_000,
+        max_hot_bytes: 200_000,
+        ..config()
+    };
+    let (ingest, _feed) = start(&bounded, folder.path());
+    for round in 0..5 {
+        // One metric each: few rows, few values, many columns.
+        let wide = (0..200).map(|metric| {
+            let number = round * 200 + metric;
+            reading("P1", number, &format!("\"m{metric}\":{number}"))
+        });
+        put(&ingest, wide.collect()).await;
+    }
+    assert!(ingest.stats().hot_bytes > 0 || ingest.stats().flushes > 0);
+    ingest.flush().await.unwrap();
+    let stats = ingest.stats();
+    assert!(stats.flushes >= 2, "one of them came by itself");
+    assert_eq!((stats.hot_rows, stats.hot_bytes), (0, 0));
+    assert_eq!(stats.file_rows, 1_000);
+    assert_eq!(seen(&ingest).len(), 1_000);
+    put(&ingest, vec![reading("P1", 5_000, "\"m1\":1")]).await;
+    let hot = ingest.stats().hot_bytes;
+    assert!(hot > 0 && hot < 10_000, "{hot}");
+    // What the journal brings back is counted as well.
+    let copy = as_killed(folder.path());
+    let (again, _feed) = start(&bounded, copy.path());
+    assert_eq!(again.stats().hot_bytes, hot);
+}
