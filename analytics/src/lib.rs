@@ -3,3 +3,6 @@
 pub mod alarms;
 pub mod detect;
 pub mod sql;
+
+#[cfg(test)]
+mod outside;

@@ -391,10 +391,7 @@ async fn sqlite_keeps_alarms_and_opens_twice() {
 
 #[tokio::test]
 async fn postgres_conforms() {
-    let Ok(url) = std::env::var("FIELDWRIGHT_TEST_POSTGRES") else {
-        eprintln!(
-            "SKIPPED: FIELDWRIGHT_TEST_POSTGRES names no server, so alarms on PostgreSQL are not tested"
-        );
+    let Some(url) = crate::outside::postgres() else {
         return;
     };
     let admin = sql_pool(&url).await;

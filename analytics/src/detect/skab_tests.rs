@@ -100,8 +100,7 @@ fn hits(folder: &Path, cut: usize, shift: i64) -> (usize, String) {
 
 #[test]
 fn one_configuration_for_all_files_of_the_rig() {
-    let Some(folder) = std::env::var_os("FIELDWRIGHT_TEST_SKAB").map(PathBuf::from) else {
-        eprintln!("SKIPPED: FIELDWRIGHT_TEST_SKAB names no folder, so the real rig is not tested");
+    let Some(folder) = crate::outside::skab().map(PathBuf::from) else {
         return;
     };
     let valve = folder.join("valve1");
