@@ -4,8 +4,10 @@
 //! where progress was saved comes to the same conclusions.
 
 mod columns;
+mod owners;
 mod questions;
 mod restore;
+mod saving;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +16,9 @@ use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 
 pub(super) use self::columns::Columns;
+use self::owners::Owner;
+pub use self::saving::Unsaved;
+use self::saving::progress;
 use super::config::{ClassSettings, DetectConfig};
 use super::episode::Episode;
 use super::pca::{MIN_WINDOWS, PcaModel, Scorer};
@@ -53,8 +58,10 @@ pub struct Finding {
 /// How much the engine has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineCounts {
-    /// Rows taken.
+    /// Rows taken: those that were newer than all before of their asset.
     pub rows: u64,
+    /// Rows of a tag that is watched under another class.
+    pub elsewhere: u64,
     /// Windows closed.
     pub windows: u64,
     /// Windows scored.
@@ -70,6 +77,8 @@ pub struct EngineCounts {
 pub struct Engine {
     config: Arc<DetectConfig>,
     classes: HashMap<Arc<str>, ClassTracks>,
+    /// The one class of every tag.
+    owners: HashMap<Arc<str>, Owner>,
     counts: EngineCounts,
     /// Place of the asset whose progress is saved next.
     next_saved: usize,
@@ -93,6 +102,7 @@ impl Engine {
         Self {
             config,
             classes: HashMap::new(),
+            owners: HashMap::new(),
             counts: EngineCounts::default(),
             next_saved: 0,
             scores: None,
@@ -115,12 +125,22 @@ impl Engine {
     }
 
     /// Takes in-order rows of one class; findings are appended to `out`.
+    ///
+    /// Rows that are not newer than what was taken before of their asset change nothing.
+    /// Whoever keeps a finding says so with [`Engine::kept`].
     pub fn ingest(&mut self, class: &Arc<str>, batch: &RecordBatch, out: &mut Vec<Finding>) {
-        let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
-        self.counts.rows += rows;
-        let tracks = class_tracks(&mut self.classes, &self.config, class);
+        class_tracks(&mut self.classes, &self.config, class);
+        // Set apart, so that the other classes can be asked for an asset that is theirs.
+        let Some(mut tracks) = self.classes.remove(class) else {
+            return;
+        };
+        self.take_rows(&mut tracks, batch, out);
+        self.classes.insert(Arc::clone(class), tracks);
+    }
+
+    fn take_rows(&mut self, tracks: &mut ClassTracks, batch: &RecordBatch, out: &mut Vec<Finding>) {
         let Some(columns) = Columns::of(batch, |name| tracks.metric(name)) else {
-            self.counts.unreadable += rows;
+            self.counts.unreadable += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             return;
         };
         let metrics = tracks.metrics.len();
@@ -128,14 +148,20 @@ impl Engine {
         let mut closed = Vec::new();
         let mut last: Option<(&str, usize)> = None;
         for row in 0..batch.num_rows() {
-            let tag = columns.asset(row);
+            let (tag, time) = (columns.asset(row), columns.time(row));
             let number = match last {
                 Some((known, number)) if known == tag => number,
-                _ => tracks.asset(tag),
+                _ => match self.seat(tracks, tag, time) {
+                    Some(number) => number,
+                    None => {
+                        self.counts.elsewhere += 1;
+                        continue;
+                    }
+                },
             };
             last = Some((tag, number));
             let track = &mut tracks.tracks[number];
-            let time = columns.time(row);
+            self.counts.rows += u64::from(time > track.windows.newest());
             if track.learning_from == i64::MAX {
                 track.learning_from = time;
                 track.dirty = true;
@@ -152,8 +178,13 @@ impl Engine {
     }
 
     /// Puts a trained model in place and scores what has waited for it.
+    ///
+    /// A model of a class that the asset no longer belongs to is left aside.
     pub fn install(&mut self, model: PcaModel, out: &mut Vec<Finding>) {
         let class: Arc<str> = model.class.as_str().into();
+        if !self.claim(&model.asset, &class) {
+            return;
+        }
         let tracks = class_tracks(&mut self.classes, &self.config, &class);
         let number = tracks.asset(&model.asset);
         let settings = Arc::clone(&tracks.settings);
@@ -181,6 +212,9 @@ impl Engine {
 
     /// The training of an asset failed: it goes on learning and tries again half a period later.
     pub fn training_failed(&mut self, job: TrainingJob) {
+        if !self.claim(&job.asset, &job.class) {
+            return;
+        }
         let tracks = class_tracks(&mut self.classes, &self.config, &job.class);
         let number = tracks.asset(&job.asset);
         let half = tracks.settings.learning.micros() / 2;
@@ -192,47 +226,6 @@ impl Engine {
             collected.retain(|window| window.start >= track.learning_from);
             track.phase = Phase::Learning(collected);
             track.dirty = true;
-        }
-    }
-
-    /// Progress of assets that has not been saved, at most `limit`, each asset in its turn.
-    pub fn take_progress(&mut self, limit: usize) -> Vec<Progress> {
-        let mut all: Vec<(&str, &str, &mut Track)> = Vec::new();
-        for tracks in self.classes.values_mut() {
-            let tags = tracks.tags.iter().map(|tag| &**tag);
-            all.extend(
-                tags.zip(&mut tracks.tracks)
-                    .map(|(tag, track)| (&*tracks.class, tag, track)),
-            );
-        }
-        let first = self.next_saved.min(all.len());
-        all.rotate_left(first);
-        let mut taken = Vec::new();
-        let mut passed = 0;
-        for (class, tag, track) in &mut all {
-            if taken.len() >= limit {
-                break;
-            }
-            passed += 1;
-            if track.dirty {
-                taken.extend(progress(class, tag, track));
-                track.dirty = false;
-            }
-        }
-        self.next_saved = (first + passed) % all.len().max(1);
-        taken
-    }
-
-    /// Takes back progress that could not be saved.
-    pub fn give_back(&mut self, progress: &[Progress]) {
-        for progress in progress {
-            let tracks = self.classes.get_mut(progress.class.as_str());
-            let number = tracks
-                .as_ref()
-                .and_then(|tracks| tracks.numbers.get(progress.asset.as_str()));
-            if let (Some(number), Some(tracks)) = (number.copied(), tracks) {
-                tracks.tracks[number].dirty = true;
-            }
         }
     }
 }
@@ -336,6 +329,7 @@ impl ClassTracks {
                 Found::Train(_) => None,
                 _ => progress(&self.class, tag, track),
             };
+            track.unkept += u32::from(progress.is_some());
             out.push(Finding { found, progress });
         }
     }
@@ -349,13 +343,4 @@ fn class_tracks<'a>(
     classes
         .entry(Arc::clone(class))
         .or_insert_with(|| ClassTracks::new(Arc::clone(class), config.class(class).clone()))
-}
-
-fn progress(class: &str, tag: &str, track: &Track) -> Option<Progress> {
-    Some(Progress {
-        asset: tag.to_owned(),
-        class: class.to_owned(),
-        scored_through: track.scored_through().unwrap_or(DateTime::UNIX_EPOCH),
-        state: serde_json::to_string(&track.saved_state()).ok()?,
-    })
 }

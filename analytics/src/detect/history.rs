@@ -1,13 +1,14 @@
 //! Reading rows again from the lake: after a restart, and for training by hand.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, StringArray, TimestampMicrosecondArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use fieldwright_ingest::snapshot::{ASSET, Snapshot, TIME, TableSnapshot};
+use fieldwright_ingest::snapshot::{ASSET, ColdFile, Snapshot, TIME, TableSnapshot};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Rows of a file that are read at a time.
@@ -34,20 +35,20 @@ pub enum HistoryError {
     },
 }
 
-/// Gives all in-order rows of a table that are not before `from` to `take`, per asset in order of
-/// event time. Files whose rows are all older are not opened.
+/// Gives the in-order rows of a table to `take`, per asset in order of event time, until that
+/// breaks: of the files that are `wanted`, by their place and what is known of them, and all rows
+/// that are in no file yet.
 ///
 /// Takes as long as the disk needs: run it where blocking is allowed.
-///
-/// **Units**: `from` is microseconds since 1970.
 ///
 /// **Errors** when a file cannot be read.
 pub(super) fn read_table(
     table: &TableSnapshot,
-    from: i64,
-    mut take: impl FnMut(&RecordBatch),
+    wanted: impl Fn(usize, &ColdFile) -> bool,
+    mut take: impl FnMut(&RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), HistoryError> {
-    for file in table.files.iter().filter(|file| file.max_time >= from) {
+    let files = table.files.iter().enumerate();
+    for (_, file) in files.filter(|(place, file)| wanted(*place, file)) {
         let open = |source| HistoryError::Open {
             path: file.path.clone(),
             source,
@@ -61,11 +62,15 @@ pub(super) fn read_table(
             .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
             .map_err(|error| read(error.into()))?;
         for batch in reader {
-            take(&batch.map_err(read)?);
+            if take(&batch.map_err(read)?).is_break() {
+                return Ok(());
+            }
         }
     }
-    for hot in table.hot.iter().filter(|hot| hot.max_time >= from) {
-        take(&hot.batch);
+    for hot in &table.hot {
+        if take(&hot.batch).is_break() {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -73,7 +78,8 @@ pub(super) fn read_table(
 /// The rows of one asset, and the class that they are of.
 pub(super) type AssetRows = (Arc<str>, Vec<RecordBatch>);
 
-/// All in-order rows of one asset from `from` to before `to`, whatever its class.
+/// All in-order rows of one asset from `from` to before `to`, of the class where it is watched; when
+/// that is not known, of the class where it has the most.
 ///
 /// Gives the class and the batches, or `None` when no table knows the asset.
 ///
@@ -81,20 +87,23 @@ pub(super) type AssetRows = (Arc<str>, Vec<RecordBatch>);
 pub(super) fn read_asset(
     snapshot: &Snapshot,
     asset: &str,
-    from: i64,
-    to: i64,
+    class: Option<&str>,
+    (from, to): (i64, i64),
 ) -> Result<Option<AssetRows>, HistoryError> {
     let mut best: Option<(AssetRows, usize)> = None;
-    for (class, table) in &snapshot.tables {
+    let tables = snapshot.tables.iter();
+    for (class, table) in tables.filter(|(name, _)| class.is_none_or(|class| ***name == *class)) {
         let mut batches = Vec::new();
         let mut rows = 0;
-        read_table(table, from, |batch| {
+        let wanted = |_, file: &ColdFile| file.max_time >= from && file.min_time < to;
+        read_table(table, wanted, |batch| {
             if let Some(chosen) = rows_of(batch, asset, from, to)
                 && chosen.num_rows() > 0
             {
                 rows += chosen.num_rows();
                 batches.push(chosen);
             }
+            ControlFlow::Continue(())
         })?;
         if best.as_ref().is_none_or(|(_, most)| rows > *most) && rows > 0 {
             best = Some(((Arc::clone(class), batches), rows));

@@ -1,9 +1,15 @@
 //! Detection at work: it follows the stream of commits, trains models, keeps alarms and progress.
 //!
 //! From a committed batch to the committed alarm there is no polling: the follower wakes with the
-//! batch, windows close, and what is found is written before the next batch is taken.
+//! batch, windows close, and what is found is written before the next batch is taken. While the
+//! store is away the follower waits, the feed fills and leaves commits out, and the follower reads
+//! them from the lake afterwards: telemetry never waits for the store.
 
+mod followed;
 mod follower;
+mod house;
+mod keeper;
+mod rereading;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -16,7 +22,9 @@ use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::followed::Followed;
 use self::follower::{Follower, Trained};
+use self::house::House;
 use self::shared::{Shared, train_by_hand};
 use super::config::DetectConfig;
 use super::engine::Engine;
@@ -93,6 +101,14 @@ pub struct DetectionStats {
     pub findings: u64,
     /// Writes to the store that had to be tried again.
     pub store_retries: u64,
+    /// Findings that wait for the store.
+    pub unkept: u64,
+    /// Findings given up because the store refuses them for good.
+    pub not_kept: u64,
+    /// Commits that the feed left out because it was full.
+    pub left_out: u64,
+    /// Times that left out commits were read from the lake.
+    pub catch_ups: u64,
     /// Number of the last commit that was followed.
     pub sequence: u64,
     /// Commits behind the newest that is visible to queries.
@@ -118,11 +134,14 @@ impl Detection {
         let config = Arc::new(parts.config);
         let folder = ModelFolder::open(&parts.data_dir.join("models"))?;
         let mut engine = Engine::new(Arc::clone(&config));
-        engine.restore(parts.alarms.store().progress().await?, folder.load()?);
+        let mut saved = parts.alarms.store().progress().await?;
+        let seen = Followed::take_from(&mut saved);
+        engine.restore(saved, folder.load()?);
         let board = Arc::new(RuleBoard::default());
         let shared = Arc::new(Shared::new(
             Arc::clone(&config),
             engine,
+            seen.clone(),
             Arc::clone(&board),
             Arc::clone(&parts.alarms),
             folder,
@@ -132,7 +151,12 @@ impl Detection {
         let (stop, stopped) = watch::channel(false);
         let (trained, models) = mpsc::channel(TRAINED_WAITING);
         let follower = Follower::new(Arc::clone(&shared), trained.clone(), stopped.clone());
-        let mut tasks = vec![tokio::spawn(follower.run(parts.feed, models))];
+        let house = Arc::new(House::new(Arc::clone(&shared), seen));
+        let mut tasks = vec![tokio::spawn(Arc::clone(&house).run(stopped.clone()))];
+        tasks.push(tokio::spawn(async move {
+            follower.run(parts.feed, models).await;
+            house.finish().await;
+        }));
         if let Some(sql) = parts.sql {
             let runner_parts = RunnerParts {
                 sql,
@@ -224,11 +248,17 @@ impl Detection {
         self.shared.stats()
     }
 
-    /// Stops following and evaluating, saves progress, and returns when all is done.
+    /// Tells all tasks to end, and waits for none: commits that come now are not followed.
     ///
     /// What was committed but not followed is found again at the next start.
-    pub async fn shutdown(&self) {
+    pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Stops, saves progress if the store takes it, and returns when all is done: soon, even when
+    /// the store is away and the feed is full.
+    pub async fn shutdown(&self) {
+        self.stop();
         for task in self.tasks.lock().await.drain(..) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of detection failed");

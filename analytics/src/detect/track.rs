@@ -50,6 +50,10 @@ pub(super) struct Track {
     pub(super) through: i64,
     /// Whether anything has changed since progress was last saved.
     pub(super) dirty: bool,
+    /// Findings that are not kept yet; until they are, progress must not be saved.
+    pub(super) unkept: u32,
+    /// Whether the asset is watched here, and not under another class.
+    pub(super) owned: bool,
     /// An alarm that is up from before the model was lost; the next model goes on with it.
     pub(super) carried: Episode,
 }
@@ -223,6 +227,8 @@ impl Track {
             learning_from: i64::MAX,
             through: i64::MIN,
             dirty: false,
+            unkept: 0,
+            owned: true,
             carried: Episode::Quiet,
         }
     }

@@ -87,24 +87,21 @@ impl Engine {
     /// Assets that are learning, and assets that are scored.
     pub fn assets(&self) -> (usize, usize) {
         let tracks = self.classes.values().flat_map(|class| &class.tracks);
+        let tracks = tracks.filter(|track| track.owned);
         let (scored, learning): (Vec<_>, Vec<_>) =
             tracks.partition(|track| matches!(track.phase, Phase::Scored(_)));
         (learning.len(), scored.len())
     }
 
-    /// The asset's track; of the class that it has sent the newest reading for, if several.
+    /// The asset's track.
     fn track(&self, asset: &str) -> Option<(Arc<str>, &Arc<ClassSettings>, &Track)> {
-        self.classes
-            .values()
-            .filter_map(|class| {
-                let number = *class.numbers.get(asset)?;
-                Some((
-                    Arc::clone(&class.class),
-                    &class.settings,
-                    &class.tracks[number],
-                ))
-            })
-            .max_by_key(|(_, _, track)| track.windows.newest())
+        let class = self.classes.get(self.owner(asset)?)?;
+        let number = *class.numbers.get(asset)?;
+        Some((
+            Arc::clone(&class.class),
+            &class.settings,
+            &class.tracks[number],
+        ))
     }
 }
 

@@ -28,6 +28,11 @@ impl Engine {
             .collect();
         for progress in saved {
             let class: Arc<str> = progress.class.as_str().into();
+            if !self.claim(&progress.asset, &class) {
+                continue;
+            }
+            let through = progress.scored_through.timestamp_micros();
+            self.came_through(&progress.asset, through);
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
             let model = models.remove(&progress.asset);
@@ -42,7 +47,10 @@ impl Engine {
             let class: Arc<str> = model.class.as_str().into();
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
-            if let Some(model) = fitting(model, &class, &settings) {
+            if let Some(model) = fitting(model, &class, &settings)
+                && self.claim(&model.asset, &class)
+            {
+                let tracks = class_tracks(&mut self.classes, &self.config, &class);
                 let number = tracks.asset(&model.asset);
                 let through = model.trained_through.timestamp_micros();
                 let from = model.trained_from.timestamp_micros();
@@ -67,7 +75,8 @@ impl Engine {
             .unwrap_or(i64::MIN);
         let learning = tracks.settings.learning.micros();
         let reach = tracks.settings.window.micros();
-        let needed = tracks.tracks.iter().filter_map(|track| {
+        let known = |track: &&Track| track.owned && track.learning_from != i64::MAX;
+        let needed = tracks.tracks.iter().filter(known).filter_map(|track| {
             let (from, oldest) = match &track.phase {
                 Phase::Scored(_) => {
                     let look_back = LOOK_BACK.num_microseconds().unwrap_or(i64::MAX);

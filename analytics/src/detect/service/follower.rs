@@ -9,25 +9,21 @@ use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::shared::{READ_TRIES, Shared};
-use crate::alarms::{AlarmError, Command, Progress, Refusal};
-use crate::detect::DETECTOR;
+use super::keeper::Keeper;
+use super::rereading::{Reading, read};
+use super::shared::{Shared, stopped};
 use crate::detect::engine::{Finding, Found};
-use crate::detect::history::{HistoryError, read_table};
 use crate::detect::pca::PcaModel;
 use crate::detect::training::TrainingJob;
 
 /// Models trained at the same time.
 const TRAININGS: usize = 1;
-/// Batches of old rows that wait to be followed.
-const OLD_BATCHES: usize = 4;
-/// Between two rounds of saving progress. **Units**: process clock.
-const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
-/// Assets whose progress is saved in one round, so that the writers of orders never wait long.
-const PROGRESS_ROUND: usize = 200;
-/// Waits before a failed write is tried again: doubled each time up to the longest.
-const FIRST_RETRY: Duration = Duration::from_millis(20);
-const LAST_RETRY: Duration = Duration::from_secs(5);
+/// Batches of stored rows that wait to be followed.
+const STORED_BATCHES: usize = 4;
+/// Between two looks at what is stored. **Units**: process clock. Tests want to see many.
+const LOOK_PERIOD: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
+/// How long the end waits for a training that has begun.
+const LAST_TRAINING: Duration = Duration::from_secs(2);
 
 /// What comes back from a training.
 pub(super) enum Trained {
@@ -45,9 +41,14 @@ pub(super) enum Trained {
 
 pub(super) struct Follower {
     shared: Arc<Shared>,
+    keeper: Keeper,
     trained: mpsc::Sender<Trained>,
     stop: watch::Receiver<bool>,
     trainings: Arc<Semaphore>,
+    /// Number of the commit up to which everything is followed.
+    through: u64,
+    /// Where that stood when it was last seen behind although nothing came.
+    quiet_at: Option<u64>,
 }
 
 impl Follower {
@@ -57,29 +58,29 @@ impl Follower {
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            keeper: Keeper::new(Arc::clone(&shared), stop.clone()),
             shared,
             trained,
             stop,
             trainings: Arc::new(Semaphore::new(TRAININGS)),
+            through: 0,
+            quiet_at: None,
         }
     }
 
-    /// Follows until told to stop or the stream ends; then saves progress.
+    /// Follows until told to stop. What was not followed by then is read at the next start.
     pub(super) async fn run(
         mut self,
         mut feed: mpsc::Receiver<Arc<Committed>>,
         mut models: mpsc::Receiver<Trained>,
     ) {
-        let through = self.read_again(&mut models).await;
-        self.shared
-            .counters
-            .sequence
-            .fetch_max(through, Ordering::Relaxed);
+        let known = self.shared.marks().seen.clone();
+        self.read(Reading::Start(known), &mut models).await;
         self.shared
             .counters
             .caught_up
             .store(true, Ordering::Relaxed);
-        let mut saved = Box::pin(process_sleep(PROGRESS_PERIOD));
+        let mut look = Box::pin(process_sleep(LOOK_PERIOD));
         let mut stream_open = true;
         let mut stop = self.stop.clone();
         loop {
@@ -87,29 +88,95 @@ impl Follower {
                 biased;
                 () = stopped(&mut stop) => break,
                 Some(trained) = models.recv() => self.install(trained).await,
-                () = &mut saved => {
-                    self.keep_house().await;
-                    saved = Box::pin(process_sleep(PROGRESS_PERIOD));
+                () = &mut look => {
+                    self.look(feed.is_empty(), &mut models).await;
+                    look = Box::pin(process_sleep(LOOK_PERIOD));
                 }
                 next = feed.recv(), if stream_open => match next {
-                    Some(committed) if committed.sequence > through => self.follow(&committed).await,
-                    Some(_) => {}
+                    Some(committed) => self.next(&committed, &mut models).await,
                     None => stream_open = false,
                 },
             }
         }
-        drop(feed);
-        while self.save_progress().await == PROGRESS_ROUND {}
+        drop((feed, models));
+        let trainings = Arc::clone(&self.trainings);
+        tokio::select! {
+            _ = trainings.acquire() => {}
+            () = process_sleep(LAST_TRAINING) => {}
+        }
     }
 
-    async fn follow(&mut self, committed: &Committed) {
+    async fn next(&mut self, committed: &Committed, models: &mut mpsc::Receiver<Trained>) {
+        if committed.sequence <= self.through {
+            return;
+        }
+        self.quiet_at = None;
+        if committed.skipped > 0 {
+            let left_out = &self.shared.counters.left_out;
+            left_out.fetch_add(committed.skipped, Ordering::Relaxed);
+            self.catch_up(models).await;
+            return;
+        }
         for part in committed.parts.iter().filter(|part| !part.late) {
             self.take(&part.class, &part.rows.batch).await;
         }
-        self.shared
-            .counters
-            .sequence
-            .fetch_max(committed.sequence, Ordering::Relaxed);
+        self.came_through(committed.sequence);
+    }
+
+    /// Moves the mark; and where the feed left out the newest commits, nothing comes that says so.
+    async fn look(&mut self, feed_is_empty: bool, models: &mut mpsc::Receiver<Trained>) {
+        let snapshot = (self.shared.snapshots)();
+        self.shared.marks().look(&snapshot, self.through);
+        let behind = feed_is_empty && snapshot.sequence > self.through;
+        // Rows are visible a moment before they are announced.
+        let still = self.quiet_at == Some(self.through);
+        self.quiet_at = behind.then_some(self.through);
+        if behind && still {
+            self.catch_up(models).await;
+        }
+    }
+
+    /// Follows what is stored and was not seen: the feed leaves out commits when it is full.
+    async fn catch_up(&mut self, models: &mut mpsc::Receiver<Trained>) {
+        let catch_ups = &self.shared.counters.catch_ups;
+        catch_ups.fetch_add(1, Ordering::Relaxed);
+        let seen = self.shared.marks().seen.clone().unwrap_or_default();
+        self.read(Reading::CatchUp(seen), models).await;
+    }
+
+    /// Follows stored rows; what was followed when detection is told to stop counts as not read.
+    async fn read(&mut self, reading: Reading, models: &mut mpsc::Receiver<Trained>) {
+        let (sender, mut batches) = mpsc::channel::<(Arc<str>, RecordBatch)>(STORED_BATCHES);
+        let shared = Arc::clone(&self.shared);
+        let reader = tokio::task::spawn_blocking(move || read(&shared, &reading, &sender));
+        let mut stop = self.stop.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return,
+                Some(trained) = models.recv() => self.install(trained).await,
+                next = batches.recv() => match next {
+                    Some((class, batch)) => self.take(&class, &batch).await,
+                    None => break,
+                },
+            }
+        }
+        if *stop.borrow() {
+            return;
+        }
+        match reader.await {
+            Ok(snapshot) => {
+                self.shared.marks().read(&snapshot);
+                self.came_through(snapshot.sequence);
+            }
+            Err(error) => tracing::error!(%error, "stored rows cannot be read again"),
+        }
+    }
+
+    fn came_through(&mut self, sequence: u64) {
+        self.through = self.through.max(sequence);
+        let counter = &self.shared.counters.sequence;
+        counter.fetch_max(self.through, Ordering::Relaxed);
     }
 
     async fn take(&mut self, class: &Arc<str>, batch: &RecordBatch) {
@@ -146,69 +213,8 @@ impl Follower {
         for finding in findings {
             match finding.found {
                 Found::Train(job) => self.train(job),
-                found => self.keep(&found, finding.progress.as_ref()).await,
+                _ => self.keeper.keep(&finding).await,
             }
-        }
-    }
-
-    /// Writes a finding, however long the store is away: until then no further batch is taken,
-    /// and after a crash the same rows lead to the same finding.
-    async fn keep(&mut self, found: &Found, progress: Option<&Progress>) {
-        self.shared
-            .counters
-            .findings
-            .fetch_add(1, Ordering::Relaxed);
-        let mut wait = FIRST_RETRY;
-        while let Err(error) = self.try_keep(found, progress).await {
-            if wait == FIRST_RETRY {
-                tracing::error!(?error, "an alarm cannot be kept; trying again");
-            }
-            self.shared
-                .counters
-                .store_retries
-                .fetch_add(1, Ordering::Relaxed);
-            let mut stop = self.stop.clone();
-            tokio::select! {
-                () = stopped(&mut stop) => return,
-                () = process_sleep(wait) => {}
-            }
-            wait = (wait * 2).min(LAST_RETRY);
-        }
-    }
-
-    async fn try_keep(&self, found: &Found, progress: Option<&Progress>) -> Result<(), AlarmError> {
-        let alarms = &self.shared.alarms;
-        let now = self.shared.clock.now();
-        let progress = progress.cloned();
-        let told = match found {
-            Found::Raise(occurrence) => {
-                let alarm = alarms.raise(occurrence.clone(), progress, now).await?;
-                tracing::info!(
-                    alarm = %alarm.id, asset = alarm.asset, summary = alarm.summary, "alarm raised"
-                );
-                return Ok(());
-            }
-            Found::Worse(worse) => {
-                let more = Command::AddEvidence {
-                    at: worse.raised_at,
-                    severity: worse.severity,
-                    summary: worse.summary.clone(),
-                    evidence: worse.evidence.clone(),
-                };
-                alarms
-                    .tell(&worse.asset, DETECTOR, &more, progress, now)
-                    .await
-            }
-            Found::Return { asset, at } => {
-                let gone = Command::Return { at: *at };
-                alarms.tell(asset, DETECTOR, &gone, progress, now).await
-            }
-            Found::Train(_) => return Ok(()),
-        };
-        match told {
-            // A rule said no, and will say no again: a full list of evidence is no trouble.
-            Err(AlarmError::Refused(Refusal::EvidenceFull { .. })) | Ok(_) => Ok(()),
-            Err(error) => Err(error),
         }
     }
 
@@ -216,8 +222,14 @@ impl Follower {
     fn train(&self, job: Box<TrainingJob>) {
         let (shared, trained) = (Arc::clone(&self.shared), self.trained.clone());
         let trainings = Arc::clone(&self.trainings);
+        let mut stop = self.stop.clone();
         tokio::spawn(async move {
-            let Ok(_turn) = trainings.acquire_owned().await else {
+            let turn = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return,
+                turn = trainings.acquire_owned() => turn,
+            };
+            let Ok(_turn) = turn else {
                 return;
             };
             let work = tokio::task::spawn_blocking(move || {
@@ -233,61 +245,6 @@ impl Follower {
             }
         });
     }
-
-    /// Follows the rows from before the start; gives the number of the last commit among them.
-    async fn read_again(&mut self, models: &mut mpsc::Receiver<Trained>) -> u64 {
-        let (sender, mut batches) = mpsc::channel::<(Arc<str>, RecordBatch)>(OLD_BATCHES);
-        let shared = Arc::clone(&self.shared);
-        let reading = tokio::task::spawn_blocking(move || read_blocking(&shared, &sender));
-        let mut stop = self.stop.clone();
-        loop {
-            tokio::select! {
-                biased;
-                () = stopped(&mut stop) => return 0,
-                Some(trained) = models.recv() => self.install(trained).await,
-                next = batches.recv() => match next {
-                    Some((class, batch)) => self.take(&class, &batch).await,
-                    None => break,
-                },
-            }
-        }
-        reading.await.unwrap_or_default()
-    }
-
-    async fn keep_house(&self) {
-        self.save_progress().await;
-        if let Err(error) = self
-            .shared
-            .alarms
-            .unshelve_due(self.shared.clock.now())
-            .await
-        {
-            tracing::warn!(
-                ?error,
-                "alarms cannot be taken from the shelf; trying again later"
-            );
-        }
-    }
-
-    /// Saves one round; gives how many assets were saved.
-    async fn save_progress(&self) -> usize {
-        let progress = self.shared.engine().take_progress(PROGRESS_ROUND);
-        if let Err(error) = self.shared.alarms.store().save_progress(&progress).await {
-            tracing::warn!(
-                ?error,
-                "progress of detection cannot be saved; trying again later"
-            );
-            self.shared.engine().give_back(&progress);
-            return 0;
-        }
-        progress.len()
-    }
-}
-
-/// Returns once detection is told to stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone says the same.
-    let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
 fn learn(shared: &Shared, job: &TrainingJob) -> Option<PcaModel> {
@@ -304,35 +261,4 @@ fn learn(shared: &Shared, job: &TrainingJob) -> Option<PcaModel> {
     }
     tracing::info!(asset = job.asset, model = model.version, "learning is over");
     Some(model)
-}
-
-fn read_blocking(shared: &Shared, sender: &mpsc::Sender<(Arc<str>, RecordBatch)>) -> u64 {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let snapshot = (shared.snapshots)();
-        let mut outcome = Ok(());
-        for (class, table) in &snapshot.tables {
-            let from = shared.engine().read_from(class);
-            outcome = read_table(table, from, |batch| {
-                // Nobody listens any more when detection was told to stop.
-                let _ = sender.blocking_send((Arc::clone(class), batch.clone()));
-            });
-            if outcome.is_err() {
-                break;
-            }
-        }
-        match outcome {
-            Ok(()) => return snapshot.sequence,
-            // Rows that were taken before are not newer the second time and change nothing.
-            Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
-            Err(error) => {
-                tracing::error!(
-                    ?error,
-                    "old rows cannot be read again; their windows are not scored"
-                );
-                return snapshot.sequence;
-            }
-        }
-    }
 }

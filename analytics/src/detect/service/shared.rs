@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use fieldwright_ingest::clock::SharedClock;
+use tokio::sync::watch;
 
 use super::DetectionStats;
+use super::followed::{Followed, Marks};
 use crate::alarms::AlarmBook;
 use crate::detect::config::DetectConfig;
 use crate::detect::engine::Engine;
@@ -26,6 +28,9 @@ pub(super) struct Counters {
     pub(super) training_failures: AtomicU64,
     pub(super) findings: AtomicU64,
     pub(super) store_retries: AtomicU64,
+    pub(super) not_kept: AtomicU64,
+    pub(super) left_out: AtomicU64,
+    pub(super) catch_ups: AtomicU64,
     pub(super) sequence: AtomicU64,
     pub(super) caught_up: AtomicBool,
 }
@@ -33,6 +38,9 @@ pub(super) struct Counters {
 pub(super) struct Shared {
     pub(super) config: Arc<DetectConfig>,
     engine: Mutex<Engine>,
+    marks: Mutex<Marks>,
+    /// Held while progress is taken from the engine and written, so that it only goes forward.
+    pub(super) progress_turn: tokio::sync::Mutex<()>,
     pub(super) board: Arc<RuleBoard>,
     pub(super) alarms: Arc<AlarmBook>,
     pub(super) folder: ModelFolder,
@@ -45,6 +53,7 @@ impl Shared {
     pub(super) fn new(
         config: Arc<DetectConfig>,
         engine: Engine,
+        seen: Option<Followed>,
         board: Arc<RuleBoard>,
         alarms: Arc<AlarmBook>,
         folder: ModelFolder,
@@ -56,6 +65,9 @@ impl Shared {
             training_failures: AtomicU64::new(0),
             findings: AtomicU64::new(0),
             store_retries: AtomicU64::new(0),
+            not_kept: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+            catch_ups: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             caught_up: AtomicBool::new(false),
         };
@@ -63,6 +75,8 @@ impl Shared {
         Self {
             config,
             engine,
+            marks: Mutex::new(Marks::starting(seen)),
+            progress_turn: tokio::sync::Mutex::default(),
             board,
             alarms,
             folder,
@@ -77,10 +91,15 @@ impl Shared {
         self.engine.lock().expect("no holder panics")
     }
 
+    /// Which files have been followed.
+    pub(super) fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().expect("no holder panics")
+    }
+
     pub(super) fn stats(&self) -> DetectionStats {
-        let (counts, (learning, scored)) = {
+        let (counts, unkept, (learning, scored)) = {
             let engine = self.engine();
-            (engine.counts(), engine.assets())
+            (engine.counts(), engine.unkept(), engine.assets())
         };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let sequence = read(&self.counters.sequence);
@@ -95,6 +114,10 @@ impl Shared {
             training_failures: read(&self.counters.training_failures),
             findings: read(&self.counters.findings),
             store_retries: read(&self.counters.store_retries),
+            unkept,
+            not_kept: read(&self.counters.not_kept),
+            left_out: read(&self.counters.left_out),
+            catch_ups: read(&self.counters.catch_ups),
             sequence,
             behind: (self.snapshots)().sequence.saturating_sub(sequence),
             caught_up: self.counters.caught_up.load(Ordering::Relaxed),
@@ -109,6 +132,12 @@ impl std::fmt::Debug for Shared {
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
+}
+
+/// Returns once detection is told to stop.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone says the same.
+    let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
 /// Reads the asset's rows, cuts them into windows, trains and keeps the model.
@@ -133,10 +162,16 @@ fn train_blocking(
     asset: String,
     (from, to): (i64, i64),
 ) -> Result<PcaModel, TrainError> {
+    let watched = shared.engine().newest(&asset).map(|(class, _)| class);
     let mut tries = 0;
     let found = loop {
         tries += 1;
-        match read_asset(&(shared.snapshots)(), &asset, from, to) {
+        match read_asset(
+            &(shared.snapshots)(),
+            &asset,
+            watched.as_deref(),
+            (from, to),
+        ) {
             // Files may be put together while they are read; a newer picture knows the new ones.
             Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
             Err(source) => return Err(TrainError::History { asset, source }),

@@ -1,0 +1,89 @@
+//! Rows that the feed does not bring: from before the start, and those that it had to leave out.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use fieldwright_ingest::snapshot::{ColdFile, Snapshot};
+use tokio::sync::mpsc;
+
+use super::followed::Followed;
+use super::shared::{READ_TRIES, Shared};
+use crate::detect::history::{HistoryError, read_table};
+
+/// What has to be read.
+#[derive(Debug, Clone)]
+pub(super) enum Reading {
+    /// What progress does not cover; without a mark, only event time tells.
+    Start(Option<Followed>),
+    /// What the engine has not seen.
+    CatchUp(Followed),
+}
+
+/// Reads rows and sends them on, per asset in order of event time, until nobody listens; gives the
+/// snapshot that they are from.
+///
+/// Among them are rows that the engine has seen: it knows by their time.
+pub(super) fn read(
+    shared: &Shared,
+    reading: &Reading,
+    sender: &mpsc::Sender<(Arc<str>, RecordBatch)>,
+) -> Arc<Snapshot> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let snapshot = (shared.snapshots)();
+        match read_snapshot(shared, reading, &snapshot, sender) {
+            // Files may be put together while they are read; a newer picture knows the new ones,
+            // and rows that were taken before change nothing the second time.
+            Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
+            Err(error) => {
+                tracing::error!(
+                    ?error,
+                    "stored rows cannot be read again; their windows are not scored"
+                );
+                return snapshot;
+            }
+            Ok(()) => return snapshot,
+        }
+    }
+}
+
+fn read_snapshot(
+    shared: &Shared,
+    reading: &Reading,
+    snapshot: &Snapshot,
+    sender: &mpsc::Sender<(Arc<str>, RecordBatch)>,
+) -> Result<(), HistoryError> {
+    let mut trouble = Ok(());
+    for (class, table) in &snapshot.tables {
+        let take = |batch: &RecordBatch| {
+            match sender.blocking_send((Arc::clone(class), batch.clone())) {
+                Ok(()) => ControlFlow::Continue(()),
+                // Detection was told to stop.
+                Err(_) => ControlFlow::Break(()),
+            }
+        };
+        let read = match reading {
+            Reading::Start(known) => {
+                let from = shared.engine().read_from(class);
+                let done = known
+                    .as_ref()
+                    .map_or(usize::MAX, |known| known.count(table));
+                let wanted = |place, file: &ColdFile| place >= done || file.max_time >= from;
+                read_table(table, wanted, take)
+            }
+            Reading::CatchUp(seen) => {
+                let done = seen.count(table);
+                read_table(table, |place, _| place >= done, take)
+            }
+        };
+        // A damaged file of one class is no trouble of the others.
+        match read {
+            Err(error @ HistoryError::Open { .. }) => return Err(error),
+            Err(error) => trouble = trouble.and(Err(error)),
+            Ok(()) => {}
+        }
+    }
+    trouble
+}
