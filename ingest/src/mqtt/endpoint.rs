@@ -4,12 +4,16 @@
 //! quality of service 0, 1 and 2 in, 0 and 1 out, wills and retained messages in memory.
 
 mod connection;
+mod half_open;
+mod log_rate;
 mod outbox;
 mod oversized;
 mod reader;
 mod retained;
+mod route_cache;
 mod router;
 mod stats;
+mod subscribe;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -23,11 +27,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock::{SharedClock, process_sleep};
+use crate::clock::{SharedClock, process_now, process_sleep};
 use crate::mqtt::queue::DeliveryQueue;
 
 pub use stats::{CloseReason, EndpointStats};
 
+use half_open::HalfOpen;
+use log_rate::LogRates;
 use router::Router;
 use stats::{Counters, add};
 
@@ -60,7 +66,7 @@ impl std::fmt::Debug for EndpointConfig {
 pub struct EndpointLimits {
     /// Connections past their CONNECT.
     pub connections: usize,
-    /// Sockets that have not yet sent their CONNECT.
+    /// Sockets that have not yet sent their CONNECT; then the oldest is closed for a newcomer.
     pub half_open: usize,
     /// Time to send a complete CONNECT.
     pub connect_timeout: Duration,
@@ -75,7 +81,7 @@ pub struct EndpointLimits {
     pub topic_bytes: usize,
     /// Levels of a topic name or filter.
     pub topic_levels: usize,
-    /// Subscriptions of one client.
+    /// Subscriptions of one client, and filters in one packet.
     pub subscriptions: usize,
     /// Messages of one delivery to the pipeline.
     pub delivery_messages: usize,
@@ -159,7 +165,8 @@ struct Shared {
     intake: DeliveryQueue,
     clock: SharedClock,
     connections: Arc<Semaphore>,
-    half_open: Arc<Semaphore>,
+    half_open: Arc<HalfOpen>,
+    log_rates: LogRates,
     /// One permit per KiB of received messages that wait for their receipt.
     budget: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
@@ -208,7 +215,8 @@ impl Endpoint {
             password: config.password,
             router: Router::new(limits.clone(), counters.clone()),
             connections: Arc::new(Semaphore::new(limits.connections)),
-            half_open: Arc::new(Semaphore::new(limits.half_open)),
+            half_open: Arc::new(HalfOpen::new(limits.half_open)),
+            log_rates: LogRates::default(),
             budget: Arc::new(Semaphore::new(budget_permits(limits.unacknowledged_bytes))),
             limits,
             counters,
@@ -279,24 +287,31 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => match shared.half_open.clone().try_acquire_owned() {
-                Ok(half_open) => {
-                    tokio::spawn(connection::serve(socket, peer, shared.clone(), half_open));
+            Ok((socket, peer)) => {
+                let (place, crowded) = shared.half_open.enter();
+                if crowded {
+                    make_room(&shared);
                 }
-                Err(_) => {
-                    add(&shared.counters.connections_refused, 1);
-                    tracing::warn!(
-                        %peer,
-                        half_open = shared.limits.half_open,
-                        "MQTT connection turned away: too many have not yet sent their CONNECT"
-                    );
-                }
-            },
+                tokio::spawn(connection::serve(socket, peer, shared.clone(), place));
+            }
             Err(error) => {
                 // Out of file descriptors, mostly: others may close soon.
                 tracing::error!(%error, "could not accept an MQTT connection; trying again");
                 process_sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Tells that the oldest half-open connection was closed for a newcomer.
+fn make_room(shared: &Shared) {
+    add(&shared.counters.connections_refused, 1);
+    if let Some(left_out) = shared.log_rates.half_open.admit(process_now()) {
+        tracing::warn!(
+            half_open = shared.limits.half_open,
+            left_out,
+            "MQTT connection closed before its CONNECT: too many have not yet sent theirs, \
+             the oldest makes room"
+        );
     }
 }

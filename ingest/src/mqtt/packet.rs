@@ -116,6 +116,18 @@ pub(crate) fn subscribe(body: &[u8]) -> Result<Subscribe, PacketError> {
     })
 }
 
+/// How many filters the body of a SUBSCRIBE or UNSUBSCRIBE has, without reading them; each is
+/// followed by `options` bytes.
+pub(crate) fn filters_in(body: &[u8], options: usize) -> usize {
+    let mut count = 0;
+    let mut at = 2;
+    while let Some(&[high, low]) = body.get(at..at + 2) {
+        at += 2 + usize::from(u16::from_be_bytes([high, low])) + options;
+        count += 1;
+    }
+    count
+}
+
 /// Reads the body of an UNSUBSCRIBE.
 pub(crate) fn unsubscribe(body: &[u8]) -> Result<Unsubscribe, PacketError> {
     let (packet, used) = v3_1_1::Unsubscribe::parse(body).map_err(|error| match error {

@@ -82,7 +82,9 @@ pub(crate) fn check_filter(
     Ok(())
 }
 
-/// Whether a filter selects a topic name; both already checked.
+/// Whether a filter selects a topic name; both already checked. The plain definition, against
+/// which the tree of subscriptions is tested.
+#[cfg(test)]
 pub(crate) fn matches(filter: &str, name: &str) -> bool {
     if name.starts_with('$') && (filter.starts_with('+') || filter.starts_with('#')) {
         return false;

@@ -8,13 +8,14 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::half_open::Place;
 use super::outbox::Outbox;
 use super::reader::Reader;
 use super::router::Message;
 use super::stats::{CloseReason, add};
 use super::{Phase, Shared, writer};
+use crate::clock::process_now;
 use crate::mqtt::packet::{self, Connect, PacketError, Will};
 use crate::mqtt::{frame, topic};
 
@@ -62,7 +63,7 @@ pub(super) async fn serve(
     mut socket: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    half_open: OwnedSemaphorePermit,
+    mut half_open: Place,
 ) {
     // Acknowledgements are small and awaited: they must not wait for more.
     let _ = socket.set_nodelay(true);
@@ -70,6 +71,7 @@ pub(super) async fn serve(
     let greeting = tokio::select! {
         biased;
         _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
+        () = half_open.evicted() => return,
         greeting = tokio::time::timeout(
             shared.limits.connect_timeout,
             greet(&mut socket, &shared),
@@ -80,16 +82,19 @@ pub(super) async fn serve(
         Ok(greeting) => greeting,
         Err(closed) => {
             shared.counters.closed(closed.reason);
-            return log_closed(peer, "", &closed);
+            return log_closed(&shared, peer, "", &closed);
         }
     };
     let Ok(_place) = shared.connections.clone().try_acquire_owned() else {
         add(&shared.counters.connections_refused, 1);
-        tracing::warn!(
-            %peer,
-            connections = shared.limits.connections,
-            "MQTT connection turned away: the endpoint holds as many as it may"
-        );
+        if let Some(left_out) = shared.log_rates.connections.admit(process_now()) {
+            tracing::warn!(
+                %peer,
+                connections = shared.limits.connections,
+                left_out,
+                "MQTT connection turned away: the endpoint holds as many as it may"
+            );
+        }
         return;
     };
     add(&shared.counters.connections_total, 1);
@@ -202,7 +207,7 @@ async fn converse(
     outbox.close(closed.reason);
     shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
     shared.counters.closed(closed.reason);
-    log_closed(peer, &client_id, &closed);
+    log_closed(&shared, peer, &client_id, &closed);
     shared.router.leave(
         client,
         &client_id,
@@ -259,18 +264,32 @@ fn stranger(bytes: &[u8]) -> &'static str {
     }
 }
 
-fn log_closed(peer: SocketAddr, client_id: &str, closed: &Closed) {
+fn log_closed(shared: &Shared, peer: SocketAddr, client_id: &str, closed: &Closed) {
     let (reason, detail) = (closed.reason.name(), closed.detail.as_str());
     match closed.reason {
         CloseReason::Disconnected | CloseReason::PeerClosed | CloseReason::Shutdown => {
             tracing::debug!(%peer, client_id, reason, detail, "MQTT connection ended");
         }
+        _ => log_closed_early(shared, peer, client_id, closed),
+    }
+}
+
+/// What a client can cause as often as it likes is told once a second.
+fn log_closed_early(shared: &Shared, peer: SocketAddr, client_id: &str, closed: &Closed) {
+    let (reason, detail) = (closed.reason.name(), closed.detail.as_str());
+    let Some(left_out) = shared.log_rates.closed(closed.reason).admit(process_now()) else {
+        return;
+    };
+    match closed.reason {
         CloseReason::TakenOver => {
             tracing::info!(
-                %peer, client_id,
+                %peer, client_id, left_out,
                 "MQTT connection ended: another one came with the same client id"
             );
         }
-        _ => tracing::warn!(%peer, client_id, reason, detail, "MQTT connection closed"),
+        _ => tracing::warn!(
+            %peer, client_id, reason, detail, left_out,
+            "MQTT connection closed"
+        ),
     }
 }

@@ -15,9 +15,7 @@ use super::outbox::{Inbound, Outbox};
 use super::oversized::Oversized;
 use super::router::Message;
 use super::stats::{CloseReason, add};
-use super::subscriptions::Subscription;
 use crate::mqtt::frame::{self, FrameError};
-use crate::mqtt::packet;
 use crate::mqtt::topic::{self, TopicError};
 use crate::source::{Delivery, Envelope, Receipt};
 
@@ -120,7 +118,8 @@ impl Reader {
                     self.deliver(request.start).await?;
                     at = 0;
                     let packet = self.buffer.split_to(request.end - request.start).freeze();
-                    self.answer(request.first, &packet[request.body - request.start..])?;
+                    self.answer(request.first, &packet[request.body - request.start..])
+                        .await?;
                 }
                 Ok(Next::Oversized(oversized)) => {
                     self.deliver(at).await?;
@@ -279,19 +278,10 @@ impl Reader {
     }
 
     /// Answers a request; what came before it has been delivered.
-    fn answer(&mut self, first: u8, body: &[u8]) -> Result<(), Closed> {
+    async fn answer(&mut self, first: u8, body: &[u8]) -> Result<(), Closed> {
         match first {
-            frame::SUBSCRIBE => self.subscribe(body),
-            frame::UNSUBSCRIBE => {
-                let request = packet::unsubscribe(body)?;
-                for filter in &request.filters {
-                    if self.filters.remove(filter).is_some() {
-                        self.shared.router.unsubscribe(filter, self.client);
-                    }
-                }
-                self.outbox.answer(&packet::unsuback(request.packet_id));
-                Ok(())
-            }
+            frame::SUBSCRIBE => self.subscribe(body).await,
+            frame::UNSUBSCRIBE => self.unsubscribe(body),
             frame::PUBREL => match *body {
                 [high, low] if (high, low) != (0, 0) => {
                     let packet_id = u16::from_be_bytes([high, low]);
@@ -309,50 +299,6 @@ impl Reader {
                 "a client must not send a packet that begins with {other:#04x}"
             ))),
         }
-    }
-
-    fn subscribe(&mut self, body: &[u8]) -> Result<(), Closed> {
-        let request = packet::subscribe(body)?;
-        let mut granted = Vec::with_capacity(request.filters.len());
-        for (filter, qos) in &request.filters {
-            granted.push(self.grant(filter, *qos)?);
-        }
-        self.outbox
-            .answer(&packet::suback(request.packet_id, &granted));
-        for ((filter, _), granted) in request.filters.iter().zip(granted) {
-            if let Some(qos) = granted {
-                self.shared.router.send_retained(filter, qos, &self.outbox);
-            }
-        }
-        Ok(())
-    }
-
-    /// Enters one subscription; `None` refuses it.
-    fn grant(&mut self, filter: &str, qos: u8) -> Result<Option<u8>, Closed> {
-        let limits = &self.shared.limits;
-        match topic::check_filter(filter, limits.topic_bytes, limits.topic_levels) {
-            Ok(()) => {}
-            Err(TopicError::TooLong) => return Ok(None),
-            Err(error) => {
-                return Err(violation(format!(
-                    "the filter {filter:?} is not legal: {error}"
-                )));
-            }
-        }
-        let known = self.filters.contains_key(filter);
-        // Shared subscriptions are not spoken here: taken as a plain filter, one would never match.
-        if filter.starts_with("$share/") || (!known && self.filters.len() >= limits.subscriptions) {
-            return Ok(None);
-        }
-        let qos = qos.min(1);
-        self.filters.insert(filter.to_owned(), qos);
-        let subscription = Subscription {
-            client: self.client,
-            outbox: self.outbox.clone(),
-            qos,
-        };
-        self.shared.router.subscribe(filter, subscription);
-        Ok(Some(qos))
     }
 }
 
@@ -394,7 +340,7 @@ pub(super) fn owe(
     }
 }
 
-fn violation(detail: impl std::fmt::Display) -> Closed {
+pub(super) fn violation(detail: impl std::fmt::Display) -> Closed {
     Closed::new(CloseReason::ProtocolViolation, detail)
 }
 

@@ -1,17 +1,18 @@
 //! The last message of every topic that was published with the retain flag, in memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 
 use super::EndpointLimits;
 use super::router::Message;
-use crate::mqtt::topic;
 
 /// Retained messages, bounded in number and bytes; they do not outlive the process.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
-    messages: HashMap<Box<str>, (Bytes, u8)>,
+    /// By topic, so that a long look at them can be interrupted and gone on with.
+    messages: BTreeMap<Bytes, (Bytes, u8)>,
     bytes: usize,
 }
 
@@ -28,7 +29,7 @@ impl Retained {
         qos: u8,
         limits: &EndpointLimits,
     ) -> Result<(), RetainedFull> {
-        if let Some((old, _)) = self.messages.remove(name) {
+        if let Some((old, _)) = self.messages.remove(name.as_bytes()) {
             self.bytes -= old.len() + name.len();
         }
         if payload.is_empty() {
@@ -40,18 +41,20 @@ impl Retained {
         }
         self.bytes = bytes;
         // A copy: a slice would keep the whole receive buffer alive.
+        let name = Bytes::copy_from_slice(name.as_bytes());
         self.messages
-            .insert(name.into(), (Bytes::copy_from_slice(payload), qos));
+            .insert(name, (Bytes::copy_from_slice(payload), qos));
         Ok(())
     }
 
-    /// The retained messages that a new subscription to `filter` gets.
-    pub(crate) fn matching(&self, filter: &str) -> Vec<Message> {
+    /// At most `most` retained messages, of the topics that follow `after` in their order.
+    pub(crate) fn following(&self, after: Option<&[u8]>, most: usize) -> Vec<Message> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.messages
-            .iter()
-            .filter(|(name, _)| topic::matches(filter, name))
-            .map(|(name, (payload, qos))| Message {
-                topic: Bytes::copy_from_slice(name.as_bytes()),
+            .range::<[u8], _>((from, Bound::Unbounded))
+            .take(most)
+            .map(|(topic, (payload, qos))| Message {
+                topic: topic.clone(),
                 payload: payload.clone(),
                 qos: *qos,
                 retain: true,
@@ -74,12 +77,11 @@ mod tests {
         let mut retained = Retained::default();
         let mut keep = |name: &str, payload: &[u8]| {
             let kept = retained.keep(name, payload, 1, &limits);
-            let mut names: Vec<String> = retained
-                .matching("#")
-                .iter()
-                .map(|message| String::from_utf8(message.topic.to_vec()).unwrap())
-                .collect();
-            names.sort();
+            let mut names: Vec<String> = Vec::new();
+            // One at a time, each after the last.
+            while let [message] = &retained.following(names.last().map(String::as_bytes), 1)[..] {
+                names.push(String::from_utf8(message.topic.to_vec()).unwrap());
+            }
             (kept.is_ok(), names.join(" "), retained.bytes)
         };
         assert_eq!(keep("a", b"1"), (true, "a".into(), 2));

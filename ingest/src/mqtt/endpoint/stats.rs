@@ -87,7 +87,8 @@ pub struct EndpointStats {
     pub connections: u64,
     /// Connections ever accepted past their CONNECT.
     pub connections_total: u64,
-    /// Sockets turned away because of the limit on connections or on half-open ones.
+    /// Sockets turned away because of the limit on connections, or closed before their CONNECT
+    /// because of the one on half-open ones.
     pub connections_refused: u64,
     /// Messages received and handed to the pipeline.
     pub messages_in: u64,

@@ -68,11 +68,13 @@ impl SubscriptionTree {
     }
 
     /// The subscriptions that a message on `name` goes to: one per client, with its highest
-    /// quality of service.
-    pub(crate) fn matching(&self, name: &str) -> Vec<Subscription> {
+    /// quality of service. The branches looked at and the subscriptions found are added to
+    /// `work`.
+    pub(crate) fn matching(&self, name: &str, work: &mut usize) -> Vec<Subscription> {
         let mut found = Vec::new();
         let levels: Vec<&str> = name.split('/').collect();
-        collect(&self.root, &levels, !name.starts_with('$'), &mut found);
+        let wildcards = !name.starts_with('$');
+        *work += collect(&self.root, &levels, wildcards, &mut found) + found.len();
         found
             .sort_by_key(|subscription| (subscription.client, std::cmp::Reverse(subscription.qos)));
         found.dedup_by_key(|subscription| subscription.client);
@@ -96,21 +98,24 @@ fn remove_below(node: &mut Node, levels: &[&str], client: u64) -> bool {
     removed
 }
 
-/// `wildcards` is false on the first level of a topic that begins with `$`.
-fn collect(node: &Node, levels: &[&str], wildcards: bool, found: &mut Vec<Subscription>) {
+/// `wildcards` is false on the first level of a topic that begins with `$`. Returns how many
+/// branches were looked at.
+fn collect(node: &Node, levels: &[&str], wildcards: bool, found: &mut Vec<Subscription>) -> usize {
     if wildcards && let Some(all) = node.children.get("#") {
         found.extend(all.here.iter().cloned());
     }
     let Some((level, rest)) = levels.split_first() else {
         found.extend(node.here.iter().cloned());
-        return;
+        return 1;
     };
+    let mut looked_at = 1;
     if let Some(child) = node.children.get(*level) {
-        collect(child, rest, true, found);
+        looked_at += collect(child, rest, true, found);
     }
     if wildcards && let Some(child) = node.children.get("+") {
-        collect(child, rest, true, found);
+        looked_at += collect(child, rest, true, found);
     }
+    looked_at
 }
 
 #[cfg(test)]
@@ -144,7 +149,7 @@ mod tests {
             "a", "a/b", "a/b/c", "a//c", "a/", "/", "/x", "$SYS", "$SYS/x", "q/x", "b/b/b", "a/x",
         ] {
             let found: Vec<&str> = tree
-                .matching(name)
+                .matching(name, &mut 0)
                 .iter()
                 .map(|subscription| FILTERS[subscription.client as usize])
                 .collect();
@@ -168,7 +173,7 @@ mod tests {
             tree.insert(filter, subscription);
         }
         let found: Vec<(u64, u8)> = tree
-            .matching("a/b")
+            .matching("a/b", &mut 0)
             .iter()
             .map(|subscription| (subscription.client, subscription.qos))
             .collect();

@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::outbox::{Outbox, Turn};
+use super::router::TURN_WORK;
 use super::stats::{CloseReason, add};
 use super::{Phase, Shared};
 
@@ -22,8 +23,13 @@ pub(super) async fn write_out(
     let mut writable = true;
     loop {
         let Turn { lost, settled } = outbox.take(&mut out, &mut routes);
+        let mut work = 0;
         for message in routes.drain(..) {
-            shared.router.route(&message);
+            work += shared.router.route(&message);
+            if work > TURN_WORK {
+                work = 0;
+                tokio::task::yield_now().await;
+            }
         }
         if lost {
             outbox.close(CloseReason::NotDurable);
