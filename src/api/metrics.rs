@@ -140,6 +140,16 @@ fn write_ingest(text: &mut Exposition, stats: &Stats) {
         ),
         ("fieldwright_hot_rows", "Rows in memory.", stats.hot_rows),
         (
+            "fieldwright_hot_bytes",
+            "Bytes of rows in memory.",
+            stats.hot_bytes,
+        ),
+        (
+            "fieldwright_feed_skipped",
+            "Commits that detection reads from the tables instead of the feed.",
+            stats.feed_skipped,
+        ),
+        (
             "fieldwright_tables",
             "Tables, one per asset class.",
             stats.tables,

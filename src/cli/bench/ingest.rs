@@ -124,7 +124,7 @@ async fn drain_as_consumer(messages: Messages, disk: &Path) -> Result<Fed, Failu
         .map_err(Failure::failed)?;
     let result = wait(feeding).await;
     consumer.shutdown().await;
-    pipeline.stop().await?;
+    pipeline.stop(&result).await?;
     result
 }
 
@@ -142,7 +142,7 @@ async fn drain_as_endpoint(messages: Messages, disk: &Path) -> Result<Fed, Failu
     let feeding = std::thread::spawn(move || feed_as_client(address, messages));
     let result = wait(feeding).await;
     endpoint.shutdown().await;
-    pipeline.stop().await?;
+    pipeline.stop(&result).await?;
     result
 }
 
@@ -171,10 +171,18 @@ impl Pipeline {
         })
     }
 
-    async fn stop(self) -> Result<(), Failure> {
+    /// Stops, after it has made sure that what was acknowledged is there.
+    async fn stop(self, fed: &Result<Fed, Failure>) -> Result<(), Failure> {
+        let stored = self.ingest.stats().accepted_messages;
         self.ingest.shutdown().await.map_err(Failure::failed)?;
         self.follower.abort();
-        Ok(())
+        match fed {
+            Ok(fed) if fed.acknowledged != stored => Err(Failure::Failed(format!(
+                "{} messages were acknowledged, but {stored} are stored",
+                fed.acknowledged
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

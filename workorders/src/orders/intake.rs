@@ -158,10 +158,7 @@ async fn take_in(
         failure_mode: mode.key,
         incident_type: mode.incident_type,
         verification: Verification::Pending,
-        summary: report.summary
-            .chars()
-            .take(creation::MAX_SUMMARY)
-            .collect(),
+        summary: report.summary.chars().take(creation::MAX_SUMMARY).collect(),
         priority: priority(Severity::from_word(&report.severity), asset.criticality),
         facts: json!({
             "alarm_id": report.alarm_id,
