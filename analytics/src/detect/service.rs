@@ -143,10 +143,9 @@ impl Detection {
             engine,
             seen.clone(),
             Arc::clone(&board),
-            Arc::clone(&parts.alarms),
+            (Arc::clone(&parts.alarms), Arc::clone(&parts.clock)),
             folder,
             Arc::clone(&snapshots),
-            Arc::clone(&parts.clock),
         ));
         let (stop, stopped) = watch::channel(false);
         let (trained, models) = mpsc::channel(TRAINED_WAITING);

@@ -55,10 +55,9 @@ impl Shared {
         engine: Engine,
         seen: Option<Followed>,
         board: Arc<RuleBoard>,
-        alarms: Arc<AlarmBook>,
+        (alarms, clock): (Arc<AlarmBook>, SharedClock),
         folder: ModelFolder,
         snapshots: SnapshotSource,
-        clock: SharedClock,
     ) -> Self {
         let counters = Counters {
             trained: AtomicU64::new(0),

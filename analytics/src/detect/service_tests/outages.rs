@@ -79,10 +79,13 @@ async fn saving_progress_holds_up_no_reading() {
     let (book, store) = MoodyStore::book().await;
     let mut wire = Wire::new();
     let detection = wire.start(&book, folder.path(), "").await;
+    wire.send(1, 0.0).await;
     store.is_now(Mood::Silent);
+    store.lets_wait().await;
     for _ in 0..60 {
         wire.send(1, 0.0).await;
         wire.settle(&detection).await;
+        process_sleep(Duration::from_millis(1)).await;
     }
     wait_for("the model", async || detection.models().pop()).await;
     assert_eq!(detection.stats().left_out, 0);
@@ -93,6 +96,34 @@ async fn saving_progress_holds_up_no_reading() {
     });
     assert_eq!(saved.await.class, "rig");
     detection.shutdown().await;
+}
+
+/// Progress that is on its way to the store when an alarm comes up.
+#[tokio::test]
+async fn older_progress_is_never_written_over_newer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (book, store) = MoodyStore::book().await;
+    let mut wire = Wire::new();
+    let detection = wire.start(&book, folder.path(), "").await;
+    for _ in 0..60 {
+        wire.send(1, 0.0).await;
+        wire.settle(&detection).await;
+    }
+    store.is_now(Mood::NoProgress);
+    wire.send(1, 0.0).await;
+    store.lets_wait().await;
+    wire.send(10, 20.0).await;
+    wait_for("the alarm is found", async || {
+        (detection.stats().findings > 0).then_some(())
+    })
+    .await;
+    // An alarm that does not wait for its turn is saved by now.
+    process_sleep(Duration::from_millis(20)).await;
+    store.is_now(Mood::Well);
+    wire.settle(&detection).await;
+    assert_eq!(alarms(&book).await.len(), 1);
+    detection.shutdown().await;
+    assert_eq!(store.went_back(), []);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A store of alarms that has moods.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -14,6 +16,8 @@ pub(super) enum Mood {
     Silent,
     /// Progress is saved, alarms are not.
     NoAlarms,
+    /// Alarms are saved, and of progress nothing is answered.
+    NoProgress,
     /// The rows of this asset are damaged.
     Damaged(&'static str),
 }
@@ -22,6 +26,12 @@ pub(super) enum Mood {
 pub(super) struct MoodyStore {
     inner: MemoryAlarmStore,
     mood: watch::Sender<Mood>,
+    /// Calls that wait for an answer.
+    waiting: AtomicUsize,
+    /// Newest progress of every asset.
+    newest: Mutex<BTreeMap<String, DateTime<Utc>>>,
+    /// Older progress that was written over newer one.
+    went_back: Mutex<Vec<Progress>>,
 }
 
 impl MoodyStore {
@@ -29,6 +39,9 @@ impl MoodyStore {
         let store = Arc::new(Self {
             inner: MemoryAlarmStore::default(),
             mood: watch::Sender::new(Mood::Well),
+            waiting: AtomicUsize::default(),
+            newest: Mutex::default(),
+            went_back: Mutex::default(),
         });
         let book = AlarmBook::open(Arc::<Self>::clone(&store)).await.unwrap();
         (Arc::new(book), store)
@@ -38,13 +51,38 @@ impl MoodyStore {
         self.mood.send_replace(mood);
     }
 
-    async fn answers(&self) {
+    /// Returns once a call waits for an answer.
+    pub(super) async fn lets_wait(&self) {
+        wait_for("a call waits", async || {
+            (self.waiting.load(Ordering::Relaxed) > 0).then_some(())
+        })
+        .await;
+    }
+
+    pub(super) fn went_back(&self) -> Vec<Progress> {
+        self.went_back.lock().unwrap().clone()
+    }
+
+    async fn answers(&self, silent: &[Mood]) {
         let mut mood = self.mood.subscribe();
-        mood.wait_for(|mood| *mood != Mood::Silent).await.unwrap();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        mood.wait_for(|mood| !silent.contains(mood)).await.unwrap();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn note(&self, progress: &[Progress]) {
+        for one in progress {
+            let mut newest = self.newest.lock().unwrap();
+            let newest = newest.entry(one.asset.clone()).or_default();
+            if one.scored_through < *newest {
+                self.went_back.lock().unwrap().push(one.clone());
+            }
+            *newest = one.scored_through;
+        }
     }
 
     async fn admits(&self, asset: &str) -> Result<(), AlarmStoreError> {
-        self.answers().await;
+        self.answers(&[Mood::Silent]).await;
         match *self.mood.borrow() {
             Mood::NoAlarms => Err(AlarmStoreError::Unavailable {
                 operation: "save an alarm",
@@ -64,6 +102,7 @@ impl MoodyStore {
 impl AlarmStore for MoodyStore {
     async fn save(&self, write: &AlarmWrite) -> Result<i64, AlarmStoreError> {
         self.admits(&write.change.alarm.asset).await?;
+        self.note(write.progress.as_slice());
         self.inner.save(write).await
     }
 
@@ -93,7 +132,8 @@ impl AlarmStore for MoodyStore {
     }
 
     async fn save_progress(&self, progress: &[Progress]) -> Result<(), AlarmStoreError> {
-        self.answers().await;
+        self.answers(&[Mood::Silent, Mood::NoProgress]).await;
+        self.note(progress);
         self.inner.save_progress(progress).await
     }
 
