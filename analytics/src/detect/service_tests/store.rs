@@ -1,5 +1,6 @@
 //! A store of alarms that has moods.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -132,6 +133,9 @@ impl AlarmStore for MoodyStore {
     }
 
     async fn save_progress(&self, progress: &[Progress]) -> Result<(), AlarmStoreError> {
+        if progress.is_empty() {
+            return Ok(());
+        }
         self.answers(&[Mood::Silent, Mood::NoProgress]).await;
         self.note(progress);
         self.inner.save_progress(progress).await
