@@ -202,12 +202,7 @@ mod tests {
     fn rows_become_a_table_and_objects() {
         let columns = vec!["a".to_owned(), "a".to_owned()];
         let rows = vec![json!(["x", 1.5]), json!([null, 20])];
-        assert_eq!(
-            table(&columns, &rows),
-            "a     a\n-  ----\nx   1.5\n     20"
-                .replace("----", "---")
-                .replace("a     a", "a    a")
-        );
+        assert_eq!(table(&columns, &rows), "a    a\n-  ---\nx  1.5\n    20");
         assert_eq!(
             row_object(&columns, &rows[0]),
             json!({"a": "x", "a_2": 1.5})

@@ -120,6 +120,7 @@ async fn older_progress_is_never_written_over_newer() {
     // An alarm that does not wait for its turn is saved by now.
     process_sleep(Duration::from_millis(20)).await;
     store.is_now(Mood::Well);
+    store.has_answered().await;
     wire.settle(&detection).await;
     assert_eq!(alarms(&book).await.len(), 1);
     detection.shutdown().await;

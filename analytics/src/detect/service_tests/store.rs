@@ -60,6 +60,14 @@ impl MoodyStore {
         .await;
     }
 
+    /// Returns once no call waits any more.
+    pub(super) async fn has_answered(&self) {
+        wait_for("all calls are answered", async || {
+            (self.waiting.load(Ordering::Relaxed) == 0).then_some(())
+        })
+        .await;
+    }
+
     pub(super) fn went_back(&self) -> Vec<Progress> {
         self.went_back.lock().unwrap().clone()
     }
