@@ -173,6 +173,12 @@ async fn the_end_is_quick_without_the_store_and_the_alarm_is_found_at_the_next_s
             wire.settle(&first).await;
         }
         store.is_now(mood);
+        // Something to save at the end, which the silent store will not answer.
+        wire.commit(batch("R-2", &[0], 0.0), false).await;
+        wait_for("it is followed", async || {
+            (first.stats().learning == 1).then_some(())
+        })
+        .await;
         for _ in 0..30 {
             wire.send(1, 20.0).await;
             // Time for the house to save progress that it must not save.
