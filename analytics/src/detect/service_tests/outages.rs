@@ -193,10 +193,12 @@ async fn the_end_is_quick_without_the_store_and_the_alarm_is_found_at_the_next_s
 
         store.is_now(Mood::Well);
         let second = wire.start(&book, folder.path(), "").await;
-        wire.settle(&second).await;
-        let found = alarms(&book).await;
+        let found = wait_for("the alarm", async || {
+            let found = alarms(&book).await;
+            (!found.is_empty()).then_some(found)
+        });
         assert_eq!(
-            found,
+            found.await,
             [("pca".into(), State::ActiveUnacknowledged, 1)],
             "{mood:?}"
         );
