@@ -181,7 +181,7 @@ pub struct Alarm {
     pub shelved: Option<Shelving>,
     /// When and by what it was closed.
     pub closed: Option<Acknowledgement>,
-    /// Event time at which the condition of the last occurrence began.
+    /// Event time at which the condition of the first occurrence began.
     pub began_at: DateTime<Utc>,
     /// Event time of the first raise.
     pub raised_at: DateTime<Utc>,

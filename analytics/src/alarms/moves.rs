@@ -264,7 +264,6 @@ impl Alarm {
                 alarm.acknowledged = None;
                 alarm.returned_at = None;
                 alarm.occurrences += 1;
-                alarm.began_at = again.began_at;
                 alarm.severity = alarm.severity.max(again.severity);
                 alarm.summary.clone_from(&again.summary);
                 alarm.evidence.clone_from(&again.evidence);
