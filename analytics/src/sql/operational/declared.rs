@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use sqlx::{Any, AnyPool, Transaction};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::scan::OperationalProvider;
@@ -19,6 +20,7 @@ pub(super) const PRECISION: u8 = 38;
 #[derive(Debug)]
 pub(in crate::sql) struct DeclaredTables {
     pool: AnyPool,
+    home: Option<Handle>,
     tables: BTreeMap<&'static str, Arc<Declared>>,
     row_limit: usize,
 }
@@ -38,6 +40,7 @@ impl DeclaredTables {
         });
         Self {
             pool: operational.pool,
+            home: Handle::try_current().ok(),
             tables: tables.collect(),
             row_limit: limits.operational_rows,
         }
@@ -47,6 +50,7 @@ impl DeclaredTables {
     pub(in crate::sql) fn begin_query(self: &Arc<Self>) -> QueryOfTables {
         let transaction = Arc::new(QueryTransaction {
             pool: self.pool.clone(),
+            home: self.home.clone(),
             open: Mutex::new(None),
         });
         QueryOfTables {
@@ -82,19 +86,33 @@ impl QueryOfTables {
 /// It ends (rolled back, having changed nothing) when the query's plan is dropped.
 pub(super) struct QueryTransaction {
     pool: AnyPool,
+    /// Where connections are opened. A socket belongs to the runtime that opened it, and the pool
+    /// outlives the threads of a query: those may be replaced, or end with their engine.
+    home: Option<Handle>,
     pub(super) open: Mutex<Option<Transaction<'static, Any>>>,
 }
 
 impl QueryTransaction {
     /// Begins in the way of the store that sees one state for all reads and can change nothing.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        let connection = self.pool.acquire().await?;
-        let statement = match connection.backend_name() {
-            "PostgreSQL" => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            _ => "BEGIN DEFERRED",
-        };
-        Transaction::begin(connection, Some(sqlx::SqlStr::from_static(statement))).await
+        let opening = open(self.pool.clone());
+        match &self.home {
+            Some(home) => home
+                .spawn(opening)
+                .await
+                .map_err(|ended| sqlx::Error::Io(std::io::Error::other(ended)))?,
+            None => opening.await,
+        }
     }
+}
+
+async fn open(pool: AnyPool) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    let connection = pool.acquire().await?;
+    let statement = match connection.backend_name() {
+        "PostgreSQL" => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        _ => "BEGIN DEFERRED",
+    };
+    Transaction::begin(connection, Some(sqlx::SqlStr::from_static(statement))).await
 }
 
 impl std::fmt::Debug for QueryTransaction {
