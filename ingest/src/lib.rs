@@ -28,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod source;
 
+pub mod commands;
 pub mod intake;
 pub mod mqtt;
 pub mod service;

@@ -30,6 +30,7 @@ pub(crate) use self::flush::Flusher;
 pub(crate) use self::intake::{BatchLimits, HotRows, IntakeLoop};
 use crate::batch::Batch;
 use crate::catalog::Watermarks;
+use crate::commands::CommandSender;
 use crate::quarantine::Store;
 use crate::stats::Counters;
 use crate::tables::{Frozen, Tables};
@@ -50,6 +51,9 @@ pub(crate) struct Shared {
     pub quarantine: Arc<Store>,
     pub counters: Counters,
     pub closing: Closing,
+    /// Where messages for devices leave.
+    #[allow(dead_code)] // until the Sparkplug codec asks for rebirths
+    pub commands: CommandSender,
 }
 
 /// From intake to commit.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{SharedClock, process_now};
+use crate::commands::{self, Commands};
 use crate::config::{ConfigMistake, IngestConfig};
 use crate::decode::Decoder;
 use crate::durable;
@@ -39,6 +40,7 @@ pub struct Ingest {
     snapshots: Snapshots,
     quarantine: Quarantine,
     shared: Arc<Shared>,
+    commands: Mutex<Option<Commands>>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -125,6 +127,7 @@ impl Ingest {
             ..
         } = found;
         let snapshots = tables.snapshots();
+        let (command_sender, commands) = commands::channel();
         let counters = Counters::default();
         add(&counters.replayed_messages, found.messages);
         add(&counters.journal_damages, found.damages);
@@ -134,6 +137,7 @@ impl Ingest {
             quarantine: store.clone(),
             counters,
             closing: Closing::default(),
+            commands: command_sender,
         });
         let journal = Journal::new(
             data_dir.join(JOURNAL),
@@ -191,6 +195,7 @@ impl Ingest {
                 snapshots,
                 quarantine,
                 shared,
+                commands: Mutex::new(Some(commands)),
                 threads,
             },
             follower,
@@ -215,6 +220,11 @@ impl Ingest {
     /// The refused messages; cheap to clone.
     pub fn quarantine(&self) -> Quarantine {
         self.quarantine.clone()
+    }
+
+    /// Messages that the pipeline wants sent to devices; for the first who asks, then none.
+    pub fn commands(&self) -> Option<Commands> {
+        self.commands.lock().expect("no holder panics").take()
     }
 
     /// The figures.
