@@ -128,6 +128,23 @@ pub enum Rejection {
         /// The name.
         metric: String,
     },
+    /// Of a datatype that has no place in a table.
+    #[error(
+        "the metric \"{metric}\" is of the type {datatype}, which has no place in a table; publish \
+         its parts as metrics of their own"
+    )]
+    UnsupportedType {
+        /// The name.
+        metric: String,
+        /// The datatype as Sparkplug names it.
+        datatype: String,
+    },
+    /// A Sparkplug message that its session does not explain.
+    #[error("the Sparkplug session does not explain this message: {detail}")]
+    SparkplugSession {
+        /// What is missing.
+        detail: String,
+    },
     /// NaN or infinite.
     #[error("the metric \"{metric}\" is not finite")]
     NotFinite {
@@ -183,7 +200,7 @@ pub enum Rejection {
 }
 
 /// Names of all reasons in order of precedence, as counters and files spell them.
-pub const REASONS: [&str; 21] = [
+pub const REASONS: [&str; 23] = [
     "unknown_topic",
     "payload_too_large",
     "bad_class",
@@ -198,6 +215,8 @@ pub const REASONS: [&str; 21] = [
     "reserved_metric",
     "metric_twice",
     "not_a_number",
+    "unsupported_type",
+    "sparkplug_session",
     "not_finite",
     "before_1990",
     "too_far_ahead",
@@ -225,13 +244,15 @@ impl Rejection {
             Self::ReservedMetric { .. } => 11,
             Self::MetricTwice { .. } => 12,
             Self::NotANumber { .. } => 13,
-            Self::NotFinite { .. } => 14,
-            Self::Before1990 { .. } => 15,
-            Self::TooFarAhead { .. } => 16,
-            Self::AssetOfAnotherClass { .. } => 17,
-            Self::TooManyTables { .. } => 18,
-            Self::TooManyAssets { .. } => 19,
-            Self::TooManyColumns { .. } => 20,
+            Self::UnsupportedType { .. } => 14,
+            Self::SparkplugSession { .. } => 15,
+            Self::NotFinite { .. } => 16,
+            Self::Before1990 { .. } => 17,
+            Self::TooFarAhead { .. } => 18,
+            Self::AssetOfAnotherClass { .. } => 19,
+            Self::TooManyTables { .. } => 20,
+            Self::TooManyAssets { .. } => 21,
+            Self::TooManyColumns { .. } => 22,
         }
     }
 
@@ -342,6 +363,11 @@ mod tests {
             },
             Rejection::MetricTwice { metric: "a".into() },
             Rejection::NotANumber { metric: "a".into() },
+            Rejection::UnsupportedType {
+                metric: "a".into(),
+                datatype: "Template".into(),
+            },
+            Rejection::SparkplugSession { detail: "x".into() },
             Rejection::NotFinite { metric: "a".into() },
             Rejection::Before1990 {
                 time: String::new(),
