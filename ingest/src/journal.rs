@@ -10,8 +10,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ use thiserror::Error;
 pub(crate) use self::read::segments;
 use crate::batch::Batch;
 use crate::config::DecodeRules;
-use crate::durable;
+use crate::disk::{Disk, DiskFile, LocalDisk};
 use crate::frame;
 
 /// Ending of a segment's name.
@@ -77,6 +77,7 @@ pub enum JournalError {
 /// The writing end, owned by the committer.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     header: Vec<u8>,
     segment_bytes: u64,
@@ -87,8 +88,11 @@ pub(crate) struct Journal {
 }
 
 /// Knows the closed segments and removes those that are no longer needed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Trimmer(Arc<Mutex<Vec<Sealed>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Trimmer {
+    disk: Arc<dyn Disk>,
+    sealed: Arc<Mutex<Vec<Sealed>>>,
+}
 
 /// A segment that takes no more records.
 #[derive(Debug)]
@@ -104,7 +108,7 @@ pub(crate) struct Sealed {
 #[derive(Debug)]
 struct OpenSegment {
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     bytes: u64,
     last: u64,
 }
@@ -118,15 +122,27 @@ impl Journal {
         next_number: u64,
         sealed: Vec<Sealed>,
     ) -> Self {
+        let disk = LocalDisk::shared();
         Self {
+            disk: disk.clone(),
             folder,
             header: header(rules),
             segment_bytes,
             next_number,
             open: None,
             buffer: Vec::new(),
-            sealed: Trimmer(Arc::new(Mutex::new(sealed))),
+            sealed: Trimmer {
+                disk,
+                sealed: Arc::new(Mutex::new(sealed)),
+            },
         }
+    }
+
+    /// The same on another disk.
+    pub(crate) fn on(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.sealed.disk = disk.clone();
+        self.disk = disk;
+        self
     }
 
     /// Appends one record per batch and syncs them together.
@@ -222,13 +238,10 @@ impl Journal {
             .join(format!("{:010}.{ENDING}", self.next_number));
         self.next_number += 1;
         let make = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&path)?;
+            let mut file = self.disk.create_new(&path)?;
             file.write_all(&self.header)?;
-            file.sync_all()?;
-            durable::sync_folder(&self.folder)?;
+            file.sync()?;
+            self.disk.sync_folder(&self.folder)?;
             Ok(file)
         };
         match make() {
@@ -240,7 +253,7 @@ impl Journal {
             }),
             Err(source) => {
                 // A half-made segment has no record; at worst the next start finds it empty.
-                drop(fs::remove_file(&path));
+                drop(self.disk.remove(&path));
                 Err(JournalError::Create { path, source })
             }
         }
@@ -256,9 +269,10 @@ impl Trimmer {
                 return true;
             }
             let removed = if segment.damaged {
-                fs::rename(&segment.path, segment.path.with_extension(DAMAGED))
+                let kept = segment.path.with_extension(DAMAGED);
+                self.disk.rename(&segment.path, &kept)
             } else {
-                fs::remove_file(&segment.path)
+                self.disk.remove(&segment.path)
             };
             match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -277,7 +291,7 @@ impl Trimmer {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Sealed>> {
-        self.0.lock().expect("no holder panics")
+        self.sealed.lock().expect("no holder panics")
     }
 }
 

@@ -5,8 +5,12 @@
 
 mod manifest;
 mod parquet;
+mod root;
+mod running;
 #[cfg(test)]
 mod tests;
+
+pub use self::root::{LakeRoot, StoredFile};
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,12 +18,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use thiserror::Error;
 
 use self::manifest::{FileEntry, Manifest, TableEntry};
 use crate::catalog::{Catalog, Watermarks};
 use crate::durable;
-use crate::snapshot::{ColdFile, HotBatch};
+use crate::snapshot::{ASSET, ColdFile, HotBatch};
 use crate::tables::{FiledTable, Frozen, merge, pieces};
 
 /// Cells (rows × metrics, 8 bytes each) that are brought together for one file. A table whose
@@ -156,6 +161,17 @@ impl Lake {
         Ok(removed)
     }
 
+    /// Where it lies, for readers.
+    ///
+    /// **Errors**: the folder cannot be looked at.
+    pub(crate) fn root(&self) -> Result<LakeRoot, LakeError> {
+        LakeRoot::local(&self.folder).map_err(|source| LakeError::Io {
+            operation: "open",
+            path: self.folder.clone(),
+            source,
+        })
+    }
+
     /// Number of the last journal record whose rows are all in files.
     pub(crate) fn flushed_through(&self) -> u64 {
         self.manifest.flushed_through
@@ -199,7 +215,7 @@ impl Lake {
     ) -> Result<Vec<FiledTable>, LakeError> {
         let mut next = self.manifest.clone();
         let mut written = Vec::new();
-        let filed = self.write_files(frozen, &mut next, &mut written);
+        let filed = self.write_files(frozen, through, &mut next, &mut written);
         // A number is never used twice, not even after a failure: a file that a manifest may
         // name already is never written over.
         self.manifest.next_file = next.next_file;
@@ -223,6 +239,7 @@ impl Lake {
     fn write_files(
         &self,
         frozen: &[Frozen],
+        through: u64,
         next: &mut Manifest,
         written: &mut Vec<PathBuf>,
     ) -> Result<(), LakeError> {
@@ -240,7 +257,7 @@ impl Lake {
                     let relative = format!("{}/{number:010}-{kind}.parquet", table.class);
                     let path = self.folder.join(&relative);
                     written.push(path.clone());
-                    let file = self.write_file(&path, &merge(&table.schema, piece))?;
+                    let file = self.write_file(&path, &merge(&table.schema, piece), through)?;
                     let entry = next.table_or_insert(&table.class);
                     let files = if late {
                         &mut entry.late_files
@@ -257,7 +274,12 @@ impl Lake {
         Ok(())
     }
 
-    fn write_file(&self, path: &Path, rows: &HotBatch) -> Result<FileEntry, LakeError> {
+    fn write_file(
+        &self,
+        path: &Path,
+        rows: &HotBatch,
+        through: u64,
+    ) -> Result<FileEntry, LakeError> {
         let folder = path.parent().expect("a file has a folder");
         let io = |operation| {
             move |source| LakeError::Io {
@@ -266,15 +288,23 @@ impl Lake {
                 source,
             }
         };
-        durable::make_folder(folder).map_err(io("make the folder of"))?;
+        durable::make_folders(folder).map_err(io("make the folder of"))?;
         let bytes = parquet::write(path, &rows.batch)?;
         durable::sync_folder(folder).map_err(io("sync the folder of"))?;
+        let assets = rows
+            .batch
+            .column_by_name(ASSET)
+            .map(|column| column.as_string::<i32>());
+        let assets = || assets.into_iter().flatten().flatten();
         Ok(FileEntry {
             path: String::new(),
             rows: rows.batch.num_rows() as u64,
             bytes,
             min_time: rows.min_time,
             max_time: rows.max_time,
+            min_asset: assets().min().unwrap_or_default().to_owned(),
+            max_asset: assets().max().unwrap_or_default().to_owned(),
+            through,
         })
     }
 
@@ -304,14 +334,20 @@ impl Lake {
     }
 
     fn filed(&self, table: &TableEntry) -> FiledTable {
-        let cold = |files: &[FileEntry]| {
+        let cold = |files: &[FileEntry], late| {
             let file = |file: &FileEntry| {
                 Arc::new(ColdFile {
-                    path: self.folder.join(&file.path),
+                    path: file.path.as_str().into(),
                     rows: file.rows,
                     bytes: file.bytes,
                     min_time: file.min_time,
                     max_time: file.max_time,
+                    min_asset: file.min_asset.as_str().into(),
+                    max_asset: file.max_asset.as_str().into(),
+                    level: 0,
+                    late,
+                    sorted: true,
+                    through: file.through,
                 })
             };
             files.iter().map(file).collect()
@@ -319,8 +355,9 @@ impl Lake {
         FiledTable {
             class: table.class.as_str().into(),
             schema: table.schema(),
-            files: cold(&table.files),
-            late_files: cold(&table.late_files),
+            physical: table.schema(),
+            files: cold(&table.files, false),
+            late_files: cold(&table.late_files, true),
         }
     }
 }

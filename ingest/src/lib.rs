@@ -42,6 +42,7 @@ mod batch;
 mod catalog;
 mod rows;
 
+pub mod disk;
 mod durable;
 mod frame;
 mod journal;

@@ -1,13 +1,12 @@
 //! What a snapshot says, resolved reading by reading as its rule says: the oracle of the tests.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 
 use arrow::array::{Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::snapshot::{ASSET, ColdFile, RECEIVED_AT, SEQUENCE, Snapshot, TIME};
+use crate::snapshot::{ASSET, ColdFile, LakeRoot, RECEIVED_AT, SEQUENCE, Snapshot, TIME};
 
 /// (class, asset, time, metric).
 pub(crate) type Key = (String, String, i64, String);
@@ -18,8 +17,11 @@ pub(crate) type Readings = BTreeMap<Key, f64>;
 pub(crate) fn of(snapshot: &Snapshot) -> Readings {
     let mut readings = Readings::new();
     for (class, table) in &snapshot.tables {
-        let mut in_order: Vec<RecordBatch> =
-            table.files.iter().flat_map(|file| read(file)).collect();
+        let mut in_order: Vec<RecordBatch> = table
+            .files
+            .iter()
+            .flat_map(|file| read(&snapshot.lake, file))
+            .collect();
         in_order.extend(table.hot.iter().map(|rows| rows.batch.clone()));
         for batch in &in_order {
             assert!(batch.column_by_name(SEQUENCE).is_none());
@@ -33,7 +35,7 @@ pub(crate) fn of(snapshot: &Snapshot) -> Readings {
         let mut late: Vec<RecordBatch> = table
             .late_files
             .iter()
-            .flat_map(|file| read(file))
+            .flat_map(|file| read(&snapshot.lake, file))
             .collect();
         late.extend(table.late_hot.iter().map(|rows| rows.batch.clone()));
         let mut corrections: Vec<_> = late.iter().flat_map(|batch| values(class, batch)).collect();
@@ -55,8 +57,8 @@ pub(crate) fn of(snapshot: &Snapshot) -> Readings {
 }
 
 /// The rows of a file.
-pub(crate) fn read(file: &ColdFile) -> Vec<RecordBatch> {
-    let opened = File::open(&file.path).unwrap();
+pub(crate) fn read(lake: &LakeRoot, file: &ColdFile) -> Vec<RecordBatch> {
+    let opened = lake.open(file).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
         .unwrap()
         .build()

@@ -4,6 +4,7 @@
 //! takes, under the rules it was received under, so what comes out is what stood before.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -13,7 +14,7 @@ use crate::config::{DecodeRules, IngestConfig};
 use crate::decode::Decoder;
 use crate::journal::{self, JournalError, Sealed};
 use crate::lake::{Lake, LakeError};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{LakeRoot, Snapshot};
 use crate::tables::Tables;
 
 /// The journal's folder in the data folder.
@@ -63,11 +64,16 @@ pub(crate) struct Recovered {
 /// **Errors**: see [`ReadError`].
 pub fn read_folder(data_dir: &Path) -> Result<Snapshot, ReadError> {
     let lake = Lake::read(&data_dir.join(LAKE))?;
+    let root = lake
+        .as_ref()
+        .map(Lake::root)
+        .transpose()?
+        .unwrap_or_default();
     if lake.is_none() && !data_dir.join(JOURNAL).is_dir() {
         return Err(ReadError::NoDataFolder(data_dir.to_owned()));
     }
     let rules = IngestConfig::default().decode_rules();
-    let recovered = recover(data_dir, lake.as_ref(), &rules, |_| {})?;
+    let recovered = recover(data_dir, lake.as_ref(), root, &rules, |_| {})?;
     Ok(Snapshot::clone(&recovered.tables.snapshots().load()))
 }
 
@@ -77,12 +83,17 @@ pub fn read_folder(data_dir: &Path) -> Result<Snapshot, ReadError> {
 pub(crate) fn recover(
     data_dir: &Path,
     lake: Option<&Lake>,
+    root: LakeRoot,
     fallback: &DecodeRules,
     mut see: impl FnMut(&Batch),
 ) -> Result<Recovered, JournalError> {
     let flushed_through = lake.map_or(0, Lake::flushed_through);
     let mut found = Recovered {
-        tables: Tables::new(flushed_through, lake.map(Lake::tables).unwrap_or_default()),
+        tables: Tables::new(
+            flushed_through,
+            Arc::new(root),
+            lake.map(Lake::tables).unwrap_or_default(),
+        ),
         catalog: lake.map(Lake::catalog).unwrap_or_default(),
         segments: Vec::new(),
         next_segment: 1,

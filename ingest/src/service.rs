@@ -11,6 +11,7 @@ use crate::clock::{SharedClock, process_now};
 use crate::commands::{self, Commands};
 use crate::config::{ConfigMistake, IngestConfig};
 use crate::decode::Decoder;
+use crate::disk::{Disk, LocalDisk};
 use crate::durable;
 use crate::intake::{Intake, Submission};
 use crate::journal::{Journal, JournalError};
@@ -100,13 +101,26 @@ impl Ingest {
         data_dir: &Path,
         clock: SharedClock,
     ) -> Result<(Self, Feed), StartError> {
+        Self::start_on(LocalDisk::shared(), config, data_dir, clock)
+    }
+
+    /// The same on a given disk: for tests of what a disk may do.
+    ///
+    /// **Errors**: see [`StartError`].
+    pub fn start_on(
+        disk: Arc<dyn Disk>,
+        config: IngestConfig,
+        data_dir: &Path,
+        clock: SharedClock,
+    ) -> Result<(Self, Feed), StartError> {
         let mistakes = config.validate();
         if !mistakes.is_empty() {
             return Err(StartError::Config(mistakes));
         }
         for part in [JOURNAL, LAKE, QUARANTINE] {
             let path = data_dir.join(part);
-            durable::make_folders(&path).map_err(|source| StartError::Folder { path, source })?;
+            durable::make_folders_on(&*disk, &path)
+                .map_err(|source| StartError::Folder { path, source })?;
         }
         let lake = open_lake(&data_dir.join(LAKE))?;
         let bounds = Bounds {
@@ -114,9 +128,15 @@ impl Ingest {
             bytes: config.quarantine_bytes,
             payload_bytes: config.max_payload_bytes,
         };
-        let store = Arc::new(Store::open(&data_dir.join(QUARANTINE), bounds)?);
+        let store = Arc::new(Store::open(
+            disk.clone(),
+            &data_dir.join(QUARANTINE),
+            bounds,
+        )?);
         let rules = config.decode_rules();
-        let found = recover::recover(data_dir, Some(&lake), &rules, |batch| store.add(batch))?;
+        let found = recover::recover(data_dir, Some(&lake), lake.root()?, &rules, |batch| {
+            store.add(batch)
+        })?;
         let (sender, submissions) = mpsc::channel(config.queue_deliveries);
         let (feed, follower) = mpsc::channel(config.feed_commits);
         let intake = Intake::new(sender, config.max_payload_bytes);
@@ -145,7 +165,8 @@ impl Ingest {
             config.journal_segment_bytes,
             found.next_segment,
             found.segments,
-        );
+        )
+        .on(disk);
         journal.trimmer().trim(lake.flushed_through());
         set(&shared.counters.journal_bytes, journal.bytes());
         set(&shared.counters.live_bytes, found.bytes as u64);

@@ -10,11 +10,13 @@
 //! has a value; among late rows of one key the highest `_sequence` wins, metric by metric.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use object_store::path::Path;
+
+pub use crate::lake::{LakeRoot, StoredFile};
 
 /// Name of the asset column (Utf8, not null): the asset's unique tag.
 pub const ASSET: &str = "asset";
@@ -35,6 +37,12 @@ pub struct Snapshot {
     pub sequence: u64,
     /// Tables by class name (lower case).
     pub tables: BTreeMap<Arc<str>, Arc<TableSnapshot>>,
+    /// Roll-ups by table name (`<class>_1m`, `<class>_1h`): `asset`, `time` (begin of the
+    /// bucket), and per number metric `m__count`, `m__min`, `m__max`, `m__mean`, `m__last`. They
+    /// have files only.
+    pub rollups: BTreeMap<Arc<str>, Arc<TableSnapshot>>,
+    /// Where the files of all tables lie.
+    pub lake: Arc<LakeRoot>,
 }
 
 /// One wide table: all assets of one class.
@@ -45,6 +53,11 @@ pub struct TableSnapshot {
     /// `asset`, `time`, `received_at`, then one nullable Float64 column per metric in order of
     /// first sight. Field metadata `unit` carries the unit where one is known.
     pub schema: SchemaRef,
+    /// The columns as files have them: those of `schema`, `_sequence` (nullable Int64) after
+    /// `received_at`, number metrics as Float64 or Decimal128, and `m__double` columns for values
+    /// of `m` that its decimal cannot hold (field metadata `side_of` = m, `kind` = double). A
+    /// file may lack columns: they are null in it.
+    pub physical: SchemaRef,
     /// In-order rows not yet in a file, in arrival order.
     pub hot: Vec<Arc<HotBatch>>,
     /// In-order rows in Parquet files, each sorted by (asset, time).
@@ -79,8 +92,8 @@ impl HotBatch {
 /// A Parquet file. Columns are matched to the table's schema by name; a missing one is null.
 #[derive(Debug, Clone)]
 pub struct ColdFile {
-    /// Absolute path.
-    pub path: PathBuf,
+    /// Relative to the lake's root.
+    pub path: Path,
     /// Rows in the file.
     pub rows: u64,
     /// Size in bytes.
@@ -89,6 +102,19 @@ pub struct ColdFile {
     pub min_time: i64,
     /// Largest event time, microseconds since 1970.
     pub max_time: i64,
+    /// Smallest asset tag, by bytes.
+    pub min_asset: Arc<str>,
+    /// Largest asset tag, by bytes.
+    pub max_asset: Arc<str>,
+    /// 0 for a flushed file; 1 for a compacted one: in-order files of level 1 are disjoint in
+    /// time.
+    pub level: u8,
+    /// Its rows are late rows (`_sequence` is not null).
+    pub late: bool,
+    /// Its rows are sorted by (asset, time), late ones of one key by `_sequence`.
+    pub sorted: bool,
+    /// Number of the last journal record whose rows may be in it.
+    pub through: u64,
 }
 
 /// Rows that have just been synced, for those who follow the stream (detectors).

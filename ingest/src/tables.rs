@@ -15,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 
 use self::hot::Hot;
 use crate::batch::Batch;
-use crate::snapshot::{ColdFile, HotBatch, Snapshot, TableSnapshot};
+use crate::snapshot::{ColdFile, HotBatch, LakeRoot, Snapshot, TableSnapshot};
 
 /// A handle that loads the newest picture of all tables; cheap to clone.
 #[derive(Debug, Clone)]
@@ -42,6 +42,7 @@ pub(crate) struct Frozen {
 pub(crate) struct FiledTable {
     pub class: Arc<str>,
     pub schema: SchemaRef,
+    pub physical: SchemaRef,
     pub files: Vec<Arc<ColdFile>>,
     pub late_files: Vec<Arc<ColdFile>>,
 }
@@ -49,12 +50,15 @@ pub(crate) struct FiledTable {
 #[derive(Debug, Default)]
 struct Inner {
     sequence: u64,
+    lake: Arc<LakeRoot>,
+    rollups: BTreeMap<Arc<str>, Arc<TableSnapshot>>,
     tables: BTreeMap<Arc<str>, Table>,
 }
 
 #[derive(Debug)]
 struct Table {
     schema: SchemaRef,
+    physical: SchemaRef,
     files: Vec<Arc<ColdFile>>,
     late_files: Vec<Arc<ColdFile>>,
     hot: Hot,
@@ -75,17 +79,19 @@ impl Snapshots {
 
 impl Tables {
     /// Tables that stand in files alone.
-    pub(crate) fn new(sequence: u64, filed: Vec<FiledTable>) -> Self {
+    pub(crate) fn new(sequence: u64, lake: Arc<LakeRoot>, filed: Vec<FiledTable>) -> Self {
         let tables = filed.into_iter().map(|table| {
             let FiledTable {
                 class,
                 schema,
+                physical,
                 files,
                 late_files,
             } = table;
             (
                 class,
                 Table {
+                    physical,
                     files,
                     late_files,
                     ..Table::empty(schema)
@@ -94,6 +100,8 @@ impl Tables {
         });
         let inner = Inner {
             sequence,
+            lake,
+            rollups: BTreeMap::new(),
             tables: tables.collect(),
         };
         let published = Snapshots::fixed(inner.picture());
@@ -168,6 +176,7 @@ impl Tables {
                 continue;
             };
             (table.files, table.late_files) = (new.files, new.late_files);
+            table.physical = new.physical;
             touched.push(new.class);
         }
         for gone in frozen {
@@ -202,6 +211,8 @@ impl Inner {
         Snapshot {
             sequence: self.sequence,
             tables: tables.collect(),
+            rollups: self.rollups.clone(),
+            lake: self.lake.clone(),
         }
     }
 }
@@ -209,6 +220,8 @@ impl Inner {
 impl Table {
     fn empty(schema: SchemaRef) -> Self {
         Self {
+            // Until its first flush decides more.
+            physical: schema.clone(),
             schema,
             files: Vec::new(),
             late_files: Vec::new(),
@@ -221,6 +234,7 @@ impl Table {
         TableSnapshot {
             class: class.clone(),
             schema: self.schema.clone(),
+            physical: self.physical.clone(),
             hot: self.hot.all(),
             files: self.files.clone(),
             late_hot: self.late_hot.all(),

@@ -1,14 +1,12 @@
 //! Reading rows again from the lake: after a restart, and for training by hand.
 
-use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, StringArray, TimestampMicrosecondArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use fieldwright_ingest::snapshot::{ASSET, ColdFile, Snapshot, TIME, TableSnapshot};
+use fieldwright_ingest::snapshot::{ASSET, ColdFile, LakeRoot, Snapshot, TIME, TableSnapshot};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Rows of a file that are read at a time.
@@ -18,46 +16,46 @@ const BATCH_ROWS: usize = 16_384;
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// A file is away; a newer snapshot may know where its rows have gone.
-    #[error("cannot open {}", path.display())]
+    #[error("cannot open {path}")]
     Open {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What the system said.
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {path}")]
     Read {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What the reader said.
         source: arrow::error::ArrowError,
     },
 }
 
 /// Gives the in-order rows of a table to `take`, per asset in order of event time, until that
-/// breaks: of the files that are `wanted`, by their place and what is known of them, and all rows
-/// that are in no file yet.
+/// breaks: of the files that are `wanted` by what is known of them, and all rows that are in no
+/// file yet.
 ///
 /// Takes as long as the disk needs: run it where blocking is allowed.
 ///
 /// **Errors** when a file cannot be read.
 pub(super) fn read_table(
+    lake: &LakeRoot,
     table: &TableSnapshot,
-    wanted: impl Fn(usize, &ColdFile) -> bool,
+    wanted: impl Fn(&ColdFile) -> bool,
     mut take: impl FnMut(&RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), HistoryError> {
-    let files = table.files.iter().enumerate();
-    for (_, file) in files.filter(|(place, file)| wanted(*place, file)) {
+    for file in table.files.iter().filter(|file| wanted(file)) {
         let open = |source| HistoryError::Open {
-            path: file.path.clone(),
+            path: file.path.to_string(),
             source,
         };
         let read = |source| HistoryError::Read {
-            path: file.path.clone(),
+            path: file.path.to_string(),
             source,
         };
-        let opened = File::open(&file.path).map_err(open)?;
+        let opened = lake.open(file).map_err(open)?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
             .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
             .map_err(|error| read(error.into()))?;
@@ -95,8 +93,8 @@ pub(super) fn read_asset(
     for (class, table) in tables.filter(|(name, _)| class.is_none_or(|class| ***name == *class)) {
         let mut batches = Vec::new();
         let mut rows = 0;
-        let wanted = |_, file: &ColdFile| file.max_time >= from && file.min_time < to;
-        read_table(table, wanted, |batch| {
+        let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
+        read_table(&snapshot.lake, table, wanted, |batch| {
             if let Some(chosen) = rows_of(batch, asset, from, to)
                 && chosen.num_rows() > 0
             {

@@ -13,7 +13,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, TimeDelta, Utc};
 use fieldwright_ingest::clock::{ManualClock, SharedClock, process_sleep};
 use fieldwright_ingest::snapshot::{
-    ASSET, ColdFile, Committed, CommittedPart, HotBatch, RECEIVED_AT, Snapshot, TIME, TableSnapshot,
+    ASSET, ColdFile, Committed, CommittedPart, HotBatch, LakeRoot, RECEIVED_AT, Snapshot, TIME,
+    TableSnapshot,
 };
 use parquet::arrow::ArrowWriter;
 use tokio::sync::mpsc;
@@ -149,12 +150,19 @@ impl Wire {
         }
         writer.close().unwrap();
         let file = ColdFile {
-            path,
+            path: datafusion::object_store::path::Path::from_absolute_path(&path).unwrap(),
             rows,
             bytes: 1,
             min_time,
             max_time,
+            min_asset: "".into(),
+            max_asset: "".into(),
+            level: 0,
+            late: false,
+            sorted: false,
+            through: next.sequence,
         };
+        next.lake = Arc::new(LakeRoot::local(Path::new("/")).unwrap());
         table.files.push(Arc::new(file));
         *snapshot = Arc::new(next);
     }
@@ -223,6 +231,7 @@ fn empty_table() -> TableSnapshot {
     TableSnapshot {
         class: "rig".into(),
         schema: schema(),
+        physical: schema(),
         hot: Vec::new(),
         files: Vec::new(),
         late_hot: Vec::new(),
@@ -685,6 +694,7 @@ async fn the_default_rules_are_valid_sql_and_quiet() {
     *wire.snapshot.lock().unwrap() = Arc::new(Snapshot {
         sequence: 1,
         tables: tables.into(),
+        ..Snapshot::default()
     });
     wire.second = 120;
     wire.clock.set(at(120));

@@ -75,7 +75,8 @@ impl QueryTables {
             return Some(table);
         }
         let class = self.snapshot.tables.get(name)?;
-        Some(Arc::new(ClassTable::new(Arc::clone(class))))
+        let lake = Arc::clone(&self.snapshot.lake);
+        Some(Arc::new(ClassTable::new(lake, Arc::clone(class))))
     }
 }
 

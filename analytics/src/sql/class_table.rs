@@ -20,7 +20,9 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
-use fieldwright_ingest::snapshot::{ASSET, ColdFile, HotBatch, SEQUENCE, TIME, TableSnapshot};
+use fieldwright_ingest::snapshot::{
+    ASSET, ColdFile, HotBatch, LakeRoot, SEQUENCE, TIME, TableSnapshot,
+};
 
 use super::overlay::OverlayExec;
 use super::pruning::TimePruning;
@@ -28,18 +30,21 @@ use super::{cold, hot};
 
 /// One class of one snapshot.
 #[derive(Debug)]
-pub(super) struct ClassTable(Arc<TableSnapshot>);
+pub(super) struct ClassTable {
+    lake: Arc<LakeRoot>,
+    table: Arc<TableSnapshot>,
+}
 
 impl ClassTable {
-    pub(super) fn new(table: Arc<TableSnapshot>) -> Self {
-        Self(table)
+    pub(super) fn new(lake: Arc<LakeRoot>, table: Arc<TableSnapshot>) -> Self {
+        Self { lake, table }
     }
 }
 
 #[async_trait]
 impl TableProvider for ClassTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.0.schema)
+        Arc::clone(&self.table.schema)
     }
     fn table_type(&self) -> TableType {
         TableType::Base
@@ -58,14 +63,16 @@ impl TableProvider for ClassTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let all: Vec<usize> = (0..self.0.schema.fields().len()).collect();
-        plan_class(session, &self.0, projection.unwrap_or(&all), filters, limit)
+        let all: Vec<usize> = (0..self.table.schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
+        plan_class(session, &self.lake, &self.table, projection, filters, limit)
     }
 }
 
 /// Plans the rows of one class that may pass `filters`: never fewer, sometimes more.
 pub(super) fn plan_class(
     session: &dyn Session,
+    lake: &LakeRoot,
     table: &TableSnapshot,
     projection: &[usize],
     filters: &[Expr],
@@ -84,15 +91,22 @@ pub(super) fn plan_class(
             false => physical_predicate(session, schema, filters)?,
         };
         let limit = limit.filter(|_| filters.is_empty());
-        return in_order.plan(session, schema, projection, predicate, limit);
+        return in_order.plan(session, lake, schema, projection, predicate, limit);
     }
 
     let below = with_key(schema, projection)?;
-    let in_order = in_order.plan(session, schema, &below, key_predicate.clone(), None)?;
+    let in_order = in_order.plan(session, lake, schema, &below, key_predicate.clone(), None)?;
     let late_schema = with_sequence(schema);
     let mut late_columns = below.clone();
     late_columns.push(schema.fields().len());
-    let late = late.plan(session, &late_schema, &late_columns, key_predicate, None)?;
+    let late = late.plan(
+        session,
+        lake,
+        &late_schema,
+        &late_columns,
+        key_predicate,
+        None,
+    )?;
     let overlaid: Arc<dyn ExecutionPlan> = Arc::new(OverlayExec::new(
         one_partition(in_order),
         one_partition(late),
@@ -121,6 +135,7 @@ impl Rows {
     fn plan(
         &self,
         session: &dyn Session,
+        lake: &LakeRoot,
         schema: &SchemaRef,
         projection: &[usize],
         predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -130,6 +145,7 @@ impl Rows {
         if !self.files.is_empty() {
             parts.push(cold::plan_files(
                 session,
+                lake,
                 schema,
                 &self.files,
                 projection,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use datafusion::catalog::Session;
+use datafusion::common::Statistics;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Statistics, exec_datafusion_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -15,25 +15,29 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::object_store::ObjectMeta;
-use datafusion::object_store::path::Path;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use fieldwright_ingest::snapshot::ColdFile;
+use fieldwright_ingest::snapshot::{ColdFile, LakeRoot};
+
+/// The name under which a session knows the store of the lake.
+const LAKE: &str = "lake://root";
 
 /// A scan of `files`, projected; `predicate` only skips row groups and pages.
 pub(super) fn plan_files(
     session: &dyn Session,
+    lake: &LakeRoot,
     schema: &SchemaRef,
     files: &[Arc<ColdFile>],
     projection: &[usize],
     predicate: Option<Arc<dyn PhysicalExpr>>,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let url = ObjectStoreUrl::local_filesystem();
+    let url = ObjectStoreUrl::parse(LAKE)?;
     let runtime = session.runtime_env();
+    runtime.register_object_store(url.as_ref(), Arc::clone(&lake.store));
     // Files never change, so their footers are read once and kept by the runtime's bounded cache.
     let reader = CachedParquetFileReaderFactory::new(
-        runtime.object_store(&url)?,
+        Arc::clone(&lake.store),
         runtime.cache_manager.get_file_metadata_cache(),
     );
     let options = TableParquetOptions {
@@ -50,7 +54,7 @@ pub(super) fn plan_files(
     let mut statistics = Statistics::new_unknown(schema);
     statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));
     let config = FileScanConfigBuilder::new(url, Arc::new(source))
-        .with_file_groups(groups(files, session.config().target_partitions())?)
+        .with_file_groups(groups(files, session.config().target_partitions()))
         .with_statistics(statistics)
         .with_limit(limit)
         .with_projection_indices(Some(projection.to_vec()))?
@@ -59,26 +63,24 @@ pub(super) fn plan_files(
 }
 
 /// Deals the files out, largest first, so that the groups are about equally long.
-fn groups(files: &[Arc<ColdFile>], partitions: usize) -> Result<Vec<FileGroup>> {
+fn groups(files: &[Arc<ColdFile>], partitions: usize) -> Vec<FileGroup> {
     let mut files: Vec<&Arc<ColdFile>> = files.iter().collect();
     files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
     let count = partitions.clamp(1, files.len().max(1));
     let mut groups = vec![Vec::new(); count];
     for (place, file) in files.into_iter().enumerate() {
-        groups[place % count].push(partitioned(file)?);
+        groups[place % count].push(partitioned(file));
     }
-    Ok(groups.into_iter().map(FileGroup::new).collect())
+    groups.into_iter().map(FileGroup::new).collect()
 }
 
-fn partitioned(file: &ColdFile) -> Result<PartitionedFile> {
-    let location = Path::from_absolute_path(&file.path)
-        .map_err(|error| exec_datafusion_err!("file {}: {error}", file.path.display()))?;
-    Ok(PartitionedFile::from(ObjectMeta {
-        location,
+fn partitioned(file: &ColdFile) -> PartitionedFile {
+    PartitionedFile::from(ObjectMeta {
+        location: file.path.clone(),
         // A file of one name is written once: there is nothing for this stamp to tell apart.
         last_modified: DateTime::UNIX_EPOCH,
         size: file.bytes,
         e_tag: None,
         version: None,
-    }))
+    })
 }

@@ -83,7 +83,8 @@ impl TableProvider for ReadingsTable {
                 continue;
             }
             let (columns, keys) = wide_columns(table, &schema, &metrics)?;
-            let plan = plan_class(session, table, &columns, &row_filters, None)?;
+            let lake = &self.0.lake;
+            let plan = plan_class(session, lake, table, &columns, &row_filters, None)?;
             if !plan.is::<EmptyExec>() {
                 classes.push(Wide {
                     plan,

@@ -55,6 +55,10 @@ pub(super) struct FileEntry {
     pub bytes: u64,
     pub min_time: i64,
     pub max_time: i64,
+    pub min_asset: String,
+    pub max_asset: String,
+    /// Number of the last journal record whose rows may be in it.
+    pub through: u64,
 }
 
 impl Default for Manifest {

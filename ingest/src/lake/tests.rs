@@ -25,11 +25,15 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(lake: &Lake) -> Self {
+        Self::at(lake.root().unwrap())
+    }
+
+    fn at(root: LakeRoot) -> Self {
         Self {
             decoder: Decoder::new(IngestConfig::default().decode_rules()).unwrap(),
             catalog: Catalog::default(),
-            tables: Tables::new(0, Vec::new()),
+            tables: Tables::new(0, Arc::new(root), Vec::new()),
             sequence: 0,
         }
     }
@@ -67,7 +71,8 @@ impl World {
 
 fn reread(folder: &Path) -> (Lake, readings::Readings) {
     let lake = Lake::read(folder).unwrap().unwrap();
-    let tables = Tables::new(lake.flushed_through(), lake.tables());
+    let root = Arc::new(lake.root().unwrap());
+    let tables = Tables::new(lake.flushed_through(), root, lake.tables());
     let readings = readings::of(&tables.snapshots().load());
     (lake, readings)
 }
@@ -76,7 +81,7 @@ fn reread(folder: &Path) -> (Lake, readings::Readings) {
 fn files_are_sorted_with_statistics_and_schema_grows() {
     let folder = tempfile::tempdir().unwrap();
     let mut lake = Lake::create(folder.path()).unwrap();
-    let mut world = World::new();
+    let mut world = World::new(&lake);
     world.commit(&[("P2", 2, "\"a\":1"), ("P1", 3, "\"a\":2")]);
     world.commit(&[("P2", 5, "\"b\":3"), ("P1", 4, "\"a\":4,\"b\":5")]);
     world.commit(&[
@@ -102,14 +107,14 @@ fn files_are_sorted_with_statistics_and_schema_grows() {
         (file.rows, file.min_time, file.max_time),
         (4, (START + 2) * 1000, (START + 5) * 1000)
     );
-    let batch = &readings::read(file)[0];
+    let batch = &readings::read(&again.root().unwrap(), file)[0];
     let assets: &StringArray = batch.column(0).as_any().downcast_ref().unwrap();
     let times: &TimestampMicrosecondArray = batch.column(1).as_any().downcast_ref().unwrap();
     let order: Vec<_> = (0..4)
         .map(|row| (assets.value(row), times.value(row) / 1000 - START))
         .collect();
     assert_eq!(order, [("P1", 3), ("P1", 4), ("P2", 2), ("P2", 5)]);
-    let opened = SerializedFileReader::new(fs::File::open(&file.path).unwrap()).unwrap();
+    let opened = SerializedFileReader::new(again.root().unwrap().open(file).unwrap()).unwrap();
     let group = opened.metadata().row_group(0);
     assert!(
         group
@@ -132,7 +137,7 @@ fn files_are_sorted_with_statistics_and_schema_grows() {
 fn a_flush_that_did_not_finish_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut lake = Lake::create(folder.path()).unwrap();
-    let mut world = World::new();
+    let mut world = World::new(&lake);
     world.commit(&[("P1", 1, "\"a\":1")]);
     world.flush(&mut lake);
     let manifest = fs::read(folder.path().join(manifest::NAME)).unwrap();
@@ -153,7 +158,7 @@ fn a_flush_that_did_not_finish_leaves_nothing() {
 fn a_failed_flush_changes_nothing_and_is_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let mut lake = Lake::create(folder.path()).unwrap();
-    let mut world = World::new();
+    let mut world = World::new(&lake);
     world.commit(&[("P1", 1, "\"a\":1")]);
     // A file stands where the class folder should be made.
     let in_the_way = folder.path().join("pump");
@@ -181,7 +186,7 @@ fn a_failed_flush_changes_nothing_and_is_repeated() {
 fn rows_that_come_during_a_flush_stay() {
     let folder = tempfile::tempdir().unwrap();
     let mut lake = Lake::create(folder.path()).unwrap();
-    let mut world = World::new();
+    let mut world = World::new(&lake);
     world.commit(&[("P1", 1, "\"a\":1")]);
     let first = world.tables.freeze();
     let watermarks = world.catalog.watermarks();
@@ -202,7 +207,7 @@ fn rows_that_come_during_a_flush_stay() {
 fn a_lake_that_is_not_whole_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut lake = Lake::create(folder.path()).unwrap();
-    let mut world = World::new();
+    let mut world = World::new(&lake);
     world.commit(&[("P1", 1, "\"a\":1")]);
     world.flush(&mut lake);
     let path = folder.path().join(manifest::NAME);
@@ -219,7 +224,7 @@ fn a_lake_that_is_not_whole_is_refused() {
         &whole.replace("\"version\":1", "\"version\":7"),
         "version 7",
     );
-    let file = lake.tables()[0].files[0].path.clone();
+    let file = folder.path().join(lake.tables()[0].files[0].path.as_ref());
     fs::write(&path, &whole).unwrap();
     let rows = fs::read(&file).unwrap();
     fs::write(&file, &rows[1..]).unwrap();
@@ -232,7 +237,7 @@ fn a_lake_that_is_not_whole_is_refused() {
 
 #[test]
 fn hot_batches_stay_few() {
-    let mut world = World::new();
+    let mut world = World::at(LakeRoot::default());
     for number in 0..3000 {
         let batch = world.commit(&[("P1", number, "\"a\":1"), ("P1", number, "\"b\":2")]);
         assert_eq!(batch.parts.len(), 2);

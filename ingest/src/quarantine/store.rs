@@ -1,8 +1,8 @@
 //! The entries in memory and their file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::file::{self, Change};
 use super::{QuarantineEntry, QuarantineError, QuarantineId, QuarantinePage, QuarantineTotals};
 use crate::batch::Batch;
+use crate::disk::{Disk, DiskFile};
 use crate::durable;
 use crate::frame::Frames;
 use crate::source::PAYLOAD_KEPT;
@@ -35,6 +36,7 @@ pub(crate) struct Bounds {
 /// The quarantine.
 #[derive(Debug)]
 pub(crate) struct Store {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     bounds: Bounds,
     inner: Mutex<Inner>,
@@ -47,7 +49,7 @@ struct Inner {
     dropped: u64,
     /// The last id ever added: what a replay of the journal brings again is not added again.
     last: Option<QuarantineId>,
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
     /// Length of the file up to its last whole change.
     written: u64,
     /// Changes not yet in the file.
@@ -60,7 +62,11 @@ impl Store {
     /// Opens the quarantine in `folder`, which exists.
     ///
     /// **Errors**: its file cannot be read. A damaged change is passed over.
-    pub(crate) fn open(folder: &Path, bounds: Bounds) -> Result<Self, QuarantineError> {
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        bounds: Bounds,
+    ) -> Result<Self, QuarantineError> {
         let path = folder.join(NAME);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -93,19 +99,17 @@ impl Store {
         }
         if !bytes.is_empty() {
             // What an earlier process wrote may not be synced yet: the next sync covers it.
-            let opened = OpenOptions::new()
-                .append(true)
-                .open(&path)
-                .and_then(|file| {
-                    file.set_len(inner.written)?;
-                    Ok(file)
-                });
+            let opened = disk.append(&path).and_then(|mut file| {
+                file.set_len(inner.written)?;
+                Ok(file)
+            });
             match opened {
                 Ok(file) => inner.file = Some(file),
                 Err(source) => return Err(QuarantineError::Read { path, source }),
             }
         }
         Ok(Self {
+            disk,
             path,
             bounds,
             inner: Mutex::new(inner),
@@ -170,7 +174,7 @@ impl Store {
         let synced = self
             .shorten(&mut inner)
             .and_then(|()| self.write(&mut inner))
-            .and_then(|()| match &inner.file {
+            .and_then(|()| match &mut inner.file {
                 Some(file) => file.sync_data(),
                 None => Ok(()),
             });
@@ -234,12 +238,10 @@ impl Store {
             return Ok(());
         }
         if inner.file.is_none() {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.path)?;
+            let mut file = self.disk.append(&self.path)?;
             file.set_len(inner.written)?;
-            durable::sync_folder(self.path.parent().expect("a file has a folder"))?;
+            self.disk
+                .sync_folder(self.path.parent().expect("a file has a folder"))?;
             inner.file = Some(file);
         }
         let Inner {
@@ -271,7 +273,7 @@ impl Store {
         for entry in inner.entries.values() {
             file::write_add(&mut content, entry);
         }
-        durable::replace_file(&self.path, &content)?;
+        durable::replace_file_on(&*self.disk, &self.path, &content)?;
         inner.file = None;
         inner.written = content.len() as u64;
         inner.pending.clear();

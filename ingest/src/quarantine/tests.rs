@@ -44,7 +44,7 @@ fn ids(store: &Store) -> Vec<String> {
 }
 
 fn open(folder: &Path, bounds: Bounds) -> Store {
-    Store::open(folder, bounds).unwrap()
+    Store::open(crate::disk::LocalDisk::shared(), folder, bounds).unwrap()
 }
 
 #[test]

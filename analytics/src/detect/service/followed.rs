@@ -1,7 +1,7 @@
-//! Which files of the lake have been followed to their end.
+//! Up to which journal record the files of the lake have been followed.
 //!
 //! Event time alone cannot say what detection has not seen: an asset may be new and send what is
-//! long past. Files are written in the order of commits, so one name per class can.
+//! long past. Every file knows the last journal record in it, so one number per class can.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::alarms::Progress;
 /// Stands for all assets where progress is kept; no tag has a slash.
 const EVERY_ASSET: &str = "/followed";
 
-/// Per class the last file of which, and of all before it, every row has been followed.
+/// Per class the number of the last journal record up to which every row has been followed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Followed {
-    files: BTreeMap<String, String>,
+    through: BTreeMap<String, u64>,
 }
 
 /// What is known of the files while detection runs.
@@ -32,22 +32,17 @@ pub(super) struct Marks {
 impl Followed {
     /// All files of a snapshot.
     pub(super) fn all_of(snapshot: &Snapshot) -> Self {
-        let last = |table: &TableSnapshot| table.files.last().map(|file| name(&file.path));
+        let last = |table: &TableSnapshot| table.files.iter().map(|file| file.through).max();
         let tables = snapshot.tables.iter();
-        let files = tables.filter_map(|(class, table)| Some((class.to_string(), last(table)?)));
+        let through = tables.filter_map(|(class, table)| Some((class.to_string(), last(table)?)));
         Self {
-            files: files.collect(),
+            through: through.collect(),
         }
     }
 
-    /// How many files of a table, from the first one on, have been followed.
-    pub(super) fn count(&self, table: &TableSnapshot) -> usize {
-        let last = self.files.get(&*table.class);
-        let place = last.and_then(|last| {
-            let mut files = table.files.iter();
-            files.rposition(|file| name(&file.path) == *last)
-        });
-        place.map_or(0, |place| place + 1)
+    /// The last record of a table whose rows, and those of all before it, have been followed.
+    pub(super) fn through(&self, table: &TableSnapshot) -> u64 {
+        self.through.get(&*table.class).copied().unwrap_or(0)
     }
 
     /// As it is kept beside the progress of the assets, which it vouches for.
@@ -89,9 +84,4 @@ impl Marks {
             self.next = news.then_some((snapshot.sequence, all));
         }
     }
-}
-
-fn name(path: &std::path::Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
 }

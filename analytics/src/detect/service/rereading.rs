@@ -69,13 +69,13 @@ fn read_snapshot(
                 let from = shared.engine().read_from(class);
                 let done = known
                     .as_ref()
-                    .map_or(usize::MAX, |known| known.count(table));
-                let wanted = |place, file: &ColdFile| place >= done || file.max_time >= from;
-                read_table(table, wanted, take)
+                    .map_or(u64::MAX, |known| known.through(table));
+                let wanted = |file: &ColdFile| file.through > done || file.max_time >= from;
+                read_table(&snapshot.lake, table, wanted, take)
             }
             Reading::CatchUp(seen) => {
-                let done = seen.count(table);
-                read_table(table, |place, _| place >= done, take)
+                let done = seen.through(table);
+                read_table(&snapshot.lake, table, |file| file.through > done, take)
             }
         };
         // A damaged file of one class is no trouble of the others.

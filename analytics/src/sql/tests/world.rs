@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Float64Array, StringArray, TimestampMicrosecondArra
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use fieldwright_ingest::snapshot::{
-    ASSET, ColdFile, HotBatch, RECEIVED_AT, SEQUENCE, Snapshot, TIME, TableSnapshot,
+    ASSET, ColdFile, HotBatch, LakeRoot, RECEIVED_AT, SEQUENCE, Snapshot, TIME, TableSnapshot,
 };
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ pub(super) struct World {
     metrics: Vec<&'static str>,
     newest: BTreeMap<String, i64>,
     sequence: u64,
-    files_written: usize,
+    paths: Vec<PathBuf>,
     in_order: Part,
     late: Part,
     /// What every query must agree with: (asset, time) → (received at, values).
@@ -56,7 +56,7 @@ impl World {
             metrics: vec![],
             newest: BTreeMap::new(),
             sequence: 0,
-            files_written: 0,
+            paths: vec![],
             in_order: Part::default(),
             late: Part::default(),
             model: BTreeMap::new(),
@@ -127,11 +127,9 @@ impl World {
         rows.sort_by(|a, b| (&a.asset, a.time).cmp(&(&b.asset, b.time)));
         let batch = batch(&rows, &self.metrics, late);
         let (min_time, max_time) = span(&rows);
-        self.files_written += 1;
-        let path = self
-            .folder
-            .path()
-            .join(format!("class {}%20ö.parquet", self.files_written));
+        let name = format!("class {}%20ö.parquet", self.paths.len() + 1);
+        let path = self.folder.path().join(name);
+        self.paths.push(path.clone());
         let file = std::fs::File::create(&path).unwrap();
         let properties = parquet::file::properties::WriterProperties::builder()
             .set_max_row_group_row_count(Some(7))
@@ -140,13 +138,21 @@ impl World {
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let bytes = std::fs::metadata(&path).unwrap().len();
+        let assets = || rows.iter().map(|row| row.asset.clone());
+        let (min_asset, max_asset) = (assets().min().unwrap(), assets().max().unwrap());
         let rows = rows.len() as u64;
         let file = ColdFile {
-            path,
+            path: datafusion::object_store::path::Path::from_absolute_path(&path).unwrap(),
             rows,
             bytes,
             min_time,
             max_time,
+            min_asset: min_asset.into(),
+            max_asset: max_asset.into(),
+            level: 0,
+            late,
+            sorted: true,
+            through: self.sequence,
         };
         self.part(late).files.push(Arc::new(file));
     }
@@ -165,6 +171,7 @@ impl World {
         Arc::new(TableSnapshot {
             class: self.class.into(),
             schema: schema(&self.metrics, false),
+            physical: schema(&self.metrics, false),
             hot: self.in_order.hot.clone(),
             files: self.in_order.files.clone(),
             late_hot: self.late.hot.clone(),
@@ -177,13 +184,14 @@ impl World {
         Snapshot {
             sequence: self.sequence,
             tables: [(table.class.clone(), table)].into(),
+            lake: lake(),
+            ..Snapshot::default()
         }
     }
 
     /// Paths of all files written, for tests that break them.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        let files = self.in_order.files.iter().chain(&self.late.files);
-        files.map(|file| file.path.clone()).collect()
+        self.paths.clone()
     }
 
     pub(super) fn metrics(&self) -> &[&'static str] {
@@ -197,7 +205,14 @@ pub(super) fn snapshot_of(worlds: &mut [World]) -> Snapshot {
     Snapshot {
         sequence: 1,
         tables: tables.collect(),
+        lake: lake(),
+        ..Snapshot::default()
     }
+}
+
+/// The whole disk: every world has a folder of its own.
+fn lake() -> Arc<LakeRoot> {
+    Arc::new(LakeRoot::local(std::path::Path::new("/")).unwrap())
 }
 
 fn span(rows: &[Row]) -> (i64, i64) {
