@@ -189,7 +189,10 @@ fn a_damaged_segment_is_kept_under_another_name() {
             bytes: 7,
             damaged: true,
         };
-        let trimmer = Trimmer(Arc::new(Mutex::new(vec![sealed])));
+        let trimmer = Trimmer {
+            disk: LocalDisk::shared(),
+            sealed: Arc::new(Mutex::new(vec![sealed])),
+        };
         trimmer.trim(1);
         drop_old_damaged(folder.path()).unwrap();
     }
