@@ -49,6 +49,7 @@ mod journal;
 pub mod quarantine;
 
 mod lake;
+pub mod last_values;
 pub mod snapshot;
 pub mod tables;
 
@@ -63,7 +64,7 @@ pub use intake::{Intake, IntakeClosed};
 pub use journal::JournalError;
 pub use lake::LakeError;
 pub use quarantine::{Quarantine, QuarantineEntry, QuarantineId};
-pub use recover::{ReadError, read_folder};
+pub use recover::{ReadError, read_folder, read_folder_with_last};
 pub use service::{Feed, Ingest, StartError, Stopped};
 pub use stats::Stats;
 pub use tables::Snapshots;

@@ -31,6 +31,8 @@ pub(crate) use self::intake::{BatchLimits, HotRows, IntakeLoop};
 use crate::batch::Batch;
 use crate::catalog::Watermarks;
 use crate::commands::CommandSender;
+use crate::disk::Disk;
+use crate::last_values::LastValues;
 use crate::quarantine::Store;
 use crate::stats::Counters;
 use crate::tables::{Frozen, Tables};
@@ -47,6 +49,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub data_dir: PathBuf,
+    pub disk: Arc<dyn Disk>,
     pub tables: Tables,
     pub quarantine: Arc<Store>,
     pub counters: Counters,
@@ -81,6 +84,8 @@ pub(crate) struct FlushJob {
     pub frozen: Vec<Frozen>,
     /// Number of the last journal record in them.
     pub through: u64,
+    /// The last values after that record.
+    pub last: Arc<LastValues>,
     pub order: FlushOrder,
 }
 

@@ -14,7 +14,11 @@ use crate::config::{DecodeRules, IngestConfig};
 use crate::decode::Decoder;
 use crate::journal::{self, JournalError, Sealed};
 use crate::lake::{Lake, LakeError};
+use crate::last_values::LastValues;
+use crate::last_values::checkpoint;
+use crate::last_values::rebuild;
 use crate::snapshot::{LakeRoot, Snapshot};
+use crate::source::Envelope;
 use crate::tables::Tables;
 
 /// The journal's folder in the data folder.
@@ -63,6 +67,16 @@ pub(crate) struct Recovered {
 ///
 /// **Errors**: see [`ReadError`].
 pub fn read_folder(data_dir: &Path) -> Result<Snapshot, ReadError> {
+    let (snapshot, _) = read_folder_with_last(data_dir)?;
+    Ok(Arc::unwrap_or_clone(snapshot))
+}
+
+/// The same with the last values.
+///
+/// **Errors**: see [`ReadError`].
+pub fn read_folder_with_last(
+    data_dir: &Path,
+) -> Result<(Arc<Snapshot>, Arc<LastValues>), ReadError> {
     let lake = Lake::read(&data_dir.join(LAKE))?;
     let root = lake
         .as_ref()
@@ -74,7 +88,7 @@ pub fn read_folder(data_dir: &Path) -> Result<Snapshot, ReadError> {
     }
     let rules = IngestConfig::default().decode_rules();
     let recovered = recover(data_dir, lake.as_ref(), root, &rules, |_| {})?;
-    Ok(Snapshot::clone(&recovered.tables.snapshots().load()))
+    Ok(recovered.tables.snapshots().load_with_last())
 }
 
 /// Reads the journal on top of the lake; `see` gets every replayed batch.
@@ -103,6 +117,7 @@ pub(crate) fn recover(
         bytes: 0,
         damages: 0,
     };
+    let remembered = found.find_last_values(data_dir);
     let folder = data_dir.join(JOURNAL);
     if !folder.is_dir() {
         return Ok(found);
@@ -112,16 +127,17 @@ pub(crate) fn recover(
         let report = segment.read(|rules, number, envelopes| {
             // A record that was written again after a failed sync stands twice.
             if number <= found.last_sequence {
+                if number > remembered {
+                    let decoder = decoder_for(&mut decoder, rules, fallback);
+                    let batch = decoded(number, envelopes, decoder, &mut found.catalog);
+                    found.tables.remember(&batch);
+                }
                 return;
             }
             found.last_sequence = number;
             found.messages += envelopes.len() as u64;
             let decoder = decoder_for(&mut decoder, rules, fallback);
-            let mut batch = OpenBatch::new(number);
-            for envelope in envelopes {
-                batch.push(decoder, &mut found.catalog, envelope);
-            }
-            let batch = batch.close(&found.catalog);
+            let batch = decoded(number, envelopes, decoder, &mut found.catalog);
             found.rows += batch.rows();
             found.bytes += batch.bytes();
             see(&batch);
@@ -148,6 +164,48 @@ pub(crate) fn recover(
         });
     }
     Ok(found)
+}
+
+fn decoded(
+    number: u64,
+    envelopes: Vec<Envelope>,
+    decoder: &mut Decoder,
+    catalog: &mut Catalog,
+) -> Batch {
+    let mut batch = OpenBatch::new(number);
+    for envelope in envelopes {
+        batch.push(decoder, catalog, envelope);
+    }
+    batch.close(catalog)
+}
+
+impl Recovered {
+    /// Brings the last values to the tables. Returns the number of the last record in them.
+    fn find_last_values(&mut self, data_dir: &Path) -> u64 {
+        let snapshot = self.tables.snapshots().load();
+        let mut files = snapshot.tables.values();
+        let has_files = files.any(|table| !(table.files.is_empty() && table.late_files.is_empty()));
+        match checkpoint::read(data_dir) {
+            Ok(Some(found)) => {
+                self.tables.set_last(found.last);
+                return found.through;
+            }
+            Ok(None) if !has_files => return self.last_sequence,
+            Ok(None) => tracing::warn!("there is no checkpoint of the last values: reading files"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the last values are read from the files instead");
+            }
+        }
+        match rebuild::from_files(&snapshot) {
+            Ok(last) => self.tables.set_last(last),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "last values are known from the journal on only");
+            }
+        }
+        self.last_sequence
+    }
 }
 
 /// The decoder of the rules, kept from the record before where they are the same.

@@ -153,6 +153,7 @@ impl Ingest {
         add(&counters.journal_damages, found.damages);
         let shared = Arc::new(Shared {
             data_dir: data_dir.to_owned(),
+            disk: disk.clone(),
             tables,
             quarantine: store.clone(),
             counters,
@@ -261,6 +262,8 @@ impl Ingest {
             accepted_samples: read(&counters.accepted_samples),
             late_rows: read(&counters.late_rows),
             repeated_rows: read(&counters.repeated_rows),
+            duplicate_samples: read(&counters.duplicate_samples),
+            conflicting_samples: read(&counters.conflicting_samples),
             rejected: counters.rejected(),
             commits: read(&counters.commits),
             commit_lag_us: read(&counters.commit_lag_us),

@@ -19,6 +19,10 @@ pub struct Stats {
     pub late_rows: u64,
     /// Of these, rows at exactly the newest time: mostly deliveries that came twice.
     pub repeated_rows: u64,
+    /// Samples that repeated the newest one of their asset and metric, value and all.
+    pub duplicate_samples: u64,
+    /// Samples at the instant of the newest one of their asset and metric, with another value.
+    pub conflicting_samples: u64,
     /// Messages refused, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
     /// Journal records synced.
@@ -64,6 +68,8 @@ pub(crate) struct Counters {
     pub accepted_samples: AtomicU64,
     pub late_rows: AtomicU64,
     pub repeated_rows: AtomicU64,
+    pub duplicate_samples: AtomicU64,
+    pub conflicting_samples: AtomicU64,
     pub rejected: [AtomicU64; REASONS.len()],
     pub commits: AtomicU64,
     pub commit_lag_us: AtomicU64,

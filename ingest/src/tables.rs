@@ -15,11 +15,19 @@ use arrow::datatypes::SchemaRef;
 
 use self::hot::Hot;
 use crate::batch::Batch;
+use crate::last_values::{LastValues, Repeats, Writer};
 use crate::snapshot::{ColdFile, HotBatch, LakeRoot, Snapshot, TableSnapshot};
 
 /// A handle that loads the newest picture of all tables; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Snapshots(Arc<ArcSwap<Snapshot>>);
+pub struct Snapshots(Arc<Published>);
+
+#[derive(Debug)]
+struct Published {
+    snapshot: ArcSwap<Snapshot>,
+    /// Held while both change: whoever takes both takes it first.
+    last: Mutex<Writer>,
+}
 
 /// All tables, as their writers see them.
 #[derive(Debug)]
@@ -68,12 +76,31 @@ struct Table {
 impl Snapshots {
     /// A picture that never changes (a folder that was read, a test).
     pub fn fixed(snapshot: Snapshot) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(snapshot)))
+        Self::with(snapshot, LastValues::default())
     }
 
     /// The newest picture.
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.0.snapshot.load_full()
+    }
+
+    /// The newest picture and the last values of the same instant.
+    ///
+    /// Let go of the last values soon: while they are held, the writer copies what it changes.
+    pub fn load_with_last(&self) -> (Arc<Snapshot>, Arc<LastValues>) {
+        let last = self.last();
+        (self.load(), last.picture())
+    }
+
+    fn with(snapshot: Snapshot, last: LastValues) -> Self {
+        Self(Arc::new(Published {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            last: Mutex::new(Writer::new(last)),
+        }))
+    }
+
+    fn last(&self) -> MutexGuard<'_, Writer> {
+        self.0.last.lock().expect("no holder panics")
     }
 }
 
@@ -111,13 +138,28 @@ impl Tables {
         }
     }
 
+    /// Goes on from last values that were found.
+    pub(crate) fn set_last(&self, last: LastValues) {
+        *self.published.last() = Writer::new(last);
+    }
+
     /// The reading handle.
     pub(crate) fn snapshots(&self) -> Snapshots {
         self.published.clone()
     }
 
-    /// Makes committed batches visible, all at once.
-    pub(crate) fn apply(&self, batches: &[Batch]) {
+    /// The last values as of the newest commit.
+    pub(crate) fn last_values(&self) -> Arc<LastValues> {
+        self.published.last().picture()
+    }
+
+    /// Takes a batch whose rows are in files already: for the last values alone.
+    pub(crate) fn remember(&self, batch: &Batch) {
+        self.published.last().apply(std::slice::from_ref(batch));
+    }
+
+    /// Makes committed batches visible, all at once. Says what came again at the newest instant.
+    pub(crate) fn apply(&self, batches: &[Batch]) -> Repeats {
         let mut inner = self.lock();
         let mut touched = Vec::new();
         for batch in batches {
@@ -137,7 +179,11 @@ impl Tables {
                 inner.sequence = inner.sequence.max(batch.sequence);
             }
         }
-        self.publish(&inner, &touched);
+        let picture = self.picture(&inner, &touched);
+        let mut last = self.published.last();
+        let repeats = last.apply(batches);
+        self.published.0.snapshot.store(Arc::new(picture));
+        repeats
     }
 
     /// Merges small hot batches into larger ones.
@@ -190,13 +236,18 @@ impl Tables {
     }
 
     fn publish(&self, inner: &Inner, touched: &[Arc<str>]) {
-        let mut picture = Snapshot::clone(&self.published.0.load());
+        let picture = self.picture(inner, touched);
+        self.published.0.snapshot.store(Arc::new(picture));
+    }
+
+    fn picture(&self, inner: &Inner, touched: &[Arc<str>]) -> Snapshot {
+        let mut picture = Snapshot::clone(&self.published.load());
         picture.sequence = inner.sequence;
         for class in touched {
             let table = inner.tables[class].picture(class);
             picture.tables.insert(class.clone(), Arc::new(table));
         }
-        self.published.0.store(Arc::new(picture));
+        picture
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

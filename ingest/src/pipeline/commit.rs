@@ -44,6 +44,7 @@ impl Committer {
                 let job = FlushJob {
                     frozen,
                     through: self.sequence,
+                    last: self.shared.tables.last_values(),
                     order,
                 };
                 if jobs.send(job).is_err() {
@@ -74,7 +75,9 @@ impl Committer {
             ..
         } = &*self.shared;
         group.iter().for_each(|batch| quarantine.add(batch));
-        tables.apply(group);
+        let repeats = tables.apply(group);
+        add(&counters.duplicate_samples, repeats.duplicates);
+        add(&counters.conflicting_samples, repeats.conflicts);
         for batch in group.iter_mut() {
             count(counters, batch);
             if batch.is_recorded() {

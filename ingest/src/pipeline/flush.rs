@@ -11,6 +11,7 @@ use super::{FlushJob, Shared};
 use crate::intake::Submission;
 use crate::journal::{Trimmer, drop_old_damaged};
 use crate::lake::{Lake, LakeError};
+use crate::last_values::checkpoint;
 use crate::quarantine::QuarantineError;
 use crate::stats::{add, subtract};
 
@@ -59,6 +60,7 @@ impl Flusher {
         let FlushJob {
             frozen,
             through,
+            last,
             order,
         } = job;
         if through > self.lake.flushed_through() {
@@ -69,6 +71,13 @@ impl Flusher {
             });
             let Some(filed) = filed else { return false };
             shared.tables.install(&frozen, filed);
+            // Before the trim: a start reads it and goes on with the records after it.
+            let written = shared.closing.retry(&shared.counters, "last values", || {
+                checkpoint::write(&*shared.disk, &shared.data_dir, through, &last)
+            });
+            if written.is_none() {
+                return false;
+            }
             add(&shared.counters.flushes, 1);
         }
         self.trimmer.trim(through);
