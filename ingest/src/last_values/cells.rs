@@ -47,8 +47,15 @@ pub(crate) struct Repeats {
 pub(super) struct AssetCells {
     stamps: Vec<Stamp>,
     cells: Vec<Cell>,
-    texts: Option<Box<Vec<Arc<str>>>>,
+    texts: Texts,
 }
+
+/// Mostly none: one word then.
+#[expect(
+    clippy::box_collection,
+    reason = "a list by itself takes three words of every asset"
+)]
+type Texts = Option<Box<Vec<Arc<str>>>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Stamp {

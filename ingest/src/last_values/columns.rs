@@ -156,9 +156,12 @@ impl Texts {
     }
 }
 
+/// Places of columns and what they hold.
+type Placed = Vec<(usize, Role)>;
+
 /// Metrics of a schema in order, each with its columns and what they hold.
-pub(super) fn of_schema(schema: &Schema) -> Vec<(Arc<str>, Vec<(usize, Role)>)> {
-    let mut metrics: Vec<(Arc<str>, Vec<(usize, Role)>)> = Vec::new();
+pub(super) fn of_schema(schema: &Schema) -> Vec<(Arc<str>, Placed)> {
+    let mut metrics: Vec<(Arc<str>, Placed)> = Vec::new();
     let mut places: HashMap<Arc<str>, usize> = HashMap::new();
     for (column, field) in schema.fields().iter().enumerate() {
         let Some((metric, role)) = role(field) else {
