@@ -1,393 +1,280 @@
-//! The lake: sorted Parquet files, and the manifest that says which of them count.
+//! The lake: sorted Parquet files, one Delta table a class.
 //!
-//! A flush writes files, syncs them and their folder, and only then replaces the manifest. What a
-//! crash leaves behind before that is not in the manifest and is removed at the next start.
+//! A flush writes files, each synced with its folder, and only then the entry of the log that
+//! names them, synced with its folder; the journal is trimmed last. What a crash leaves behind
+//! before the entry is named nowhere and is removed at the next start.
 
-mod manifest;
-mod parquet;
+mod decimal;
+mod encoding;
+mod entry;
+mod error;
+mod graveyard;
+mod log;
+mod merging;
+mod physical;
+mod place;
+mod progress;
 mod root;
+mod rows;
 mod running;
+mod sorting;
+mod synced_store;
+mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub use self::error::{LakeError, LogError};
+use self::entry::Written;
+use self::log::Change;
+pub use self::merging::Met;
+pub(crate) use self::physical::{KIND, SIDE_OF};
+use self::place::Place;
 pub use self::root::{LakeRoot, StoredFile};
-
-use std::collections::HashSet;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use arrow::array::AsArray;
-use thiserror::Error;
-
-use self::manifest::{FileEntry, Manifest, TableEntry};
+pub use self::rows::FileRows;
+use self::table::{Kind, Table};
 use crate::catalog::{Catalog, Watermarks};
-use crate::durable;
-use crate::snapshot::{ASSET, ColdFile, HotBatch};
-use crate::tables::{FiledTable, Frozen, merge, pieces};
+use crate::clock::wall_now;
+use crate::config::IngestConfig;
+use crate::disk::Disk;
+use crate::tables::{FiledTable, Frozen, Tables, merge, pieces};
 
 /// Cells (rows × metrics, 8 bytes each) that are brought together for one file. A table whose
 /// rows share few metrics gets several files by one flush instead of one of absent values.
 const FILE_CELLS: usize = 32 << 20;
+/// Flushing shares the cores with receiving; compaction has the time for more.
+const FLUSH_ZSTD: i32 = 1;
+/// The list of files of an earlier version.
+const MANIFEST: &str = "manifest.json";
 
-/// Why the lake cannot be read or written.
-#[derive(Debug, Error)]
-pub enum LakeError {
-    /// The system refused.
-    #[error("cannot {operation} {path}")]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A Parquet file could not be encoded.
-    #[error("cannot encode {path}")]
-    Encode {
-        /// The file.
-        path: PathBuf,
-        /// What the encoder said.
-        source: ::parquet::errors::ParquetError,
-    },
-    /// The manifest is not a whole manifest.
-    #[error(
-        "the manifest {path} is damaged or half-written ({detail}); restore it from a backup: \
-         the Parquet files beside it are whole, but which of them count stands only there"
-    )]
-    Damaged {
-        /// The manifest.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
-    /// The manifest is of another format.
-    #[error(
-        "the manifest {path} has version {found}, this program reads version {known}: use the program that wrote it, or a newer one"
-    )]
-    Version {
-        /// The manifest.
-        path: PathBuf,
-        /// Its version.
-        found: u64,
-        /// The version that this program reads.
-        known: u64,
-    },
-    /// Files without a manifest.
-    #[error(
-        "{path} has Parquet files but no manifest.json; restore it from a backup, or move the \
-         files away to begin anew"
-    )]
-    NoManifest {
-        /// The lake's folder.
-        path: PathBuf,
-    },
-    /// Files that the manifest names are missing or have another size.
-    #[error("the lake lacks files that its manifest names, or their size differs: {}", .0.join(", "))]
-    Missing(Vec<String>),
-}
-
-/// The lake, owned by the one who flushes.
+/// The lake, shared by those who write to it.
 #[derive(Debug)]
 pub(crate) struct Lake {
-    folder: PathBuf,
-    manifest: Manifest,
+    place: Place,
+    tables: Mutex<BTreeMap<Arc<str>, Arc<Mutex<Table>>>>,
 }
 
 impl Lake {
-    /// Reads the lake in `folder`; none if there is no manifest and no file.
+    /// Opens the lake that the configuration names: `folder`, or an object store by URL.
     ///
     /// **Errors**: see [`LakeError`]: a lake that is not whole is refused, not repaired.
-    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, LakeError> {
-        let path = folder.join(manifest::NAME);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let lake = Self {
-                    folder: folder.to_owned(),
-                    manifest: Manifest::decode(&path, &bytes)?,
-                };
-                lake.check_files()?;
-                Ok(Some(lake))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if parquet_files(folder)?
-                    .iter()
-                    .any(|path| ends_with(path, "parquet"))
-                {
-                    return Err(LakeError::NoManifest {
-                        path: folder.to_owned(),
-                    });
-                }
-                Ok(None)
-            }
-            Err(source) => Err(LakeError::Io {
-                operation: "read",
-                path,
-                source,
-            }),
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        config: &IngestConfig,
+    ) -> Result<Self, LakeError> {
+        let _ = config;
+        Self::at(Place::folder(disk, folder)?)
+    }
+
+    fn at(place: Place) -> Result<Self, LakeError> {
+        if place.get(&MANIFEST.into())?.is_some() {
+            return Err(LakeError::EarlierVersion {
+                path: place.root().url.to_string(),
+            });
         }
+        let mut tables = BTreeMap::new();
+        for name in place.folders()? {
+            if let Some(table) = Table::read(&place, &name)? {
+                tables.insert(name.as_str().into(), Arc::new(Mutex::new(table)));
+            }
+        }
+        Ok(Self {
+            place,
+            tables: Mutex::new(tables),
+        })
     }
 
-    /// Makes an empty lake. Its manifest is written before any file can be.
-    pub(crate) fn create(folder: &Path) -> Result<Self, LakeError> {
-        let lake = Self {
-            folder: folder.to_owned(),
-            manifest: Manifest::default(),
-        };
-        lake.write_manifest(&lake.manifest)?;
-        Ok(lake)
+    /// Where it lies, for readers.
+    pub(crate) fn root(&self) -> LakeRoot {
+        self.place.root().clone()
     }
 
-    /// Removes files that no manifest names: what a flush that did not finish left behind.
+    /// Removes what a flush or a compaction that did not finish left behind.
+    ///
+    /// **Errors**: the store refused.
     pub(crate) fn remove_leftovers(&self) -> Result<usize, LakeError> {
-        let named: HashSet<PathBuf> = self
-            .manifest
-            .all_files()
-            .map(|file| self.folder.join(&file.path))
-            .collect();
         let mut removed = 0;
-        for path in parquet_files(&self.folder)? {
-            if !named.contains(&path) {
-                fs::remove_file(&path).map_err(|source| LakeError::Io {
-                    operation: "remove the leftover",
-                    path: path.clone(),
-                    source,
-                })?;
+        for name in self.place.folders()? {
+            let known = self.lock().get(name.as_str()).cloned();
+            if let Some(table) = known {
+                removed += locked(&table).clean(&self.place)?;
+                continue;
+            }
+            // Files of a table whose first entry was never written.
+            let found = self.place.list(Some(&name.as_str().into()))?;
+            for path in table::own_files(&name, found) {
+                self.place.remove(&path)?;
                 removed += 1;
             }
         }
         Ok(removed)
     }
 
-    /// Where it lies, for readers.
-    ///
-    /// **Errors**: the folder cannot be looked at.
-    pub(crate) fn root(&self) -> Result<LakeRoot, LakeError> {
-        LakeRoot::local(&self.folder).map_err(|source| LakeError::Io {
-            operation: "open",
-            path: self.folder.clone(),
-            source,
-        })
+    /// Number of the last journal record of which some row is in a file.
+    pub(crate) fn newest_record(&self) -> u64 {
+        let tables = self.all();
+        let through = tables.iter().map(|table| locked(table).log.through);
+        through.max().unwrap_or(0)
     }
 
-    /// Number of the last journal record whose rows are all in files.
-    pub(crate) fn flushed_through(&self) -> u64 {
-        self.manifest.flushed_through
+    /// Number of the last journal record whose rows of one class are in files, by class.
+    pub(crate) fn flushed_through(&self) -> BTreeMap<Arc<str>, u64> {
+        let tables = self.all();
+        let tables = tables.iter().map(|table| {
+            let table = locked(table);
+            (table.log.name.clone(), table.log.through)
+        });
+        tables.collect()
     }
 
     /// The tables as they stand in files.
     pub(crate) fn tables(&self) -> Vec<FiledTable> {
-        self.manifest
-            .tables
-            .iter()
-            .map(|table| self.filed(table))
-            .collect()
+        self.all().iter().map(|table| locked(table).filed()).collect()
     }
 
-    /// The classes, columns, assets and how far each has come, as of the last flush.
-    pub(crate) fn catalog(&self) -> Catalog {
+    /// The classes, columns, assets and how far each has come, as of each class's last flush.
+    ///
+    /// **Errors**: the store refused.
+    pub(crate) fn catalog(&self) -> Result<Catalog, LakeError> {
         let mut catalog = Catalog::default();
-        for table in &self.manifest.tables {
-            let id = catalog.add_class(&table.class);
-            for column in &table.columns {
-                catalog
-                    .class_mut(id)
-                    .add_metric(&column.name, column.unit.as_deref());
-            }
-            for (tag, newest) in &table.watermarks {
+        for table in self.all() {
+            let table = locked(&table);
+            let log = &table.log;
+            let id = catalog.add_class(&log.name);
+            catalog.class_mut(id).restore(&physical::logical(&log.physical));
+            let newest = match progress::read(&self.place, &log.name, log.through)? {
+                Some(newest) => newest,
+                None => progress::from_files(&self.place, &log.physical, &log.files)?,
+            };
+            for (tag, newest) in &newest {
                 let asset = catalog.add_asset(id, tag);
                 catalog.class_mut(id).asset_mut(asset).newest = *newest;
             }
         }
-        catalog
+        Ok(catalog)
     }
 
-    /// Writes frozen rows as files and commits them. Returns the tables as they stand then.
+    /// Turns frozen rows into files and swaps the one for the other, class by class; `frozen` keeps
+    /// the classes that are not done.
     ///
-    /// **Errors**: nothing has changed; flush the same rows again.
+    /// **Errors**: what is left in `frozen` is to be flushed again.
     pub(crate) fn flush(
-        &mut self,
-        frozen: &[Frozen],
+        &self,
+        frozen: &mut Vec<Frozen>,
         through: u64,
         watermarks: &Watermarks,
-    ) -> Result<Vec<FiledTable>, LakeError> {
-        let mut next = self.manifest.clone();
+        tables: &Tables,
+    ) -> Result<(), LakeError> {
+        while let Some(class) = frozen.last() {
+            if !class.in_order.is_empty() || !class.late.is_empty() {
+                self.flush_class(class, through, watermarks, tables)?;
+            }
+            frozen.pop();
+        }
+        Ok(())
+    }
+
+    fn flush_class(
+        &self,
+        frozen: &Frozen,
+        through: u64,
+        watermarks: &Watermarks,
+        tables: &Tables,
+    ) -> Result<(), LakeError> {
+        let table = self.table(&frozen.class);
+        let running = self.place.running();
+        let (mut physical, numbers) = {
+            let mut table = locked(&table);
+            running.wait(table.log.settle())?;
+            if table.log.through >= through {
+                // An entry of which nobody knew whether it was there.
+                tables.install(frozen, table.filed());
+                return Ok(());
+            }
+            let most = frozen.in_order.len() + frozen.late.len();
+            let numbers: Vec<u64> = (0..most).map(|_| table.next_number()).collect();
+            (table.log.physical.clone(), numbers)
+        };
         let mut written = Vec::new();
-        let filed = self.write_files(frozen, through, &mut next, &mut written);
-        // A number is never used twice, not even after a failure: a file that a manifest may
-        // name already is never written over.
-        self.manifest.next_file = next.next_file;
-        if let Err(error) = filed {
-            // No manifest names them yet; what cannot be removed is removed at the next start.
-            written.iter().for_each(|path| drop(fs::remove_file(path)));
+        if let Err(error) =
+            self.write_files(frozen, through, &numbers, &mut physical, &mut written)
+        {
+            // No entry names them; what cannot be removed is removed at the next start.
+            for new in &written {
+                drop(self.place.remove(&new.file.path));
+            }
             return Err(error);
         }
-        next.flushed_through = through;
-        for (class, newest) in watermarks {
-            if let Some(table) = next.table_mut(class) {
-                let newest = newest.iter().map(|(tag, time)| (tag.to_string(), *time));
-                table.watermarks = newest.collect();
-            }
+        if let Some(newest) = watermarks.get(&frozen.class) {
+            progress::write(&self.place, &frozen.class, through, newest)?;
         }
-        self.write_manifest(&next)?;
-        self.manifest = next;
-        Ok(self.tables())
+        let change = Change {
+            physical: Some(physical),
+            adds: written,
+            through: Some(through),
+            ..Change::default()
+        };
+        let mut table = locked(&table);
+        running.wait(table.log.commit(change, wall_now().timestamp_millis()))?;
+        tables.install(frozen, table.filed());
+        let tidied = progress::forget_before(&self.place, &frozen.class, through)
+            .and_then(|()| running.wait(table.log.tidy()));
+        if let Err(error) = tidied {
+            tracing::warn!(class = %frozen.class, error = &error as &dyn std::error::Error,
+                "the lake cannot be tidied up; the next flush tries again");
+        }
+        Ok(())
     }
 
     fn write_files(
         &self,
-        frozen: &[Frozen],
+        frozen: &Frozen,
         through: u64,
-        next: &mut Manifest,
-        written: &mut Vec<PathBuf>,
+        numbers: &[u64],
+        physical: &mut arrow::datatypes::SchemaRef,
+        written: &mut Vec<Written>,
     ) -> Result<(), LakeError> {
-        for table in frozen {
-            let entry = next.table_or_insert(&table.class);
-            entry.set_columns(&table.schema);
-            for (batches, late) in [(&table.in_order, false), (&table.late, true)] {
-                if batches.is_empty() {
-                    continue;
-                }
-                for piece in pieces(&table.schema, batches, FILE_CELLS) {
-                    let number = next.next_file;
-                    next.next_file += 1;
-                    let kind = if late { "late" } else { "rows" };
-                    let relative = format!("{}/{number:010}-{kind}.parquet", table.class);
-                    let path = self.folder.join(&relative);
-                    written.push(path.clone());
-                    let file = self.write_file(&path, &merge(&table.schema, piece), through)?;
-                    let entry = next.table_or_insert(&table.class);
-                    let files = if late {
-                        &mut entry.late_files
-                    } else {
-                        &mut entry.files
-                    };
-                    files.push(FileEntry {
-                        path: relative,
-                        ..file
-                    });
-                }
+        for (batches, late) in [(&frozen.in_order, false), (&frozen.late, true)] {
+            if batches.is_empty() {
+                continue;
+            }
+            let kind = Kind {
+                level: 0,
+                late,
+                through,
+                zstd_level: FLUSH_ZSTD,
+            };
+            for piece in pieces(&frozen.schema, batches, FILE_CELLS) {
+                let number = numbers[written.len()];
+                let rows = merge(&frozen.schema, piece).batch;
+                let class = &frozen.class;
+                written.push(table::write(&self.place, class, number, physical, &rows, kind)?);
             }
         }
         Ok(())
     }
 
-    fn write_file(
-        &self,
-        path: &Path,
-        rows: &HotBatch,
-        through: u64,
-    ) -> Result<FileEntry, LakeError> {
-        let folder = path.parent().expect("a file has a folder");
-        let io = |operation| {
-            move |source| LakeError::Io {
-                operation,
-                path: path.to_owned(),
-                source,
-            }
-        };
-        durable::make_folders(folder).map_err(io("make the folder of"))?;
-        let bytes = parquet::write(path, &rows.batch)?;
-        durable::sync_folder(folder).map_err(io("sync the folder of"))?;
-        let assets = rows
-            .batch
-            .column_by_name(ASSET)
-            .map(|column| column.as_string::<i32>());
-        let assets = || assets.into_iter().flatten().flatten();
-        Ok(FileEntry {
-            path: String::new(),
-            rows: rows.batch.num_rows() as u64,
-            bytes,
-            min_time: rows.min_time,
-            max_time: rows.max_time,
-            min_asset: assets().min().unwrap_or_default().to_owned(),
-            max_asset: assets().max().unwrap_or_default().to_owned(),
-            through,
-        })
+    /// The table of a class, made if it is new.
+    fn table(&self, name: &Arc<str>) -> Arc<Mutex<Table>> {
+        let mut tables = self.lock();
+        let table = tables.entry(name.clone());
+        let new = || Arc::new(Mutex::new(Table::new(&self.place, name)));
+        table.or_insert_with(new).clone()
     }
 
-    fn write_manifest(&self, manifest: &Manifest) -> Result<(), LakeError> {
-        let path = self.folder.join(manifest::NAME);
-        durable::replace_file(&path, &manifest.encode()).map_err(|source| LakeError::Io {
-            operation: "replace",
-            path,
-            source,
-        })
+    fn all(&self) -> Vec<Arc<Mutex<Table>>> {
+        self.lock().values().cloned().collect()
     }
 
-    fn check_files(&self) -> Result<(), LakeError> {
-        let whole = |file: &&FileEntry| {
-            fs::metadata(self.folder.join(&file.path)).is_ok_and(|found| found.len() == file.bytes)
-        };
-        let files = self.manifest.all_files();
-        let missing: Vec<String> = files
-            .filter(|file| !whole(file))
-            .map(|file| file.path.clone())
-            .collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(LakeError::Missing(missing))
-        }
-    }
-
-    fn filed(&self, table: &TableEntry) -> FiledTable {
-        let cold = |files: &[FileEntry], late| {
-            let file = |file: &FileEntry| {
-                Arc::new(ColdFile {
-                    path: file.path.as_str().into(),
-                    rows: file.rows,
-                    bytes: file.bytes,
-                    min_time: file.min_time,
-                    max_time: file.max_time,
-                    min_asset: file.min_asset.as_str().into(),
-                    max_asset: file.max_asset.as_str().into(),
-                    level: 0,
-                    late,
-                    sorted: true,
-                    through: file.through,
-                })
-            };
-            files.iter().map(file).collect()
-        };
-        FiledTable {
-            class: table.class.as_str().into(),
-            schema: table.schema(),
-            physical: table.schema(),
-            files: cold(&table.files, false),
-            late_files: cold(&table.late_files, true),
-        }
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Mutex<Table>>>> {
+        self.tables.lock().expect("no holder panics")
     }
 }
 
-/// Every Parquet file and half-written manifest in the lake's folder and its class folders.
-fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>, LakeError> {
-    let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        let list = |source| LakeError::Io {
-            operation: "list",
-            path: folder.clone(),
-            source,
-        };
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries.map_err(list)?,
-        };
-        for entry in entries {
-            let path = entry.map_err(list)?.path();
-            if path.is_dir() {
-                open.push(path);
-            } else if ends_with(&path, "parquet") || ends_with(&path, "tmp") {
-                found.push(path);
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn ends_with(path: &Path, ending: &str) -> bool {
-    path.extension().is_some_and(|found| found == ending)
+fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().expect("no holder panics")
 }

@@ -224,7 +224,7 @@ async fn what_is_committed_after_the_stop_is_found_at_the_next_start() {
         wait_for("the file is marked as followed", async || {
             let saved = book.store().progress().await.unwrap();
             let mark = saved.into_iter().find(|row| row.asset.starts_with('/'))?;
-            mark.state.contains("parquet").then_some(())
+            mark.state.contains("rig").then_some(())
         })
         .await;
         first.stop();
