@@ -152,6 +152,16 @@ impl Class {
         column
     }
 
+    /// Goes on with the columns that stand in files.
+    pub(crate) fn restore(&mut self, schema: &SchemaRef) {
+        let metrics = schema.fields().iter().skip(FIXED_COLUMNS);
+        self.columns = metrics
+            .zip(0..)
+            .map(|(field, column)| (field.name().as_str().into(), column))
+            .collect();
+        self.schema = schema.clone();
+    }
+
     fn add_asset(&mut self, tag: &str) -> (u32, Arc<str>) {
         let tag: Arc<str> = tag.into();
         let id = self.assets.len() as u32;

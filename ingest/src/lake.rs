@@ -27,11 +27,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-pub use self::error::{LakeError, LogError};
 use self::entry::Written;
+pub use self::error::{LakeError, LogError};
 use self::log::Change;
-pub use self::merging::Met;
-pub(crate) use self::physical::{KIND, SIDE_OF};
 use self::place::Place;
 pub use self::root::{LakeRoot, StoredFile};
 pub use self::rows::FileRows;
@@ -39,7 +37,7 @@ use self::table::{Kind, Table};
 use crate::catalog::{Catalog, Watermarks};
 use crate::clock::wall_now;
 use crate::config::IngestConfig;
-use crate::disk::Disk;
+use crate::disk::{Disk, LocalDisk};
 use crate::tables::{FiledTable, Frozen, Tables, merge, pieces};
 
 /// Cells (rows × metrics, 8 bytes each) that are brought together for one file. A table whose
@@ -70,6 +68,13 @@ impl Lake {
         Self::at(Place::folder(disk, folder)?)
     }
 
+    /// Opens the lake in a folder to read it.
+    ///
+    /// **Errors**: see [`LakeError`].
+    pub(crate) fn open_folder(folder: &Path) -> Result<Self, LakeError> {
+        Self::at(Place::folder(LocalDisk::shared(), folder)?)
+    }
+
     fn at(place: Place) -> Result<Self, LakeError> {
         if place.get(&MANIFEST.into())?.is_some() {
             return Err(LakeError::EarlierVersion {
@@ -97,7 +102,7 @@ impl Lake {
     ///
     /// **Errors**: the store refused.
     pub(crate) fn remove_leftovers(&self) -> Result<usize, LakeError> {
-        let mut removed = 0;
+        let mut removed = self.place.remove_staged()?;
         for name in self.place.folders()? {
             let known = self.lock().get(name.as_str()).cloned();
             if let Some(table) = known {
@@ -133,7 +138,10 @@ impl Lake {
 
     /// The tables as they stand in files.
     pub(crate) fn tables(&self) -> Vec<FiledTable> {
-        self.all().iter().map(|table| locked(table).filed()).collect()
+        self.all()
+            .iter()
+            .map(|table| locked(table).filed())
+            .collect()
     }
 
     /// The classes, columns, assets and how far each has come, as of each class's last flush.
@@ -145,7 +153,9 @@ impl Lake {
             let table = locked(&table);
             let log = &table.log;
             let id = catalog.add_class(&log.name);
-            catalog.class_mut(id).restore(&physical::logical(&log.physical));
+            catalog
+                .class_mut(id)
+                .restore(&physical::logical(&log.physical));
             let newest = match progress::read(&self.place, &log.name, log.through)? {
                 Some(newest) => newest,
                 None => progress::from_files(&self.place, &log.physical, &log.files)?,
@@ -200,8 +210,7 @@ impl Lake {
             (table.log.physical.clone(), numbers)
         };
         let mut written = Vec::new();
-        if let Err(error) =
-            self.write_files(frozen, through, &numbers, &mut physical, &mut written)
+        if let Err(error) = self.write_files(frozen, through, &numbers, &mut physical, &mut written)
         {
             // No entry names them; what cannot be removed is removed at the next start.
             for new in &written {
@@ -213,7 +222,7 @@ impl Lake {
             progress::write(&self.place, &frozen.class, through, newest)?;
         }
         let change = Change {
-            physical: Some(physical),
+            physical: Some(physical::ordered(&physical, &frozen.schema)),
             adds: written,
             through: Some(through),
             ..Change::default()
@@ -252,7 +261,14 @@ impl Lake {
                 let number = numbers[written.len()];
                 let rows = merge(&frozen.schema, piece).batch;
                 let class = &frozen.class;
-                written.push(table::write(&self.place, class, number, physical, &rows, kind)?);
+                written.push(table::write(
+                    &self.place,
+                    class,
+                    number,
+                    physical,
+                    &rows,
+                    kind,
+                )?);
             }
         }
         Ok(())

@@ -32,6 +32,7 @@ use crate::batch::Batch;
 use crate::catalog::Watermarks;
 use crate::commands::CommandSender;
 use crate::disk::Disk;
+use crate::lake::Lake;
 use crate::last_values::LastValues;
 use crate::quarantine::Store;
 use crate::stats::Counters;
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub data_dir: PathBuf,
     pub disk: Arc<dyn Disk>,
     pub tables: Tables,
+    pub lake: Lake,
     pub quarantine: Arc<Store>,
     pub counters: Counters,
     pub closing: Closing,

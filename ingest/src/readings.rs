@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::snapshot::{ASSET, ColdFile, LakeRoot, RECEIVED_AT, SEQUENCE, Snapshot, TIME};
+use crate::snapshot::{
+    ASSET, ColdFile, FileRows, LakeRoot, RECEIVED_AT, SEQUENCE, Snapshot, TIME, TableSnapshot,
+};
 
 /// (class, asset, time, metric).
 pub(crate) type Key = (String, String, i64, String);
@@ -20,7 +21,7 @@ pub(crate) fn of(snapshot: &Snapshot) -> Readings {
         let mut in_order: Vec<RecordBatch> = table
             .files
             .iter()
-            .flat_map(|file| read(&snapshot.lake, file))
+            .flat_map(|file| read(&snapshot.lake, table, file))
             .collect();
         in_order.extend(table.hot.iter().map(|rows| rows.batch.clone()));
         for batch in &in_order {
@@ -35,7 +36,7 @@ pub(crate) fn of(snapshot: &Snapshot) -> Readings {
         let mut late: Vec<RecordBatch> = table
             .late_files
             .iter()
-            .flat_map(|file| read(&snapshot.lake, file))
+            .flat_map(|file| read(&snapshot.lake, table, file))
             .collect();
         late.extend(table.late_hot.iter().map(|rows| rows.batch.clone()));
         let mut corrections: Vec<_> = late.iter().flat_map(|batch| values(class, batch)).collect();
@@ -57,13 +58,9 @@ pub(crate) fn of(snapshot: &Snapshot) -> Readings {
 }
 
 /// The rows of a file.
-pub(crate) fn read(lake: &LakeRoot, file: &ColdFile) -> Vec<RecordBatch> {
-    let opened = lake.open(file).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
-        .unwrap()
-        .build()
-        .unwrap();
-    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+pub(crate) fn read(lake: &LakeRoot, table: &TableSnapshot, file: &ColdFile) -> Vec<RecordBatch> {
+    let rows = FileRows::open(lake, &table.physical, file, None, 1024).unwrap();
+    let batches: Vec<_> = rows.map(Result::unwrap).collect();
     assert_eq!(
         batches
             .iter()

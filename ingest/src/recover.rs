@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::batch::{Batch, OpenBatch};
+use crate::batch::{Batch, OpenBatch, Part};
 use crate::catalog::Catalog;
 use crate::config::{DecodeRules, IngestConfig};
 use crate::decode::Decoder;
@@ -17,7 +17,7 @@ use crate::lake::{Lake, LakeError};
 use crate::last_values::LastValues;
 use crate::last_values::checkpoint;
 use crate::last_values::rebuild;
-use crate::snapshot::{LakeRoot, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::source::Envelope;
 use crate::tables::Tables;
 
@@ -53,6 +53,8 @@ pub(crate) struct Recovered {
     pub next_segment: u64,
     /// Number of the last record that counts.
     pub last_sequence: u64,
+    /// Number of the first record that is not wholly in files; none when all are.
+    pub first_needed: Option<u64>,
     /// Messages replayed.
     pub messages: u64,
     /// Rows that are in memory now.
@@ -77,17 +79,16 @@ pub fn read_folder(data_dir: &Path) -> Result<Snapshot, ReadError> {
 pub fn read_folder_with_last(
     data_dir: &Path,
 ) -> Result<(Arc<Snapshot>, Arc<LastValues>), ReadError> {
-    let lake = Lake::read(&data_dir.join(LAKE))?;
-    let root = lake
-        .as_ref()
-        .map(Lake::root)
-        .transpose()?
-        .unwrap_or_default();
+    let folder = data_dir.join(LAKE);
+    let lake = match folder.is_dir() {
+        true => Some(Lake::open_folder(&folder)?),
+        false => None,
+    };
     if lake.is_none() && !data_dir.join(JOURNAL).is_dir() {
         return Err(ReadError::NoDataFolder(data_dir.to_owned()));
     }
     let rules = IngestConfig::default().decode_rules();
-    let recovered = recover(data_dir, lake.as_ref(), root, &rules, |_| {})?;
+    let recovered = recover(data_dir, lake.as_ref(), &rules, |_| {})?;
     Ok(recovered.tables.snapshots().load_with_last())
 }
 
@@ -97,21 +98,22 @@ pub fn read_folder_with_last(
 pub(crate) fn recover(
     data_dir: &Path,
     lake: Option<&Lake>,
-    root: LakeRoot,
     fallback: &DecodeRules,
     mut see: impl FnMut(&Batch),
-) -> Result<Recovered, JournalError> {
-    let flushed_through = lake.map_or(0, Lake::flushed_through);
+) -> Result<Recovered, ReadError> {
+    let flushed = lake.map(Lake::flushed_through).unwrap_or_default();
+    let newest = lake.map_or(0, Lake::newest_record);
     let mut found = Recovered {
         tables: Tables::new(
-            flushed_through,
-            Arc::new(root),
+            newest,
+            Arc::new(lake.map(Lake::root).unwrap_or_default()),
             lake.map(Lake::tables).unwrap_or_default(),
         ),
-        catalog: lake.map(Lake::catalog).unwrap_or_default(),
+        catalog: lake.map(Lake::catalog).transpose()?.unwrap_or_default(),
         segments: Vec::new(),
         next_segment: 1,
-        last_sequence: flushed_through,
+        last_sequence: newest,
+        first_needed: None,
         messages: 0,
         rows: 0,
         bytes: 0,
@@ -123,22 +125,36 @@ pub(crate) fn recover(
         return Ok(found);
     }
     let mut decoder = None;
+    let mut last_read = 0;
     for segment in journal::segments(&folder)? {
         let report = segment.read(|rules, number, envelopes| {
             // A record that was written again after a failed sync stands twice.
-            if number <= found.last_sequence {
-                if number > remembered {
-                    let decoder = decoder_for(&mut decoder, rules, fallback);
-                    let batch = decoded(number, envelopes, decoder, &mut found.catalog);
-                    found.tables.remember(&batch);
-                }
+            if number <= last_read {
                 return;
             }
-            found.last_sequence = number;
-            found.messages += envelopes.len() as u64;
+            last_read = number;
             let decoder = decoder_for(&mut decoder, rules, fallback);
-            let batch = decoded(number, envelopes, decoder, &mut found.catalog);
-            found.rows += batch.rows();
+            let messages = envelopes.len() as u64;
+            let mut batch = decoded(number, envelopes, decoder, &mut found.catalog);
+            let filed = |part: &Part| flushed.get(&part.class).is_some_and(|last| number <= *last);
+            let all = std::mem::take(&mut batch.parts);
+            let (in_files, parts) = all.into_iter().partition(filed);
+            if number > remembered {
+                batch.parts = in_files;
+                found.tables.remember(&batch);
+            }
+            batch.parts = parts;
+            if number <= newest && batch.parts.is_empty() && batch.rejects.is_empty() {
+                return;
+            }
+            found.last_sequence = found.last_sequence.max(number);
+            found.first_needed.get_or_insert(number);
+            found.messages += messages;
+            found.rows += batch
+                .parts
+                .iter()
+                .map(|part| part.rows.batch.num_rows())
+                .sum::<usize>();
             found.bytes += batch.bytes();
             see(&batch);
             found.tables.apply(std::slice::from_ref(&batch));

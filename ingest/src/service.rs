@@ -20,7 +20,7 @@ use crate::pipeline::{
     BatchLimits, Closing, Committer, Flusher, Follower, HotRows, IntakeLoop, Parts, Shared, Threads,
 };
 use crate::quarantine::{Bounds, Quarantine, QuarantineError, Store};
-use crate::recover::{self, JOURNAL, LAKE, QUARANTINE, Recovered};
+use crate::recover::{self, JOURNAL, LAKE, QUARANTINE, ReadError, Recovered};
 use crate::snapshot::{Committed, Snapshot};
 use crate::stats::{Counters, Stats, add, read, set};
 use crate::tables::Snapshots;
@@ -71,6 +71,9 @@ pub enum StartError {
     /// The quarantine cannot be used.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
+    /// What stands in the folder cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A thread cannot be started.
     #[error("the system refuses a thread")]
     Thread(#[source] io::Error),
@@ -122,7 +125,7 @@ impl Ingest {
             durable::make_folders_on(&*disk, &path)
                 .map_err(|source| StartError::Folder { path, source })?;
         }
-        let lake = open_lake(&data_dir.join(LAKE))?;
+        let lake = open_lake(disk.clone(), &data_dir.join(LAKE), &config)?;
         let bounds = Bounds {
             entries: config.quarantine_entries,
             bytes: config.quarantine_bytes,
@@ -134,9 +137,7 @@ impl Ingest {
             bounds,
         )?);
         let rules = config.decode_rules();
-        let found = recover::recover(data_dir, Some(&lake), lake.root()?, &rules, |batch| {
-            store.add(batch)
-        })?;
+        let found = recover::recover(data_dir, Some(&lake), &rules, |batch| store.add(batch))?;
         let (sender, submissions) = mpsc::channel(config.queue_deliveries);
         let (feed, follower) = mpsc::channel(config.feed_commits);
         let intake = Intake::new(sender, config.max_payload_bytes);
@@ -155,6 +156,7 @@ impl Ingest {
             data_dir: data_dir.to_owned(),
             disk: disk.clone(),
             tables,
+            lake,
             quarantine: store.clone(),
             counters,
             closing: Closing::default(),
@@ -168,14 +170,16 @@ impl Ingest {
             found.segments,
         )
         .on(disk);
-        journal.trimmer().trim(lake.flushed_through());
+        if found.first_needed.is_none() && store.sync().is_ok() {
+            journal.trimmer().trim(last_sequence);
+        }
         set(&shared.counters.journal_bytes, journal.bytes());
         set(&shared.counters.live_bytes, found.bytes as u64);
         // An id of the quarantine is never given twice, even if the journal lost its last record.
         let quarantined = store.last().map_or(0, |id| id.sequence);
         let threads = Parts {
             flusher: Flusher {
-                lake,
+                through: found.first_needed.map_or(last_sequence, |first| first - 1),
                 trimmer: journal.trimmer(),
                 tick: config.flush_age() / 8,
                 intake: intake.downgrade(),
@@ -326,11 +330,8 @@ impl Drop for Ingest {
     }
 }
 
-fn open_lake(folder: &Path) -> Result<Lake, LakeError> {
-    let lake = match Lake::read(folder)? {
-        Some(lake) => lake,
-        None => Lake::create(folder)?,
-    };
+fn open_lake(disk: Arc<dyn Disk>, folder: &Path, config: &IngestConfig) -> Result<Lake, LakeError> {
+    let lake = Lake::open(disk, folder, config)?;
     let removed = lake.remove_leftovers()?;
     if removed > 0 {
         tracing::info!(removed, "files of a flush that did not finish were removed");

@@ -16,7 +16,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use object_store::path::Path;
 
-pub use crate::lake::{LakeRoot, StoredFile};
+pub use crate::lake::{FileRows, LakeRoot, StoredFile};
 
 /// Name of the asset column (Utf8, not null): the asset's unique tag.
 pub const ASSET: &str = "asset";

@@ -213,26 +213,26 @@ impl Tables {
         tables.collect()
     }
 
-    /// Swaps frozen rows for the files that now hold them, all at once.
-    pub(crate) fn install(&self, frozen: &[Frozen], filed: Vec<FiledTable>) {
+    /// Swaps frozen rows of one class for the files that now hold them, at once.
+    pub(crate) fn install(&self, frozen: &Frozen, filed: FiledTable) {
         let mut inner = self.lock();
-        let mut touched = Vec::new();
-        for new in filed {
-            let Some(table) = inner.tables.get_mut(&new.class) else {
-                continue;
-            };
-            (table.files, table.late_files) = (new.files, new.late_files);
-            table.physical = new.physical;
-            touched.push(new.class);
+        let Some(table) = inner.tables.get_mut(&frozen.class) else {
+            return;
+        };
+        table.hot.thaw(frozen.in_order.len());
+        table.late_hot.thaw(frozen.late.len());
+        table.set_files(filed);
+        self.publish(&inner, std::slice::from_ref(&frozen.class));
+    }
+
+    /// Swaps the files of one class for others with the same rows, at once.
+    pub(crate) fn rearrange(&self, filed: FiledTable) {
+        let mut inner = self.lock();
+        let class = filed.class.clone();
+        if let Some(table) = inner.tables.get_mut(&class) {
+            table.set_files(filed);
+            self.publish(&inner, &[class]);
         }
-        for gone in frozen {
-            let Some(table) = inner.tables.get_mut(&gone.class) else {
-                continue;
-            };
-            table.hot.thaw(gone.in_order.len());
-            table.late_hot.thaw(gone.late.len());
-        }
-        self.publish(&inner, &touched);
     }
 
     fn publish(&self, inner: &Inner, touched: &[Arc<str>]) {
@@ -279,6 +279,12 @@ impl Table {
             hot: Hot::default(),
             late_hot: Hot::default(),
         }
+    }
+
+    fn set_files(&mut self, filed: FiledTable) {
+        self.physical = filed.physical;
+        self.files = filed.files;
+        self.late_files = filed.late_files;
     }
 
     fn picture(&self, class: &Arc<str>) -> TableSnapshot {

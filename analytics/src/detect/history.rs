@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, BooleanArray, StringArray, TimestampMicrosecondArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use fieldwright_ingest::snapshot::{ASSET, ColdFile, LakeRoot, Snapshot, TIME, TableSnapshot};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use fieldwright_ingest::snapshot::{
+    ASSET, ColdFile, FileRows, LakeRoot, Snapshot, TIME, TableSnapshot,
+};
 
 /// Rows of a file that are read at a time.
 const BATCH_ROWS: usize = 16_384;
@@ -55,10 +56,8 @@ pub(super) fn read_table(
             path: file.path.to_string(),
             source,
         };
-        let opened = lake.open(file).map_err(open)?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
-            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-            .map_err(|error| read(error.into()))?;
+        let reader = FileRows::open(lake, &table.physical, file, None, BATCH_ROWS);
+        let reader = reader.map_err(open)?;
         for batch in reader {
             if take(&batch.map_err(read)?).is_break() {
                 return Ok(());

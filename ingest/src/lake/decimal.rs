@@ -73,10 +73,13 @@ impl Decimal {
     /// The whole number that stands for a value, if it gives the value back to the last bit.
     pub(super) fn exactly(self, value: f64) -> Option<i64> {
         let whole = (value * self.unit).round();
-        let limit = 10f64.powi(i32::from(self.precision));
-        // Not-a-number is below nothing; minus zero comes back as zero and is refused.
-        let fits = whole.abs() < limit && (whole / self.unit).to_bits() == value.to_bits();
-        fits.then_some(whole as i64)
+        // Not-a-number is below nothing.
+        if whole.abs() < 10f64.powi(i32::from(self.precision)) {
+            let whole = whole as i64;
+            // Minus zero comes back as zero, and so is refused.
+            return (self.value(whole).to_bits() == value.to_bits()).then_some(whole);
+        }
+        None
     }
 
     /// The value that a whole number stands for: what every reader of a decimal computes.

@@ -36,9 +36,8 @@ impl Graveyard {
     /// **Errors**: the store refused; what is left is removed another time.
     pub(super) fn clear(&mut self, place: &Place, before_ms: i64) -> Result<usize, LakeError> {
         let held = |file: &Arc<ColdFile>| Arc::strong_count(file) > 1;
-        let due = |grave: &Grave| {
-            grave.removed_ms < before_ms && !grave.file.as_ref().is_some_and(held)
-        };
+        let due =
+            |grave: &Grave| grave.removed_ms < before_ms && !grave.file.as_ref().is_some_and(held);
         let mut cleared = 0;
         while let Some(at) = self.0.iter().position(due) {
             place.remove(&self.0[at].path)?;

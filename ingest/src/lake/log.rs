@@ -15,7 +15,7 @@ use deltalake_core::logstore::{LogStoreRef, commit_uri_from_version};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaResult, DeltaTable};
 use futures::TryStreamExt;
-use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error, PutMode, PutOptions};
 use serde_json::{Value, json};
 
 use super::entry::{self, Written};
@@ -130,7 +130,9 @@ impl TableLog {
         self.created_ms = metadata["createdTime"].as_i64().unwrap_or_default();
         self.version = Some(state.version());
         self.files = files;
-        self.through = through.and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
+        self.through = through
+            .and_then(|number| u64::try_from(number).ok())
+            .unwrap_or(0);
         self.doubtful = false;
         Ok(())
     }
@@ -198,7 +200,8 @@ impl TableLog {
         self.physical = physical;
         let gone = |file: &Arc<ColdFile>| change.removes.iter().any(|old| old.path == file.path);
         self.files.retain(|file| !gone(file));
-        self.files.extend(change.adds.into_iter().map(|new| new.file));
+        self.files
+            .extend(change.adds.into_iter().map(|new| new.file));
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
         self.through = change.through.unwrap_or(self.through);
         Ok(())
@@ -355,5 +358,8 @@ fn read_schema(text: &str) -> Option<SchemaRef> {
     });
     let fields = fields.collect::<Option<Vec<_>>>()?;
     // Ours have these columns.
-    fields.iter().any(|field| field.name() == SEQUENCE).then(|| Arc::new(Schema::new(fields)))
+    fields
+        .iter()
+        .any(|field| field.name() == SEQUENCE)
+        .then(|| Arc::new(Schema::new(fields)))
 }

@@ -76,7 +76,9 @@ fn arrival_order(rows: &RecordBatch) -> Result<Vec<u32>, ArrowError> {
         .map(|column| column.as_primitive::<UInt64Type>().clone());
     let number = |row: u32| {
         let sequence = sequence.as_ref()?;
-        sequence.is_valid(row as usize).then(|| sequence.value(row as usize))
+        sequence
+            .is_valid(row as usize)
+            .then(|| sequence.value(row as usize))
     };
     let mut order = sorting::order(rows)?;
     let (assets, times) = sorting::keys(rows)?;
@@ -176,6 +178,8 @@ impl Reading {
 
     fn same(&self, one: u32, other: u32) -> bool {
         let (one, other) = (one as usize, other as usize);
-        self.compare.iter().all(|compare| compare(one, other).is_eq())
+        self.compare
+            .iter()
+            .all(|compare| compare(one, other).is_eq())
     }
 }

@@ -13,14 +13,12 @@ use arrow::array::{
 };
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, is_not_null};
-use arrow::datatypes::{
-    DataType, Decimal128Type, Field, Float64Type, Int64Type, Schema, SchemaRef, UInt64Type,
-};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::decimal::Decimal;
-use crate::catalog::fixed_fields;
+use crate::catalog::{FIXED_COLUMNS, fixed_fields};
 use crate::snapshot::SEQUENCE;
 
 /// Key of a field's metadata: the metric that a side column belongs to.
@@ -39,7 +37,10 @@ pub(super) fn empty() -> SchemaRef {
 
 /// Whether a column is known to files only.
 fn is_double_side(field: &Field) -> bool {
-    field.metadata().get(KIND).is_some_and(|kind| kind == DOUBLE)
+    field
+        .metadata()
+        .get(KIND)
+        .is_some_and(|kind| kind == DOUBLE)
 }
 
 /// The columns as everybody but the files knows them.
@@ -47,9 +48,7 @@ pub(super) fn logical(physical: &SchemaRef) -> SchemaRef {
     let fields = physical.fields().iter();
     let fields = fields.filter(|field| field.name() != SEQUENCE && !is_double_side(field));
     let fields = fields.map(|field| match field.data_type() {
-        DataType::Decimal128(..) => {
-            Arc::new(Field::clone(field).with_data_type(DataType::Float64))
-        }
+        DataType::Decimal128(..) => Arc::new(Field::clone(field).with_data_type(DataType::Float64)),
         _ => field.clone(),
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -126,6 +125,24 @@ pub(super) fn encode(
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
+/// The columns in the order of the table's, each before its side column.
+pub(super) fn ordered(physical: &SchemaRef, logical: &SchemaRef) -> SchemaRef {
+    let mut fields: Vec<Arc<Field>> = physical.fields().iter().cloned().collect();
+    fields.sort_by_key(|field| {
+        let metric = double_side_of(field).unwrap_or(field.name());
+        let place = match metric {
+            SEQUENCE => Some(FIXED_COLUMNS - 1),
+            _ => logical.index_of(metric).ok(),
+        };
+        (
+            place.unwrap_or(usize::MAX),
+            field.name() == SEQUENCE,
+            is_double_side(field),
+        )
+    });
+    Arc::new(Schema::new(fields))
+}
+
 /// The form of a column that is written for the first time, for good.
 fn first_form(field: &Field, column: &ArrayRef) -> Field {
     let form = match column.data_type() {
@@ -142,7 +159,11 @@ fn first_form(field: &Field, column: &ArrayRef) -> Field {
 fn split(decimal: Decimal, values: &Float64Array) -> (Decimal128Array, Option<Float64Array>) {
     let exact: Vec<Option<i128>> = values
         .iter()
-        .map(|value| value.and_then(|value| decimal.exactly(value)).map(i128::from))
+        .map(|value| {
+            value
+                .and_then(|value| decimal.exactly(value))
+                .map(i128::from)
+        })
         .collect();
     let odd = exact.iter().filter(|exact| exact.is_none()).count() > values.null_count();
     let odd = odd.then(|| {
@@ -156,10 +177,7 @@ fn split(decimal: Decimal, values: &Float64Array) -> (Decimal128Array, Option<Fl
 }
 
 /// Rows of a file in their logical form, with the columns of `logical` that the file has.
-pub(super) fn decode(
-    physical: &SchemaRef,
-    rows: &RecordBatch,
-) -> Result<RecordBatch, ArrowError> {
+pub(super) fn decode(physical: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let found = rows.schema();
     let mut sides: HashMap<&str, &ArrayRef> = HashMap::new();
     for field in physical.fields() {
@@ -210,13 +228,14 @@ pub(super) fn signed(sequence: &UInt64Array) -> Int64Array {
 
 /// The batch with exactly the columns of `schema`, absent ones null.
 pub(super) fn align(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = schema.fields().iter().map(|field| {
-        match rows.column_by_name(field.name()) {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match rows.column_by_name(field.name()) {
             Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
             Some(column) => cast(column, field.data_type()),
             None => Ok(new_null_array(field.data_type(), rows.num_rows())),
-        }
-    });
+        });
     RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
 }
 
@@ -245,13 +264,20 @@ mod tests {
             assert_eq!(after.schema().fields().len(), 1);
         }
         let form = physical.field_with_name("m").unwrap().data_type().clone();
-        assert_eq!(logical(&physical).field_with_name("m").unwrap().data_type(), &DataType::Float64);
+        assert_eq!(
+            logical(&physical).field_with_name("m").unwrap().data_type(),
+            &DataType::Float64
+        );
         (form, physical.field_with_name("m__double").is_ok())
     }
 
     #[test]
     fn what_goes_in_comes_out_to_the_last_bit() {
-        let tenths = |count: i32| (0..count).map(|n| Some(f64::from(n) / 10.0)).collect::<Vec<_>>();
+        let tenths = |count: i32| {
+            (0..count)
+                .map(|n| Some(f64::from(n) / 10.0))
+                .collect::<Vec<_>>()
+        };
         let odd = vec![
             Some(-0.0),
             Some(f64::NAN),

@@ -1,6 +1,7 @@
 //! The store under the lake: a folder, or an object store given by a URL.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use url::Url;
 use super::LakeError;
 use super::root::LakeRoot;
 use super::running::Running;
-use super::synced_store::SyncedStore;
+use super::synced_store::{SyncedStore, is_staged};
 use crate::disk::Disk;
 use crate::durable;
 
@@ -34,6 +35,8 @@ pub(super) struct Place {
     /// The store from the lake's root on.
     store: Arc<dyn ObjectStore>,
     root: LakeRoot,
+    /// The disk, where the lake is a folder.
+    disk: Option<Arc<dyn Disk>>,
     running: Running,
 }
 
@@ -52,10 +55,11 @@ impl Place {
         durable::make_folders_on(&*disk, folder).map_err(io("make"))?;
         let root = LakeRoot::local(folder).map_err(io("open"))?;
         let path = root.folder().expect("a local lake has a folder");
-        let base = Path::from_absolute_path(path)
-            .map_err(|error| io("name")(io::Error::other(error)))?;
-        let whole: Arc<dyn ObjectStore> = Arc::new(SyncedStore::new(disk));
+        let base =
+            Path::from_absolute_path(path).map_err(|error| io("name")(io::Error::other(error)))?;
+        let whole: Arc<dyn ObjectStore> = Arc::new(SyncedStore::new(disk.clone()));
         Ok(Self {
+            disk: Some(disk),
             url: root.url.clone(),
             store: Arc::new(PrefixStore::new(whole.clone(), base.clone())),
             whole,
@@ -79,7 +83,9 @@ impl Place {
         };
         let mut parsed = Url::parse(url).map_err(|error| refused(error.to_string()))?;
         if parsed.password().is_some() || !parsed.username().is_empty() {
-            return Err(refused("it holds a user or a password; use the environment".into()));
+            return Err(refused(
+                "it holds a user or a password; use the environment".into(),
+            ));
         }
         if !parsed.path().ends_with('/') {
             let path = format!("{}/", parsed.path());
@@ -94,14 +100,11 @@ impl Place {
     }
 
     /// A given store: `base` is the lake's place in it.
-    pub(super) fn of(
-        url: Url,
-        whole: Arc<dyn ObjectStore>,
-        base: Path,
-    ) -> Result<Self, LakeError> {
+    pub(super) fn of(url: Url, whole: Arc<dyn ObjectStore>, base: Path) -> Result<Self, LakeError> {
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(whole.clone(), base.clone()));
         Ok(Self {
             root: LakeRoot::new(url.clone(), store.clone()),
+            disk: None,
             url,
             whole,
             base,
@@ -137,7 +140,10 @@ impl Place {
     pub(super) fn put_new(&self, path: &Path, content: Bytes) -> Result<(), LakeError> {
         let create = PutOptions::from(PutMode::Create);
         let put = self.store.put_opts(path, content.into(), create);
-        self.running.wait(put).map(drop).map_err(store("write", path))
+        self.running
+            .wait(put)
+            .map(drop)
+            .map_err(store("write", path))
     }
 
     /// Writes an object as a whole, synced; what was there is gone.
@@ -145,7 +151,10 @@ impl Place {
     /// **Errors**: the store refused.
     pub(super) fn put(&self, path: &Path, content: Bytes) -> Result<(), LakeError> {
         let put = self.store.put(path, content.into());
-        self.running.wait(put).map(drop).map_err(store("write", path))
+        self.running
+            .wait(put)
+            .map(drop)
+            .map_err(store("write", path))
     }
 
     /// Reads an object; none if there is none.
@@ -182,6 +191,37 @@ impl Place {
             .into_iter()
             .map(|object| (object.location, object.size))
             .collect())
+    }
+
+    /// Removes what writes that did not finish left in a folder, beside the objects; gives how many.
+    ///
+    /// **Errors**: the system refused.
+    pub(super) fn remove_staged(&self) -> Result<usize, LakeError> {
+        let (Some(disk), Some(folder)) = (&self.disk, self.root.folder()) else {
+            return Ok(0);
+        };
+        let refused = |operation, path: &FilePath| {
+            let path = path.to_owned();
+            move |source| LakeError::Io {
+                operation,
+                path,
+                source,
+            }
+        };
+        let mut open = vec![folder.to_owned()];
+        let mut removed = 0;
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(&folder).map_err(refused("list", &folder))? {
+                let path = entry.map_err(refused("list", &folder))?.path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if is_staged(&path) {
+                    disk.remove(&path).map_err(refused("clean", &path))?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
     }
 
     /// The folders in the lake: one a table.

@@ -46,11 +46,7 @@ pub(super) fn write(
 /// Reads it; none when there is none or it is damaged.
 ///
 /// **Errors**: the store refused.
-pub(super) fn read(
-    place: &Place,
-    table: &str,
-    through: u64,
-) -> Result<Option<Newest>, LakeError> {
+pub(super) fn read(place: &Place, table: &str, through: u64) -> Result<Option<Newest>, LakeError> {
     let Some(bytes) = place.get(&path(table, through))? else {
         return Ok(None);
     };
@@ -113,7 +109,8 @@ fn note(newest: &mut Newest, rows: &RecordBatch) {
     let (Some(assets), Some(times)) = (column(ASSET), column(TIME)) else {
         return;
     };
-    let (Some(assets), DataType::Timestamp(..)) = (assets.as_string_opt::<i32>(), times.data_type())
+    let (Some(assets), DataType::Timestamp(..)) =
+        (assets.as_string_opt::<i32>(), times.data_type())
     else {
         return;
     };

@@ -34,7 +34,9 @@ impl FileRows {
         batch_rows: usize,
     ) -> io::Result<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(lake.open(file)?);
-        let mut builder = builder.map_err(io::Error::other)?.with_batch_size(batch_rows);
+        let mut builder = builder
+            .map_err(io::Error::other)?
+            .with_batch_size(batch_rows);
         if let Some(columns) = columns {
             let side = |name: &str| {
                 let side = physical.field_with_name(name).ok();

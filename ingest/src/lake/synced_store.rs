@@ -4,7 +4,7 @@
 //! place, syncs it, gives it its name, and syncs the folder, before it says that it is done.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +35,13 @@ struct Inner {
     staged: AtomicU64,
 }
 
+/// Whether a file is one that was being written.
+pub(super) fn is_staged(path: &FilePath) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = name.rsplit_once('#').map(|(_, number)| number);
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
 impl SyncedStore {
     pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
         Self(Arc::new(Inner {
@@ -58,7 +65,7 @@ impl Inner {
             })
     }
 
-    fn write(&self, path: &PathBuf, payload: &PutPayload, new: bool) -> io::Result<()> {
+    fn write(&self, path: &FilePath, payload: &PutPayload, new: bool) -> io::Result<()> {
         let folder = path.parent().expect("an object has a folder");
         durable::make_folders_on(&*self.disk, folder)?;
         // The local store's own mark of a file that is no object yet: `#` and a number.
@@ -230,12 +237,21 @@ mod tests {
         upload.put_part("ur".into()).await.unwrap();
         upload.complete().await.unwrap();
         let read = async |name: &str| store.get(&at(name)).await.unwrap().bytes().await.unwrap();
-        assert_eq!((read("a").await, read("b").await), ("two".into(), "four".into()));
+        assert_eq!(
+            (read("a").await, read("b").await),
+            ("two".into(), "four".into())
+        );
         let listed: Vec<_> = store.list(Some(&root)).collect().await;
         assert_eq!(listed.len(), 2);
         // Nothing that was staged is left.
-        assert_eq!(std::fs::read_dir(folder.path().join("t")).unwrap().count(), 2);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("t")).unwrap().count(),
+            2
+        );
         store.delete(&at("a")).await.unwrap();
-        assert!(matches!(store.delete(&at("a")).await, Err(Error::NotFound { .. })));
+        assert!(matches!(
+            store.delete(&at("a")).await,
+            Err(Error::NotFound { .. })
+        ));
     }
 }

@@ -67,7 +67,9 @@ impl Table {
     ///
     /// **Errors**: the log cannot be read, or names files that are not there as a whole.
     pub(super) fn read(place: &Place, name: &str) -> Result<Option<Self>, LakeError> {
-        let log = place.running().wait(TableLog::read(place.log(name), name))?;
+        let log = place
+            .running()
+            .wait(TableLog::read(place.log(name), name))?;
         let Some(log) = log else { return Ok(None) };
         let found = place.list(Some(&Path::from(name)))?;
         let lost = |file: &&Arc<ColdFile>| found.get(&file.path) != Some(&file.bytes);

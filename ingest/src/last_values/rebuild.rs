@@ -8,13 +8,16 @@ use arrow::compute::{cast, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
 use thiserror::Error;
 
 use super::{LastValues, Writer};
 use crate::catalog::instant_type;
-use crate::snapshot::{ASSET, ColdFile, RECEIVED_AT, SEQUENCE, Snapshot, TIME, TableSnapshot};
+use crate::snapshot::{
+    ASSET, ColdFile, FileRows, RECEIVED_AT, SEQUENCE, Snapshot, TIME, TableSnapshot,
+};
+
+/// Rows of a file that are read at a time.
+const BATCH_ROWS: usize = 8192;
 
 /// Why the files do not give the last values.
 #[derive(Debug, Error)]
@@ -33,7 +36,7 @@ pub enum RebuildError {
         /// Its path.
         file: String,
         /// What the decoder said.
-        source: ParquetError,
+        source: ArrowError,
     },
 }
 
@@ -46,23 +49,19 @@ pub(crate) fn from_files(snapshot: &Snapshot) -> Result<LastValues, RebuildError
         // A late row arrived after the in-order row of its key.
         for (files, late) in [(&table.files, false), (&table.late_files, true)] {
             for file in files {
-                let decode = |source: ParquetError| RebuildError::Decode {
+                let opened =
+                    FileRows::open(&snapshot.lake, &table.physical, file, None, BATCH_ROWS);
+                let reader = opened.map_err(|source| RebuildError::Open {
+                    file: shown(file),
+                    source,
+                })?;
+                let decode = |source| RebuildError::Decode {
                     file: shown(file),
                     source,
                 };
-                let opened = snapshot
-                    .lake
-                    .open(file)
-                    .map_err(|source| RebuildError::Open {
-                        file: shown(file),
-                        source,
-                    })?;
-                let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
-                    .and_then(|builder| builder.build())
-                    .map_err(decode)?;
                 for rows in reader {
                     let rows = rows.and_then(|rows| as_hot(table, &rows, late));
-                    let rows = rows.map_err(|source| decode(source.into()))?;
+                    let rows = rows.map_err(decode)?;
                     writer.rows(&table.class, &table.schema, &rows, false);
                 }
             }

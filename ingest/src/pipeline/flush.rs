@@ -10,14 +10,15 @@ use tokio::sync::mpsc::WeakSender;
 use super::{FlushJob, Shared};
 use crate::intake::Submission;
 use crate::journal::{Trimmer, drop_old_damaged};
-use crate::lake::{Lake, LakeError};
+use crate::lake::LakeError;
 use crate::last_values::checkpoint;
 use crate::quarantine::QuarantineError;
 use crate::stats::{add, subtract};
 
 /// The flush thread's state.
 pub(crate) struct Flusher {
-    pub lake: Lake,
+    /// Number of the last journal record whose rows are all in files.
+    pub through: u64,
     pub trimmer: Trimmer,
     /// How often intake is asked to look at the age of the hot rows.
     pub tick: Duration,
@@ -58,19 +59,23 @@ impl Flusher {
     fn flush(&mut self, job: FlushJob) -> bool {
         let shared = self.shared.clone();
         let FlushJob {
-            frozen,
+            mut frozen,
             through,
             last,
             order,
         } = job;
-        if through > self.lake.flushed_through() {
+        if through > self.through {
             let filed = shared.closing.retry(&shared.counters, "flush", || {
                 // First, because after the trim only its own file has the refused messages.
                 shared.quarantine.sync()?;
-                Ok::<_, FlushError>(self.lake.flush(&frozen, through, &order.watermarks)?)
+                let watermarks = &order.watermarks;
+                let lake = &shared.lake;
+                Ok::<_, FlushError>(lake.flush(&mut frozen, through, watermarks, &shared.tables)?)
             });
-            let Some(filed) = filed else { return false };
-            shared.tables.install(&frozen, filed);
+            if filed.is_none() {
+                return false;
+            }
+            self.through = through;
             // Before the trim: a start reads it and goes on with the records after it.
             let written = shared.closing.retry(&shared.counters, "last values", || {
                 checkpoint::write(&*shared.disk, &shared.data_dir, through, &last)
