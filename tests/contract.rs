@@ -204,9 +204,9 @@ fn half_written_folders_are_refused_with_a_clear_message() {
         &[("fieldwright/pump/p", reading(now, json!({"x": 1})))],
     );
     service.stop();
-    let manifest = dir.path().join("lake/manifest.json");
-    let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, &text[..text.len() / 2]).unwrap();
+    let entry = dir.path().join("lake/pump/_delta_log/00000000000000000000.json");
+    let text = std::fs::read_to_string(&entry).unwrap();
+    std::fs::write(&entry, &text[..text.len() / 2]).unwrap();
     let data = dir.path().display().to_string();
     let output = crate::service::run(&[
         "serve",
@@ -219,5 +219,5 @@ fn half_written_folders_are_refused_with_a_clear_message() {
     ]);
     let talk = crate::service::stderr(&output);
     assert!(!output.status.success());
-    assert!(talk.contains("manifest.json"), "{talk}");
+    assert!(talk.contains("the log of table pump"), "{talk}");
 }
