@@ -152,7 +152,8 @@ impl App {
             ids: Arc::clone(&ids),
         };
         let wiring = Wiring::start(parts.clone()).await?;
-        let mqtt = MqttDoor::open(&settings, token.as_deref(), &ingest, &clock).await?;
+        let mqtt =
+            MqttDoor::open(&settings, token.as_deref(), folder.path(), &ingest, &clock).await?;
         let state = state::api_state(&parts, &ingest, &sql, &mqtt, token.as_deref(), &listener);
         let http = HttpDoor::open(listener, api::router(state));
         let endpoints = Endpoints {

@@ -59,6 +59,8 @@ pub struct Mqtt {
     pub topics: Vec<String>,
     /// Name of the persistent session at that broker.
     pub client_id: String,
+    /// Connections to that broker; with more than one the topics must be shared ones.
+    pub connections: usize,
     /// User at that broker.
     #[serde(deserialize_with = "empty_is_none")]
     pub user: Option<String>,
@@ -68,6 +70,15 @@ pub struct Mqtt {
     /// PEM file of certificate authorities for that broker.
     #[serde(deserialize_with = "empty_is_none")]
     pub ca_file: Option<PathBuf>,
+    /// PEM file with our own certificate for that broker.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub client_certificate_file: Option<PathBuf>,
+    /// PEM file with its key.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub client_key_file: Option<PathBuf>,
+    /// Name of the Sparkplug host whose state is told.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub sparkplug_host_id: Option<String>,
 }
 
 /// `[sql]`.

@@ -1,6 +1,8 @@
 //! Codecs: from the bytes of a payload to named values with an event time.
 
 mod json;
+#[allow(dead_code)] // until mapping rules can name it
+pub(crate) mod sparkplug;
 
 use crate::config::CodecName;
 use crate::decode::Row;

@@ -11,7 +11,9 @@ mod packet;
 mod queue;
 mod topic;
 
-pub use consumer::{Consumer, ConsumerConfig, ConsumerError, ConsumerLimits, ConsumerStats};
+pub use consumer::{
+    ClientCertificate, Consumer, ConsumerConfig, ConsumerError, ConsumerLimits, ConsumerStats, Gap,
+};
 pub use endpoint::{
     CloseReason, Endpoint, EndpointConfig, EndpointError, EndpointLimits, EndpointStats,
 };

@@ -3,12 +3,13 @@
 mod http;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use fieldwright_ingest::Ingest;
 use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::mqtt::{
-    Consumer, ConsumerConfig, ConsumerLimits, Endpoint, EndpointConfig, EndpointLimits,
+    ClientCertificate, Consumer, ConsumerConfig, Endpoint, EndpointConfig, EndpointLimits,
 };
 use tokio::net::TcpListener;
 
@@ -16,6 +17,9 @@ use super::AppError;
 use crate::config::Settings;
 
 pub use http::HttpDoor;
+
+/// Remembers in the data folder which sessions the broker has.
+const SESSIONS_FILE: &str = "mqtt-sessions.json";
 
 /// Where readings come from.
 #[derive(Debug, Clone)]
@@ -31,6 +35,7 @@ impl MqttDoor {
     pub async fn open(
         settings: &Settings,
         token: Option<&str>,
+        data_dir: &Path,
         ingest: &Ingest,
         clock: &SharedClock,
     ) -> Result<Self, AppError> {
@@ -52,7 +57,11 @@ impl MqttDoor {
             client_id: settings.mqtt.client_id.clone(),
             credentials: credentials(settings)?,
             ca_file: settings.mqtt.ca_file.clone(),
-            limits: ConsumerLimits::default(),
+            connections: settings.mqtt.connections,
+            client_certificate: client_certificate(settings),
+            sessions_file: Some(data_dir.join(SESSIONS_FILE)),
+            sparkplug_host_id: settings.mqtt.sparkplug_host_id.clone(),
+            ..ConsumerConfig::default()
         };
         let consumer = Consumer::start(config, ingest.intake(), Arc::clone(clock));
         let consumer = consumer.map_err(|error| failed(error.into()))?;
@@ -107,6 +116,14 @@ pub fn refuse_strangers(settings: &Settings, has_token: bool) -> Result<(), AppE
         Some(address) if !has_token => Err(AppError::NotLoopback { address }),
         _ => Ok(()),
     }
+}
+
+fn client_certificate(settings: &Settings) -> Option<ClientCertificate> {
+    let mqtt = &settings.mqtt;
+    Some(ClientCertificate {
+        certificate_file: mqtt.client_certificate_file.clone()?,
+        key_file: mqtt.client_key_file.clone()?,
+    })
 }
 
 fn credentials(settings: &Settings) -> Result<Option<(String, String)>, AppError> {

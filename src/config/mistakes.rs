@@ -50,6 +50,33 @@ pub fn of_mqtt(mqtt: &Mqtt) -> Vec<String> {
     if mqtt.broker.is_some() && mqtt.topics.is_empty() {
         found.push("mqtt.topics is empty: a broker is named, but nothing to subscribe to".into());
     }
+    let shared = |topic: &String| topic.starts_with("$share/");
+    if mqtt.broker.is_some() && mqtt.connections > 1 && !mqtt.topics.iter().all(shared) {
+        found.push(
+            "mqtt.connections is more than 1, but not every topic of mqtt.topics begins with \
+             $share/GROUP/: each connection would receive every message"
+                .into(),
+        );
+    }
+    if !(1..=64).contains(&mqtt.connections) {
+        found.push(format!(
+            "mqtt.connections is {}, but must be between 1 and 64",
+            mqtt.connections
+        ));
+    }
+    if mqtt.client_certificate_file.is_some() != mqtt.client_key_file.is_some() {
+        found.push(
+            "mqtt.client_certificate_file and mqtt.client_key_file belong together: name both"
+                .into(),
+        );
+    }
+    if let Some(host) = &mqtt.sparkplug_host_id
+        && host.contains(['/', '+', '#'])
+    {
+        found.push(format!(
+            "mqtt.sparkplug_host_id is `{host}`, but must be one level of a topic: no / + #"
+        ));
+    }
     if mqtt.client_id.is_empty() {
         found.push("mqtt.client_id is empty: a persistent session needs a name".into());
     }

@@ -1,29 +1,41 @@
-//! A consumer of any MQTT 3.1.1 broker, on a persistent session.
+//! A consumer of any MQTT 3.1.1 broker, on persistent sessions.
 //!
 //! It acknowledges to the broker only what the pipeline has confirmed; what it did not
-//! acknowledge, the broker sends again.
+//! acknowledge, the broker sends again. Several connections share the load over `$share` topics;
+//! each has its own session. What it publishes goes through a client of its own.
 
 mod address;
 mod connection;
+mod error;
+mod gaps;
 mod inbox;
+#[cfg(test)]
+mod mosquitto_tests;
+mod publisher;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rumqttc::MqttOptions;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::clock::SharedClock;
+use crate::commands::Publisher;
 use crate::mqtt::queue::DeliveryQueue;
 
+pub use error::ConsumerError;
+pub use gaps::{GAPS_KEPT, Gap};
 pub use stats::ConsumerStats;
 
 use connection::Worker;
+use gaps::Gaps;
+use publisher::Publishing;
 use stats::Counters;
 
 /// Which broker is consumed, and how.
@@ -34,13 +46,50 @@ pub struct ConsumerConfig {
     /// Topic filters to subscribe to, at quality of service 1.
     pub topics: Vec<String>,
     /// Names the session at the broker: the same in every run, unlike that of any other client.
+    /// With several connections it gets a number, `client_id-1` and so on.
     pub client_id: String,
+    /// Connections; with more than one every topic must be `$share/GROUP/FILTER`.
+    pub connections: usize,
     /// User and password, when the broker asks for them; never logged.
     pub credentials: Option<(String, String)>,
     /// A PEM file with the certificates to trust for `mqtts://`; the system's when none is given.
     pub ca_file: Option<PathBuf>,
+    /// Our own certificate, when the broker asks for one.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Remembers across runs which sessions the broker has, so that a loss is seen at the next
+    /// start, too.
+    pub sessions_file: Option<PathBuf>,
+    /// The Sparkplug host whose state is told while all connections are up.
+    pub sparkplug_host_id: Option<String>,
     /// What keeps it from growing without end.
     pub limits: ConsumerLimits,
+}
+
+/// Our own certificate and its key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and those between it and its authority.
+    pub certificate_file: PathBuf,
+    /// The private key.
+    pub key_file: PathBuf,
+}
+
+impl Default for ConsumerConfig {
+    /// One connection without any secret; what to consume is not said.
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            topics: Vec::new(),
+            client_id: String::new(),
+            connections: 1,
+            credentials: None,
+            ca_file: None,
+            client_certificate: None,
+            sessions_file: None,
+            sparkplug_host_id: None,
+            limits: ConsumerLimits::default(),
+        }
+    }
 }
 
 impl std::fmt::Debug for ConsumerConfig {
@@ -49,8 +98,12 @@ impl std::fmt::Debug for ConsumerConfig {
             .field("url", &self.url)
             .field("topics", &self.topics)
             .field("client_id", &self.client_id)
+            .field("connections", &self.connections)
             .field("credentials", &self.credentials.as_ref().map(|_| "***"))
             .field("ca_file", &self.ca_file)
+            .field("client_certificate", &self.client_certificate)
+            .field("sessions_file", &self.sessions_file)
+            .field("sparkplug_host_id", &self.sparkplug_host_id)
             .field("limits", &self.limits)
             .finish()
     }
@@ -86,61 +139,39 @@ impl Default for ConsumerLimits {
             keep_alive: Duration::from_secs(10),
             network_timeout: Duration::from_secs(5),
             backoff_min: Duration::from_millis(200),
-            backoff_max: Duration::from_secs(10),
+            backoff_max: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(10),
         }
     }
 }
 
-/// Why a consumer did not start: always a wrong configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConsumerError {
-    /// The address of the broker cannot be used.
-    #[error("the broker's address {url:?} cannot be used: {problem}")]
-    Url {
-        /// What was given, without user and password.
-        url: String,
-        /// What is wrong and what to write instead.
-        problem: &'static str,
-    },
-    /// A session needs a name.
-    #[error("a consumer needs a client id: it names its session at the broker")]
-    NoClientId,
-    /// Nothing to subscribe to.
-    #[error("a consumer needs at least one topic to subscribe to")]
-    NoTopics,
-    /// A filter is not legal MQTT.
-    #[error("the topic filter {filter:?} is not legal")]
-    Filter {
-        /// The filter as it was given.
-        filter: String,
-        /// The rule that it breaks.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The file of trusted certificates cannot be used.
-    #[error("could not read certificates from {path:?}: it must be a PEM file of CA certificates")]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system or the parser said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The system offers no certificates.
-    #[error("the system has no CA certificates to trust: name a PEM file for mqtts://")]
-    NoSystemCertificates,
-    /// The TLS library refused its settings.
-    #[error("could not set up TLS")]
-    Tls(#[source] rustls::Error),
-}
-
 /// A running consumer. Dropping it stops it at once, acknowledging nothing more.
 #[derive(Debug)]
 pub struct Consumer {
-    counters: Arc<Counters>,
+    connections: Vec<Arc<Counters>>,
+    gaps: Arc<Gaps>,
     stop: watch::Sender<bool>,
-    /// Its sender is dropped when the work has ended.
-    ended: watch::Receiver<()>,
-    working: AbortHandle,
+    /// How many tasks run.
+    running: Arc<watch::Sender<usize>>,
+    working: Mutex<Vec<AbortHandle>>,
+    second: Mutex<Second>,
+}
+
+/// The client that publishes.
+#[derive(Debug)]
+enum Second {
+    /// What it will be made of when somebody asks.
+    Unused(Box<Unused>),
+    Running(Publisher),
+}
+
+/// What the second client is made of.
+#[derive(Debug)]
+struct Unused {
+    options: MqttOptions,
+    limits: ConsumerLimits,
+    host_id: Option<String>,
+    clock: SharedClock,
 }
 
 impl Consumer {
@@ -154,52 +185,114 @@ impl Consumer {
         intake: impl Into<DeliveryQueue>,
         clock: SharedClock,
     ) -> Result<Self, ConsumerError> {
-        let options = address::options(&config)?;
-        let counters = Arc::new(Counters::default());
-        let (stop, stopped) = watch::channel(false);
-        let worker = Worker::new(
-            config,
-            options,
-            intake.into(),
-            clock,
-            counters.clone(),
-            stopped,
-        );
-        let (ending, ended) = watch::channel(());
-        let working = tokio::spawn(async move {
-            worker.run().await;
-            drop(ending);
-        });
-        Ok(Self {
-            counters,
+        let wanted = address::options(&config)?;
+        let gaps = Gaps::open(config.sessions_file.clone())?;
+        let (stop, _) = watch::channel(false);
+        let intake = intake.into();
+        let unused = Unused {
+            options: wanted.publisher,
+            limits: config.limits.clone(),
+            host_id: config.sparkplug_host_id.clone(),
+            clock: clock.clone(),
+        };
+        let tells_state = unused.host_id.is_some();
+        let config = Arc::new(config);
+        let mut consumer = Self {
+            connections: Vec::new(),
+            gaps: gaps.clone(),
             stop,
-            ended,
-            working: working.abort_handle(),
-        })
+            running: Arc::new(watch::Sender::new(0)),
+            working: Mutex::default(),
+            second: Mutex::new(Second::Unused(Box::new(unused))),
+        };
+        for options in wanted.connections {
+            let counters = Arc::new(Counters::default());
+            consumer.connections.push(counters.clone());
+            let worker = Worker::new(
+                config.clone(),
+                options,
+                intake.clone(),
+                clock.clone(),
+                counters,
+                gaps.clone(),
+                consumer.stop.subscribe(),
+            );
+            consumer.spawn(worker.run());
+        }
+        if tells_state {
+            drop(consumer.publisher());
+        }
+        Ok(consumer)
     }
 
-    /// Whether the broker is connected and every topic is subscribed to.
+    /// Publishes through a second client of the same broker, which is made when first asked for.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn publisher(&self) -> Publisher {
+        let mut second = self.second.lock().expect("no holder panics");
+        if let Second::Running(publisher) = &*second {
+            return publisher.clone();
+        }
+        let (publisher, messages) = Publisher::channel();
+        let made = std::mem::replace(&mut *second, Second::Running(publisher.clone()));
+        if let Second::Unused(unused) = made {
+            let publishing = Publishing {
+                options: unused.options,
+                limits: unused.limits,
+                messages,
+                host_id: unused.host_id,
+                receiving: self.connections.iter().map(|one| one.connected()).collect(),
+                clock: unused.clock,
+                stopped: self.stop.subscribe(),
+            };
+            self.spawn(publishing.run());
+        }
+        publisher
+    }
+
+    /// Whether every connection is up and every topic is subscribed to.
     pub fn is_connected(&self) -> bool {
-        self.counters.is_connected()
+        self.connections.iter().all(|one| one.is_connected())
     }
 
-    /// The figures since the start.
+    /// The figures since the start, over all connections.
     pub fn stats(&self) -> ConsumerStats {
-        self.counters.snapshot()
+        let all = self.connections.iter().map(|one| one.snapshot());
+        all.reduce(|sum, one| sum.plus(&one)).unwrap_or_default()
+    }
+
+    /// The newest times for which messages may be missing, oldest first; see [`GAPS_KEPT`].
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.gaps.list()
     }
 
     /// Stops reading, waits for the outstanding receipts, acknowledges them and disconnects.
     ///
-    /// The session stays at the broker; what was not acknowledged comes again.
+    /// The sessions stay at the broker; what was not acknowledged comes again.
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);
-        let mut ended = self.ended.clone();
-        while ended.changed().await.is_ok() {}
+        let mut running = self.running.subscribe();
+        let _ = running.wait_for(|running| *running == 0).await;
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.running.send_modify(|running| *running += 1);
+        let running = self.running.clone();
+        let working = tokio::spawn(async move {
+            work.await;
+            running.send_modify(|running| *running -= 1);
+        });
+        self.working
+            .lock()
+            .expect("no holder panics")
+            .push(working.abort_handle());
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.working.abort();
+        for working in self.working.lock().expect("no holder panics").iter() {
+            working.abort();
+        }
     }
 }

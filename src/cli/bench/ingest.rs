@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use fieldwright_ingest::clock::{RealClock, SharedClock, wall_now};
 use fieldwright_ingest::mqtt::{
-    Consumer, ConsumerConfig, ConsumerLimits, Endpoint, EndpointConfig, EndpointLimits,
+    Consumer, ConsumerConfig, Endpoint, EndpointConfig, EndpointLimits,
 };
 use fieldwright_ingest::{Feed, Ingest, IngestConfig};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -116,9 +116,7 @@ async fn drain_as_consumer(messages: Messages, disk: &Path) -> Result<Fed, Failu
         url: format!("mqtt://{address}"),
         topics: vec!["fieldwright/#".into()],
         client_id: "bench".into(),
-        credentials: None,
-        ca_file: None,
-        limits: ConsumerLimits::default(),
+        ..ConsumerConfig::default()
     };
     let consumer = Consumer::start(config, pipeline.ingest.intake(), pipeline.clock.clone())
         .map_err(Failure::failed)?;

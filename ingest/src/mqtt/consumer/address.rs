@@ -1,6 +1,9 @@
 //! From the configuration to the options of the MQTT client.
 
-use rumqttc::{MqttOptions, Transport};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 
 use super::{ConsumerConfig, ConsumerError, tls};
 use crate::mqtt::topic;
@@ -10,6 +13,9 @@ use crate::mqtt::topic;
 /// what is too large into the quarantine.
 const PACKET_BYTES: usize = 5 + 268_435_455;
 
+/// Most connections of one consumer.
+const MAX_CONNECTIONS: usize = 64;
+
 /// The parts of a broker's address.
 #[derive(Debug, PartialEq, Eq)]
 struct Address {
@@ -18,8 +24,16 @@ struct Address {
     port: u16,
 }
 
-/// Builds the client's options.
-pub(super) fn options(config: &ConsumerConfig) -> Result<MqttOptions, ConsumerError> {
+/// What a configuration comes to.
+pub(super) struct Wanted {
+    /// One per connection: each has its own session.
+    pub connections: Vec<MqttOptions>,
+    /// Of the second client, which has none.
+    pub publisher: MqttOptions,
+}
+
+/// Checks the configuration and builds the clients' options.
+pub(super) fn options(config: &ConsumerConfig) -> Result<Wanted, ConsumerError> {
     let address = parse(&config.url).map_err(|problem| ConsumerError::Url {
         url: without_credentials(&config.url),
         problem,
@@ -27,6 +41,50 @@ pub(super) fn options(config: &ConsumerConfig) -> Result<MqttOptions, ConsumerEr
     if config.client_id.is_empty() {
         return Err(ConsumerError::NoClientId);
     }
+    check_topics(config)?;
+    let count = config.connections;
+    if !(1..=MAX_CONNECTIONS).contains(&count) {
+        return Err(ConsumerError::Connections {
+            connections: count,
+            most: MAX_CONNECTIONS,
+        });
+    }
+    let tls = match address.tls {
+        true => Some(Arc::new(tls::client_config(config)?)),
+        false => None,
+    };
+    let client = |client_id: &str| {
+        let mut options = MqttOptions::new(client_id, &address.host, address.port);
+        if let Some(tls) = &tls {
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(
+                tls.clone(),
+            )));
+        }
+        if let Some((user, password)) = &config.credentials {
+            options.set_credentials(user, password);
+        }
+        let keep_alive = config.limits.keep_alive.as_secs().max(1);
+        options.set_keep_alive(Duration::from_secs(keep_alive));
+        options
+    };
+    let connections = (1..=count).map(|number| {
+        let mut options = match count {
+            1 => client(&config.client_id),
+            _ => client(&format!("{}-{number}", config.client_id)),
+        };
+        options
+            .set_clean_session(false)
+            .set_manual_acks(true)
+            .set_max_packet_size(PACKET_BYTES, PACKET_BYTES);
+        options
+    });
+    Ok(Wanted {
+        connections: connections.collect(),
+        publisher: client(&format!("{}-publisher", config.client_id)),
+    })
+}
+
+fn check_topics(config: &ConsumerConfig) -> Result<(), ConsumerError> {
     if config.topics.is_empty() {
         return Err(ConsumerError::NoTopics);
     }
@@ -37,22 +95,13 @@ pub(super) fn options(config: &ConsumerConfig) -> Result<MqttOptions, ConsumerEr
                 source: error.into(),
             }
         })?;
+        if config.connections > 1 && !filter.starts_with("$share/") {
+            return Err(ConsumerError::NotShared {
+                filter: filter.clone(),
+            });
+        }
     }
-    let mut options = MqttOptions::new(&config.client_id, address.host, address.port);
-    if address.tls {
-        let client = tls::client_config(config.ca_file.as_deref())?;
-        options.set_transport(Transport::tls_with_config(client.into()));
-    }
-    if let Some((user, password)) = &config.credentials {
-        options.set_credentials(user, password);
-    }
-    let keep_alive = config.limits.keep_alive.as_secs().max(1);
-    options
-        .set_keep_alive(std::time::Duration::from_secs(keep_alive))
-        .set_clean_session(false)
-        .set_manual_acks(true)
-        .set_max_packet_size(PACKET_BYTES, PACKET_BYTES);
-    Ok(options)
+    Ok(())
 }
 
 fn parse(url: &str) -> Result<Address, &'static str> {
@@ -104,7 +153,6 @@ pub(super) fn without_credentials(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mqtt::ConsumerLimits;
 
     #[test]
     fn addresses_are_read() {
@@ -140,8 +188,7 @@ mod tests {
             topics: vec!["#".into()],
             client_id: "c".into(),
             credentials: Some(("user".into(), "hush".into())),
-            ca_file: None,
-            limits: ConsumerLimits::default(),
+            ..ConsumerConfig::default()
         }
     }
 
@@ -166,14 +213,31 @@ mod tests {
             c.ca_file = Some("/no/such/file.pem".into());
         });
         assert!(missing.unwrap().contains("/no/such/file.pem"));
+        assert!(check(&|c| c.connections = 0).is_some());
+        assert!(check(&|c| c.connections = 65).is_some());
+        let shared = check(&|c| c.connections = 2).unwrap();
+        assert!(shared.contains("$share/GROUP/#"), "{shared}");
         assert!(!format!("{:?}", config()).contains("hush"));
     }
 
     #[test]
-    fn the_session_is_persistent_and_acknowledged_by_hand() {
-        let options = options(&config()).unwrap();
-        assert!(!options.clean_session() && options.manual_acks());
-        assert_eq!(options.max_packet_size(), PACKET_BYTES);
-        assert_eq!(options.keep_alive().as_secs(), 10);
+    fn sessions_are_persistent_and_acknowledged_by_hand() {
+        let check = |connections: usize, topics: &[&str], names: &[&str]| {
+            let mut config = config();
+            config.connections = connections;
+            config.topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+            let wanted = options(&config).unwrap();
+            let found: Vec<String> = wanted.connections.iter().map(|o| o.client_id()).collect();
+            assert_eq!(found, names);
+            for options in &wanted.connections {
+                assert!(!options.clean_session() && options.manual_acks());
+                assert_eq!(options.max_packet_size(), PACKET_BYTES);
+                assert_eq!(options.keep_alive().as_secs(), 10);
+            }
+            assert_eq!(wanted.publisher.client_id(), "c-publisher");
+            assert!(wanted.publisher.clean_session());
+        };
+        check(1, &["a/#", "b/+"], &["c"]);
+        check(3, &["$share/g/a/#"], &["c-1", "c-2", "c-3"]);
     }
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use rumqttc::{
     ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions, NetworkOptions,
@@ -16,6 +17,7 @@ use rumqttc::{
 };
 use tokio::sync::{Notify, watch};
 
+use super::gaps::{Gap, Gaps};
 use super::inbox::Inbox;
 use super::stats::{Counters, add};
 use super::{ConsumerConfig, address};
@@ -50,10 +52,12 @@ impl From<StateError> for End {
 
 /// Drives the client until it is told to stop.
 pub(super) struct Worker {
-    config: ConsumerConfig,
+    config: Arc<ConsumerConfig>,
     client: EventLoop,
     intake: DeliveryQueue,
+    clock: SharedClock,
     counters: Arc<Counters>,
+    gaps: Arc<Gaps>,
     stopped: watch::Receiver<bool>,
     wake: Arc<Notify>,
     inbox: Inbox,
@@ -61,15 +65,18 @@ pub(super) struct Worker {
     subscribing: Option<u16>,
     /// Whether the broker has confirmed every filter for the session that it holds.
     subscribed: bool,
+    /// When anything came last from the broker, business clock.
+    heard: Option<DateTime<Utc>>,
 }
 
 impl Worker {
     pub(super) fn new(
-        config: ConsumerConfig,
+        config: Arc<ConsumerConfig>,
         options: MqttOptions,
         intake: DeliveryQueue,
         clock: SharedClock,
         counters: Arc<Counters>,
+        gaps: Arc<Gaps>,
         stopped: watch::Receiver<bool>,
     ) -> Self {
         let mut client = EventLoop::new(options, 1);
@@ -80,15 +87,18 @@ impl Worker {
         let wake = Arc::new(Notify::new());
         let limits = config.limits.clone();
         Self {
-            inbox: Inbox::new(limits, clock, counters.clone(), wake.clone()),
+            inbox: Inbox::new(limits, clock.clone(), counters.clone(), wake.clone()),
             config,
             client,
             intake,
+            clock,
             counters,
+            gaps,
             stopped,
             wake,
             subscribing: None,
             subscribed: false,
+            heard: None,
         }
     }
 
@@ -150,22 +160,35 @@ impl Worker {
     /// A session that is present proves nothing by itself: the connection that made it may have
     /// died before the SUBSCRIBE was answered, and the filters may have changed since another run.
     async fn open_session(&mut self, session_present: bool) -> Result<(), End> {
-        let first = self.inbox.epoch() == 0;
+        let url = address::without_credentials(&self.config.url);
+        let client_id = self.client.mqtt_options.client_id();
+        // The first connection of this run finds the session of an earlier one, or a gap.
+        let had_session = self.inbox.epoch() > 0 || self.gaps.had_session(&client_id, &url);
         self.inbox.begin_epoch();
         tracing::info!(
-            url = address::without_credentials(&self.config.url),
+            url,
+            client_id,
             session_present,
             epoch = self.inbox.epoch(),
             "MQTT broker connected"
         );
-        if !session_present && !first {
+        let now = self.clock.now();
+        if !session_present && had_session {
             add(&self.counters.possible_gaps, 1);
             tracing::warn!(
+                client_id,
                 epoch = self.inbox.epoch(),
                 "MQTT broker has lost our session: messages published while we were away may \
                  be missing (possible gap)"
             );
+            self.gaps.add(Gap {
+                client_id,
+                from: self.heard,
+                to: now,
+                connection: self.inbox.epoch(),
+            });
         }
+        self.heard = Some(now);
         self.subscribed &= session_present;
         if self.subscribed {
             self.counters.set_connected(true);
@@ -202,6 +225,14 @@ impl Worker {
                 biased;
                 () = told(&mut stopped) => return self.drain().await,
                 () = self.wake.notified() => continue,
+                // While nothing is read the client does not ping, and the broker would hang up
+                // only to send everything again.
+                () = process_sleep(self.config.limits.keep_alive), if !reads => {
+                    if let Err(end) = self.write([Packet::PingReq]).await {
+                        return end;
+                    }
+                    continue;
+                }
                 place = intake.place(), if self.inbox.has_received() => {
                     let Ok(place) = place else { return End::PipelineStopped };
                     let delivery = self.inbox.next_delivery();
@@ -219,6 +250,7 @@ impl Worker {
     /// Takes an event and all that are there already, without waiting for more.
     fn receive(&mut self, first: Result<Event, ConnectionError>) -> Result<(), End> {
         let mut event = first;
+        self.heard = Some(self.clock.now());
         loop {
             self.take(event?);
             if !self.inbox.has_room() || self.inbox.is_full() {
@@ -262,6 +294,11 @@ impl Worker {
                 }
                 add(&self.counters.subscriptions_refused, refused);
                 self.subscribed = refused == 0;
+                if self.subscribed {
+                    let url = address::without_credentials(&self.config.url);
+                    self.gaps
+                        .has_session(&self.client.mqtt_options.client_id(), &url);
+                }
                 self.counters.set_connected(self.subscribed);
             }
             _ => {}
@@ -354,7 +391,7 @@ impl Worker {
 }
 
 /// Waits until the consumer is told to stop.
-async fn told(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 

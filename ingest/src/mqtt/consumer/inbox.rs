@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use rumqttc::Publish;
@@ -12,7 +12,7 @@ use super::ConsumerLimits;
 use super::stats::{Counters, add};
 use crate::clock::SharedClock;
 use crate::mqtt::ack_line::{AckLine, ReceiptLost};
-use crate::source::{Delivery, Envelope};
+use crate::source::{Delivery, Envelope, Receipt};
 
 /// Messages that wait for one receipt.
 #[derive(Debug)]
@@ -38,6 +38,44 @@ impl Received {
     }
 }
 
+/// What the pipeline holds of one epoch: deliveries whose receipts are neither confirmed nor lost.
+#[derive(Debug, Default)]
+struct Held {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// One delivery within [`Held`]; it leaves when dropped.
+struct Holding {
+    held: Arc<Held>,
+    messages: usize,
+    bytes: usize,
+    wake: Arc<Notify>,
+}
+
+impl Holding {
+    fn new(held: &Arc<Held>, wake: &Arc<Notify>, messages: usize, bytes: usize) -> Self {
+        held.messages.fetch_add(messages, Ordering::Relaxed);
+        held.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self {
+            held: held.clone(),
+            messages,
+            bytes,
+            wake: wake.clone(),
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.held
+            .messages
+            .fetch_sub(self.messages, Ordering::Relaxed);
+        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+}
+
 /// Received messages on their way to the pipeline and back.
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -46,6 +84,11 @@ pub(super) struct Inbox {
     line: AckLine<Owed>,
     /// Messages and bytes received and not yet acknowledged.
     outstanding: (usize, usize),
+    /// What the pipeline holds of this epoch.
+    held: Arc<Held>,
+    /// What it still holds of ended ones: nobody waits for it, but it is memory all the same. A
+    /// pipeline that stands still would otherwise take everything again with every reconnect.
+    held_before: Vec<Arc<Held>>,
     wake: Arc<Notify>,
     limits: ConsumerLimits,
     clock: SharedClock,
@@ -65,6 +108,8 @@ impl Inbox {
             received: VecDeque::new(),
             line: AckLine::new(wake.clone(), counters.stale_receipts.clone()),
             outstanding: (0, 0),
+            held: Arc::default(),
+            held_before: Vec::new(),
             wake,
             limits,
             clock,
@@ -92,6 +137,9 @@ impl Inbox {
     pub(super) fn end_epoch(&mut self) {
         // A new line: receipts of the old one find nothing to acknowledge any more.
         self.line = AckLine::new(self.wake.clone(), self.counters.stale_receipts.clone());
+        self.held_before.push(std::mem::take(&mut self.held));
+        self.held_before
+            .retain(|held| held.messages.load(Ordering::Relaxed) > 0);
         self.outstanding = (0, 0);
         for received in &mut self.received {
             received.packet_id = 0;
@@ -121,9 +169,19 @@ impl Inbox {
 
     /// Whether more may be read: this is what stops the reading, and with it the broker.
     pub(super) fn has_room(&self) -> bool {
-        let (messages, bytes) = self.outstanding;
+        let (messages, bytes) = self.in_memory();
         messages < self.limits.unacknowledged_messages.max(1)
             && (messages == 0 || bytes < self.limits.unacknowledged_bytes)
+    }
+
+    /// Messages and bytes of this epoch, and of ended ones in the pipeline.
+    fn in_memory(&self) -> (usize, usize) {
+        let mut all = self.outstanding;
+        for held in &self.held_before {
+            all.0 += held.messages.load(Ordering::Relaxed);
+            all.1 += held.bytes.load(Ordering::Relaxed);
+        }
+        all
     }
 
     /// Whether a message waits to be handed over.
@@ -159,9 +217,14 @@ impl Inbox {
             }
             envelopes.push(received.envelope);
         }
+        let holding = Holding::new(&self.held, &self.wake, owed.messages, owed.bytes);
+        let receipt = self.line.push(owed);
         Delivery {
             envelopes,
-            receipt: self.line.push(owed),
+            receipt: Receipt::new(move || {
+                receipt.confirm();
+                drop(holding);
+            }),
         }
     }
 
@@ -189,5 +252,8 @@ impl Inbox {
         self.counters
             .unacknowledged
             .store(self.outstanding.0 as u64, Ordering::Relaxed);
+        self.counters
+            .unacknowledged_bytes
+            .store(self.in_memory().1 as u64, Ordering::Relaxed);
     }
 }

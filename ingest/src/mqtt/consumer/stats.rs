@@ -1,14 +1,16 @@
 //! What the consumer counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Figures of a consumer since it started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use tokio::sync::watch;
+
+/// Figures of a consumer since it started, over all its connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsumerStats {
-    /// Whether the broker is connected and every topic is subscribed to.
+    /// Whether every connection is up and every topic is subscribed to.
     pub connected: bool,
-    /// Connections made; the newest one's number is the epoch of its acknowledgements.
+    /// Connections made; of each, the newest one's number is the epoch of its acknowledgements.
     pub connections: u64,
     /// Attempts to connect that failed.
     pub connect_failures: u64,
@@ -26,12 +28,14 @@ pub struct ConsumerStats {
     pub subscriptions_refused: u64,
     /// Messages received and not yet acknowledged.
     pub unacknowledged: u64,
+    /// **Units** bytes that these messages and those on their way through the pipeline take.
+    pub unacknowledged_bytes: u64,
 }
 
 /// The live counters behind [`ConsumerStats`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
-    connected: AtomicBool,
+    connected: watch::Sender<bool>,
     pub(crate) connections: AtomicU64,
     pub(crate) connect_failures: AtomicU64,
     pub(crate) messages_in: AtomicU64,
@@ -41,6 +45,7 @@ pub(crate) struct Counters {
     pub(crate) possible_gaps: AtomicU64,
     pub(crate) subscriptions_refused: AtomicU64,
     pub(crate) unacknowledged: AtomicU64,
+    pub(crate) unacknowledged_bytes: AtomicU64,
 }
 
 /// Adds to a counter.
@@ -48,13 +53,55 @@ pub(crate) fn add(counter: &AtomicU64, amount: usize) {
     counter.fetch_add(amount as u64, Ordering::Relaxed);
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            connected: watch::Sender::new(false),
+            connections: AtomicU64::default(),
+            connect_failures: AtomicU64::default(),
+            messages_in: AtomicU64::default(),
+            bytes_in: AtomicU64::default(),
+            acknowledgements_out: AtomicU64::default(),
+            stale_receipts: Arc::default(),
+            possible_gaps: AtomicU64::default(),
+            subscriptions_refused: AtomicU64::default(),
+            unacknowledged: AtomicU64::default(),
+            unacknowledged_bytes: AtomicU64::default(),
+        }
+    }
+}
+
+impl ConsumerStats {
+    /// Adds the figures of another connection.
+    pub(crate) fn plus(self, other: &Self) -> Self {
+        Self {
+            connected: self.connected && other.connected,
+            connections: self.connections + other.connections,
+            connect_failures: self.connect_failures + other.connect_failures,
+            messages_in: self.messages_in + other.messages_in,
+            bytes_in: self.bytes_in + other.bytes_in,
+            acknowledgements_out: self.acknowledgements_out + other.acknowledgements_out,
+            stale_receipts: self.stale_receipts + other.stale_receipts,
+            possible_gaps: self.possible_gaps + other.possible_gaps,
+            subscriptions_refused: self.subscriptions_refused + other.subscriptions_refused,
+            unacknowledged: self.unacknowledged + other.unacknowledged,
+            unacknowledged_bytes: self.unacknowledged_bytes + other.unacknowledged_bytes,
+        }
+    }
+}
+
 impl Counters {
     pub(crate) fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Acquire)
+        *self.connected.borrow()
+    }
+
+    /// Tells when the connection comes and goes.
+    pub(crate) fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.subscribe()
     }
 
     pub(crate) fn set_connected(&self, connected: bool) {
-        self.connected.store(connected, Ordering::Release);
+        self.connected.send_replace(connected);
     }
 
     pub(crate) fn snapshot(&self) -> ConsumerStats {
@@ -70,6 +117,7 @@ impl Counters {
             possible_gaps: read(&self.possible_gaps),
             subscriptions_refused: read(&self.subscriptions_refused),
             unacknowledged: read(&self.unacknowledged),
+            unacknowledged_bytes: read(&self.unacknowledged_bytes),
         }
     }
 }

@@ -1,10 +1,9 @@
-//! The consumer against our own endpoint as its broker, against scripted brokers, and against
-//! Mosquitto where that is installed.
+//! The consumer against our own endpoint as its broker and against scripted brokers.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, Outgoing, QoS};
+use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -14,22 +13,28 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 use crate::clock::RealClock;
-use crate::mqtt::{Endpoint, EndpointConfig, EndpointLimits, frame};
+use crate::mqtt::{Endpoint, EndpointConfig, EndpointLimits};
 use crate::source::{Delivery, Receipt};
+
+/// First bytes of packets.
+const CONNECT: u8 = 0x10;
+const PUBACK: u8 = 0x40;
+const SUBSCRIBE: u8 = 0x82;
+const PINGREQ: u8 = 0xC0;
+const DISCONNECT: u8 = 0xE0;
 
 fn config(url: String) -> ConsumerConfig {
     ConsumerConfig {
         url,
         topics: vec!["fieldwright/#".into()],
         client_id: "fieldwright-test".into(),
-        credentials: None,
-        ca_file: None,
         limits: ConsumerLimits {
-            backoff_min: Duration::from_millis(10),
+            backoff_min: Duration::from_millis(1),
             backoff_max: Duration::from_millis(50),
             shutdown_timeout: Duration::from_secs(5),
             ..ConsumerLimits::default()
         },
+        ..ConsumerConfig::default()
     }
 }
 
@@ -81,12 +86,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Script<S> {
     async fn greet(socket: S, session_present: bool, subscribes: bool) -> Self {
         let mut script = Self(socket);
         let connect = script.packet().await;
-        assert_eq!(connect[0], frame::CONNECT);
+        assert_eq!(connect[0], CONNECT);
         assert_eq!(connect[9] & 2, 0, "the session is persistent");
         script.send(&[0x20, 2, u8::from(session_present), 0]).await;
         if subscribes {
             let subscribe = script.packet().await;
-            assert_eq!(subscribe[0], frame::SUBSCRIBE);
+            assert_eq!(subscribe[0], SUBSCRIBE);
             script.send(&[0x90, 3, subscribe[2], subscribe[3], 1]).await;
         }
         script
@@ -110,21 +115,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Script<S> {
     async fn ack(&mut self) -> u16 {
         loop {
             match self.packet().await[..] {
-                [frame::PUBACK, 2, high, low] => return u16::from_be_bytes([high, low]),
-                [frame::PINGREQ, 0] => self.send(&frame::PINGRESP_PACKET).await,
+                [PUBACK, 2, high, low] => return u16::from_be_bytes([high, low]),
+                [PINGREQ, 0] => self.send(&[0xD0, 0]).await,
                 ref other => panic!("not an acknowledgement: {other:?}"),
             }
         }
     }
 }
 
+/// A PUBLISH of quality 1, or 0 without a packet id.
 fn publish(payload: &str, packet_id: u16) -> Vec<u8> {
-    let mut packet = Vec::new();
-    let qos = u8::from(packet_id != 0);
-    let (topic, payload) = (b"fieldwright/pump/p1", payload.as_bytes());
-    if let Some(at) = frame::put_publish(&mut packet, topic, payload, qos, false) {
-        packet[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
+    let topic = b"fieldwright/pump/p1";
+    let qos = usize::from(packet_id != 0);
+    let mut length = 2 + topic.len() + 2 * qos + payload.len();
+    let mut packet = vec![0x30 | (qos as u8) << 1];
+    loop {
+        let more = if length > 0x7F { 0x80 } else { 0 };
+        packet.push((length & 0x7F) as u8 | more);
+        length >>= 7;
+        if length == 0 {
+            break;
+        }
     }
+    packet.extend([0, topic.len() as u8]);
+    packet.extend(topic);
+    if qos > 0 {
+        packet.extend(packet_id.to_be_bytes());
+    }
+    packet.extend(payload.as_bytes());
     packet
 }
 
@@ -180,7 +198,8 @@ async fn a_stale_receipt_never_acknowledges_on_the_next_connection() {
     let (listener, url) = listen().await;
     let (consumer, mut deliveries) = start(config(url));
     let mut broker = Script::accept(&listener, false, true).await;
-    for round in 0..20u16 {
+    const ROUNDS: u64 = 1_000;
+    for round in 0..ROUNDS {
         // Ids 1 and 2 of the old connection...
         broker
             .send(&[publish("old 1", 1), publish("old 2", 2)].concat())
@@ -215,7 +234,7 @@ async fn a_stale_receipt_never_acknowledges_on_the_next_connection() {
         // The proof that nothing was acknowledged: the next packet answers these receipts only.
         broker.send(&publish("last", 7)).await;
         let (_, last) = delivery(&mut deliveries).await;
-        assert_eq!(consumer.stats().acknowledgements_out, u64::from(round) * 3);
+        assert_eq!(consumer.stats().acknowledgements_out, round * 3);
         for receipt in new {
             receipt.confirm();
         }
@@ -223,10 +242,10 @@ async fn a_stale_receipt_never_acknowledges_on_the_next_connection() {
         assert_eq!(broker.ack().await, 1);
         assert_eq!(broker.ack().await, 2);
         assert_eq!(broker.ack().await, 7);
-        until(|| consumer.stats().acknowledgements_out == u64::from(round + 1) * 3).await;
+        until(|| consumer.stats().acknowledgements_out == (round + 1) * 3).await;
     }
-    assert!(consumer.stats().stale_receipts >= 20);
-    assert_eq!(consumer.stats().connections, 21);
+    assert!(consumer.stats().stale_receipts >= ROUNDS);
+    assert_eq!(consumer.stats().connections, ROUNDS + 1);
     assert_eq!(consumer.stats().possible_gaps, 0);
 }
 
@@ -246,6 +265,87 @@ async fn a_lost_session_is_subscribed_again_and_counted_as_a_gap() {
         until(|| !consumer.is_connected()).await;
     }
     assert_eq!(consumer.stats().possible_gaps, 1);
+    let gaps = consumer.gaps();
+    assert_eq!((gaps.len(), gaps[0].connection), (1, 3));
+    assert!(gaps[0].from.is_some_and(|from| from <= gaps[0].to));
+}
+
+/// A session that was lost between two runs of the service is a gap, too.
+#[tokio::test]
+async fn a_session_lost_between_two_runs_is_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let (listener, url) = listen().await;
+    let mut config = config(url);
+    config.sessions_file = Some(folder.path().join("mqtt-sessions.json"));
+    for (run, (session_present, gaps)) in [(false, 0), (true, 0), (false, 1)].iter().enumerate() {
+        let (consumer, _deliveries) = start(config.clone());
+        let _broker = Script::accept(&listener, *session_present, true).await;
+        until(|| consumer.is_connected()).await;
+        assert_eq!(consumer.gaps().len(), *gaps, "run {run}");
+        assert_eq!(consumer.stats().possible_gaps, *gaps as u64, "run {run}");
+        assert!(consumer.gaps().iter().all(|gap| gap.from.is_none()));
+    }
+}
+
+/// A pipeline that stands still: reconnects, at which the broker sends everything again, do not
+/// add to what is held.
+#[tokio::test]
+async fn a_stalled_pipeline_bounds_memory_across_reconnects() {
+    let (listener, url) = listen().await;
+    let mut config = config(url);
+    config.limits.unacknowledged_messages = 1_000;
+    config.limits.unacknowledged_bytes = 10_000;
+    // While nothing is read, only a ping finds out that the connection is gone.
+    config.limits.keep_alive = Duration::from_secs(1);
+    let (consumer, mut deliveries) = start(config);
+    let packets: Vec<u8> = (1..=2_000u16)
+        .flat_map(|id| publish("0123456789", id))
+        .collect();
+    let one = "fieldwright/pump/p1".len() as u64 + 10;
+    let mut stalled = Vec::new();
+    let mut sockets = Vec::new();
+    let mut broker = Script::accept(&listener, false, true).await;
+    let mut taken = 0;
+    for round in 0..3 {
+        // The broker sends all; what we do not read stays in the sockets.
+        let (reading, mut writing) = broker.0.into_split();
+        let all = packets.clone();
+        sockets.push(tokio::spawn(async move {
+            let _ = writing.write_all(&all).await;
+            (reading, writing)
+        }));
+        if round == 0 {
+            until(|| consumer.stats().unacknowledged_bytes >= 10_000).await;
+        }
+        while let Ok(delivery) = deliveries.try_recv() {
+            taken += delivery.envelopes.len() as u64;
+            stalled.push(delivery.receipt);
+        }
+        let stats = consumer.stats();
+        // What one read of the socket brought is the only excess.
+        assert!(stats.unacknowledged_bytes < 10_000 + 20 * one, "{stats:?}");
+        assert!(stats.messages_in < 10_000 / one + 20, "{stats:?}");
+        let (reading, writing) = sockets.pop().unwrap().await.unwrap();
+        drop((reading, writing));
+        broker = Script::accept(&listener, true, false).await;
+    }
+    assert_eq!(consumer.stats().acknowledgements_out, 0);
+    while let Ok(delivery) = deliveries.try_recv() {
+        taken += delivery.envelopes.len() as u64;
+        stalled.push(delivery.receipt);
+    }
+    assert!(taken > 0);
+    // The pipeline works again: what is sent now is read and acknowledged.
+    stalled.into_iter().for_each(Receipt::confirm);
+    broker.send(&publish("new", 7)).await;
+    loop {
+        let (payloads, receipt) = delivery(&mut deliveries).await;
+        receipt.confirm();
+        if payloads.contains(&"new".to_owned()) {
+            break;
+        }
+    }
+    assert_eq!(broker.ack().await, 7);
 }
 
 /// How the broker answers the SUBSCRIBE of one connection.
@@ -289,7 +389,7 @@ async fn it_subscribes_again_until_the_broker_has_confirmed() {
                 continue;
             }
             let request = broker.packet().await;
-            assert_eq!(request[0], frame::SUBSCRIBE, "{what}");
+            assert_eq!(request[0], SUBSCRIBE, "{what}");
             let code = match subscribing {
                 Cut => continue,
                 Refused => 0x80,
@@ -384,7 +484,7 @@ async fn a_shutdown_acknowledges_what_becomes_durable_and_says_goodbye() {
     assert!(!stopping.is_finished());
     receipt.confirm();
     assert_eq!(broker.ack().await, 1);
-    assert_eq!(broker.packet().await, [frame::DISCONNECT, 0]);
+    assert_eq!(broker.packet().await, [DISCONNECT, 0]);
     within(stopping).await.unwrap();
 }
 
@@ -401,53 +501,122 @@ async fn a_refused_subscription_is_told() {
     assert!(!consumer.is_connected());
 }
 
-/// A broker's TLS, with a certificate that only `ca.pem` vouches for.
-fn acceptor() -> rumqttc::tokio_rustls::TlsAcceptor {
-    let chain = CertificateDer::from_pem_slice(include_bytes!("test_certificates/server.pem"));
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("test_certificates/server.key"));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![chain.unwrap()], key.unwrap())
-        .unwrap();
-    Arc::new(config).into()
+/// An authority of our own, a broker's certificate and ours, as PEM files.
+struct Authority {
+    folder: tempfile::TempDir,
+    broker: (CertificateDer<'static>, PrivateKeyDer<'static>),
 }
 
+impl Authority {
+    fn new() -> Self {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&key).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        let issuer = Issuer::new(params, key);
+        let sign = |name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &issuer).unwrap();
+            std::fs::write(folder.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
+            let key_file = folder.path().join(format!("{name}.key"));
+            std::fs::write(key_file, key.serialize_pem()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+            (certificate.der().clone(), key)
+        };
+        let broker = sign("localhost");
+        sign("consumer");
+        Self { folder, broker }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The broker's TLS; it asks for a certificate when `mutual`.
+    fn acceptor(&self, mutual: bool) -> rumqttc::tokio_rustls::TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let config = if mutual {
+            let mut roots = rustls::RootCertStore::empty();
+            let ca = CertificateDer::from_pem_file(self.file("ca.pem")).unwrap();
+            roots.add(ca).unwrap();
+            let verifier =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            config.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            config.with_no_client_auth()
+        };
+        let (certificate, key) = &self.broker;
+        let config = config
+            .with_single_cert(vec![certificate.clone()], key.clone_key())
+            .unwrap();
+        Arc::new(config).into()
+    }
+}
+
+/// Who is trusted, and who trusts us: the line says whether a message comes through.
 #[tokio::test]
-async fn mqtts_trusts_the_named_certificates_and_no_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let ca_file = folder.path().join("ca.pem");
-    std::fs::write(&ca_file, include_bytes!("test_certificates/ca.pem")).unwrap();
-    for (ca_file, trusted) in [(Some(ca_file), true), (None, false)] {
+async fn mqtts_trusts_the_named_certificates_and_shows_its_own() {
+    let authority = Authority::new();
+    let own = ClientCertificate {
+        certificate_file: authority.file("consumer.pem"),
+        key_file: authority.file("consumer.key"),
+    };
+    let ca = Some(authority.file("ca.pem"));
+    for (ca_file, own, mutual, works) in [
+        (ca.clone(), None, false, true),
+        (None, None, false, false),
+        (ca.clone(), Some(own.clone()), true, true),
+        (ca.clone(), None, true, false),
+    ] {
+        let what = format!("{ca_file:?} {own:?} {mutual}");
         let (listener, _) = listen().await;
         let port = listener.local_addr().unwrap().port();
         let mut config = config(format!("mqtts://localhost:{port}"));
         config.ca_file = ca_file;
+        config.client_certificate = own;
         let (intake, mut deliveries) = mpsc::channel(4);
         let consumer = match Consumer::start(config, intake, Arc::new(RealClock)) {
             Ok(consumer) => consumer,
             // A bare machine trusts nobody; what matters is that it does not trust this broker.
             Err(error) => {
-                assert!(!trusted && matches!(error, ConsumerError::NoSystemCertificates));
+                assert!(!works && matches!(error, ConsumerError::NoSystemCertificates));
                 continue;
             }
         };
         let (socket, _) = within(listener.accept()).await.unwrap();
-        let accepted = within(acceptor().accept(socket)).await;
-        assert_eq!(accepted.is_ok(), trusted);
-        if let Ok(socket) = accepted {
-            let mut broker = Script::greet(socket, false, true).await;
-            broker.send(&publish("secret", 1)).await;
-            let (payloads, receipt) = delivery(&mut deliveries).await;
-            assert_eq!(payloads, ["secret"]);
-            receipt.confirm();
-            assert_eq!(broker.ack().await, 1);
-        } else {
+        let accepted = within(authority.acceptor(mutual).accept(socket)).await;
+        if !works {
+            assert!(accepted.is_err(), "{what}");
             until(|| consumer.stats().connect_failures > 0).await;
+            continue;
         }
+        let mut broker = Script::greet(accepted.unwrap(), false, true).await;
+        broker.send(&publish("secret", 1)).await;
+        let (payloads, receipt) = delivery(&mut deliveries).await;
+        assert_eq!(payloads, ["secret"]);
+        receipt.confirm();
+        assert_eq!(broker.ack().await, 1, "{what}");
     }
+    // A key that belongs to another certificate is told at the start.
+    let mut config = config("mqtts://localhost:1".into());
+    config.ca_file = ca;
+    config.client_certificate = Some(ClientCertificate {
+        key_file: authority.file("localhost.key"),
+        ..own
+    });
+    let (intake, _deliveries) = mpsc::channel(4);
+    let refused = Consumer::start(config, intake, Arc::new(RealClock));
+    assert!(matches!(
+        refused,
+        Err(ConsumerError::ClientCertificate { .. })
+    ));
 }
 
 /// Our endpoint keeps no session: the consumer subscribes again and tells the gap.
@@ -503,123 +672,4 @@ async fn publish_one(broker: std::net::SocketAddr, payload: &str) {
         ) {}
     })
     .await;
-}
-
-/// A Mosquitto that keeps its sessions on disk.
-struct Mosquitto {
-    config: std::path::PathBuf,
-    process: tokio::process::Child,
-}
-
-impl Mosquitto {
-    /// `None`, with a line that says so, where it is not installed.
-    async fn start(folder: &std::path::Path) -> Option<(Self, std::net::SocketAddr)> {
-        // The port is free now; nobody else on this machine is told of it.
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = probe.local_addr().unwrap();
-        drop(probe);
-        let config = folder.join("mosquitto.conf");
-        let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence true\n\
-             persistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n\
-             max_queued_messages 0\nmax_inflight_messages 0\nuser root\n",
-            address.port(),
-            folder.display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let process = Self::spawn(&config)?;
-        Some((Self { config, process }, address))
-    }
-
-    fn spawn(config: &std::path::Path) -> Option<tokio::process::Child> {
-        let found = ["mosquitto", "/usr/sbin/mosquitto"]
-            .iter()
-            .find_map(|name| {
-                tokio::process::Command::new(name)
-                    .arg("-c")
-                    .arg(config)
-                    .stdout(std::process::Stdio::null())
-                    .stderr(std::process::Stdio::null())
-                    .kill_on_drop(true)
-                    .spawn()
-                    .ok()
-            });
-        if found.is_none() {
-            println!("SKIPPED: mosquitto is not installed (apt-get install mosquitto)");
-        }
-        found
-    }
-
-    /// `kill -9`, then a new process on what is on disk.
-    async fn kill_and_restart(&mut self) {
-        self.process.kill().await.unwrap();
-        self.process = Self::spawn(&self.config).expect("it was there a moment ago");
-    }
-}
-
-/// Everything that the broker acknowledged to the publisher reaches the consumer.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_when_mosquitto_is_killed() {
-    const MESSAGES: usize = 2_000;
-    const KILL_AT: [usize; 3] = [400, 900, 1_500];
-    let folder = tempfile::tempdir().unwrap();
-    let Some((mut mosquitto, address)) = Mosquitto::start(folder.path()).await else {
-        return;
-    };
-    let (consumer, mut deliveries) = start(config(format!("mqtt://{address}")));
-    until(|| consumer.is_connected()).await;
-    // The session itself must be on disk before the first kill: it is saved with this change.
-    publish_one(address, "first").await;
-    let saved = folder.path().join("mosquitto.db");
-    until(|| saved.exists()).await;
-
-    let mut options = MqttOptions::new("ledger", address.ip().to_string(), address.port());
-    options.set_clean_session(false).set_inflight(20);
-    let (client, mut events) = AsyncClient::new(options, 4);
-    let feeding = tokio::spawn(async move {
-        for number in 0..MESSAGES {
-            let sent = client
-                .publish(
-                    "fieldwright/x/y",
-                    QoS::AtLeastOnce,
-                    false,
-                    number.to_string(),
-                )
-                .await;
-            if sent.is_err() {
-                return;
-            }
-        }
-        std::future::pending::<()>().await;
-    });
-    let mut acknowledged = 0;
-    let mut kills = KILL_AT.iter();
-    let mut kill_at = kills.next();
-    let mut received = BTreeSet::new();
-    let ledger = async {
-        while acknowledged < MESSAGES {
-            match events.poll().await {
-                Ok(Event::Incoming(Incoming::PubAck(_))) => acknowledged += 1,
-                Ok(Event::Outgoing(Outgoing::Publish(_)))
-                    if kill_at.is_some_and(|at| acknowledged >= *at) =>
-                {
-                    mosquitto.kill_and_restart().await;
-                    kill_at = kills.next();
-                }
-                Ok(_) => {}
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    };
-    let collecting = async {
-        while received.len() < MESSAGES + 1 {
-            let (payloads, receipt) = delivery(&mut deliveries).await;
-            received.extend(payloads);
-            receipt.confirm();
-        }
-    };
-    within(async { tokio::join!(ledger, collecting) }).await;
-    assert_eq!(received.len(), MESSAGES + 1, "nothing is missing");
-    assert!(kill_at.is_none() && consumer.stats().connections > 1);
-    feeding.abort();
 }
