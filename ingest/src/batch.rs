@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrow::datatypes::SchemaRef;
 
 use crate::catalog::Catalog;
-use crate::decode::{Decoder, Order};
+use crate::decode::{AcceptedRow, Decoder, Order};
 use crate::rows::{RowHead, Rows};
 use crate::snapshot::HotBatch;
 use crate::source::{Envelope, Receipt};
@@ -14,8 +14,9 @@ use crate::validate::Rejection;
 
 /// Bits of an arrival number that count within the batch.
 const PLACE_BITS: u32 = 20;
-/// Most messages in one batch, whatever the configuration says.
-pub(crate) const MAX_MESSAGES: usize = 1 << PLACE_BITS;
+/// Most messages, and rows, at which a batch closes, whatever the configuration says: with the
+/// rows of one more message the places keep within their bits.
+const MOST: usize = 1 << (PLACE_BITS - 1);
 /// Bytes of topics and payloads at which a batch closes.
 pub(crate) const FULL_BYTES: usize = 8 << 20;
 
@@ -65,9 +66,12 @@ pub(crate) struct Part {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
     pub messages: u64,
+    pub rows: u64,
     pub samples: u64,
     pub late: u64,
     pub repeated: u64,
+    /// Values kept in side columns because their type is not their metric's.
+    pub mistyped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +104,8 @@ impl OpenBatch {
 
     /// So large that it should close.
     pub(crate) fn is_full(&self, rows: usize) -> bool {
-        self.messages() >= rows.min(MAX_MESSAGES) || self.bytes >= FULL_BYTES
+        let most = rows.min(MOST);
+        self.messages() >= most || self.counts.rows >= most as u64 || self.bytes >= FULL_BYTES
     }
 
     /// Takes a message; one that is refused is noted with its reason.
@@ -146,12 +151,13 @@ impl OpenBatch {
         for (id, table) in self.tables.into_iter().enumerate() {
             for (late, rows) in [(false, table.in_order), (true, table.late)] {
                 let class = catalog.class(id);
-                parts.extend(rows.finish(class).into_iter().map(|rows| Part {
+                let part = |rows| Part {
                     class: class.name.clone(),
                     late,
                     rows,
                     schema: class.schema.clone(),
-                }));
+                };
+                parts.extend(rows.finish(class).into_iter().map(part));
             }
         }
         Batch {
@@ -171,12 +177,20 @@ impl OpenBatch {
         catalog: &mut Catalog,
         envelope: &Envelope,
     ) -> Result<(), Rejection> {
-        let place = self.envelopes.len() as u64;
-        let row = decoder.decode(catalog, envelope)?;
+        let accepted = decoder.decode(catalog, envelope)?;
+        for row in accepted.rows() {
+            self.add(catalog, row);
+        }
+        self.counts.messages += 1;
+        Ok(())
+    }
+
+    fn add(&mut self, catalog: &Catalog, row: AcceptedRow<'_>) {
         if row.class >= self.tables.len() {
             self.tables.resize_with(row.class + 1, TableRows::default);
         }
         let late = row.order != Order::Newer;
+        let class = catalog.class(row.class);
         let table = &mut self.tables[row.class];
         let rows = if late {
             &mut table.late
@@ -184,17 +198,23 @@ impl OpenBatch {
             &mut table.in_order
         };
         let head = RowHead {
-            asset: &row.asset,
+            asset: &class.asset(row.asset).tag,
             time: row.time,
             received_at: row.received_at,
-            sequence: late.then_some((self.sequence << PLACE_BITS) | place),
+            sequence: late.then_some((self.sequence << PLACE_BITS) | self.counts.rows),
         };
-        rows.push(head, row.values);
-        self.counts.messages += 1;
-        self.counts.samples += row.values.len() as u64;
-        self.counts.late += u64::from(late);
-        self.counts.repeated += u64::from(row.order == Order::Same);
-        Ok(())
+        rows.push(head, row.cells);
+        let counts = &mut self.counts;
+        counts.rows += 1;
+        counts.samples += (row.cells.numbers.len() + row.cells.texts.len()) as u64;
+        counts.late += u64::from(late);
+        counts.repeated += u64::from(row.order == Order::Same);
+        if class.has_sides() {
+            let numbers = row.cells.numbers.iter().map(|(column, _)| *column);
+            let texts = row.cells.texts.iter().map(|(column, _)| *column);
+            let columns = numbers.chain(texts);
+            counts.mistyped += columns.filter(|column| class.is_mistyped(*column)).count() as u64;
+        }
     }
 
     fn keep(&mut self, envelope: Envelope) {
@@ -211,7 +231,7 @@ impl Batch {
 
     /// Accepted rows.
     pub(crate) fn rows(&self) -> usize {
-        self.counts.messages as usize
+        self.counts.rows as usize
     }
 
     /// **Units** bytes of memory of the accepted rows.

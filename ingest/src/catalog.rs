@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
-use crate::snapshot::{ASSET, RECEIVED_AT, SEQUENCE, TIME};
+use crate::snapshot::{ASSET, KIND, RECEIVED_AT, SEQUENCE, SIDE_OF, TIME, UNIT};
 
 /// Columns before the first metric.
 pub(crate) const FIXED_COLUMNS: usize = 3;
-/// Key of a field's metadata that carries the unit.
-pub(crate) const UNIT: &str = "unit";
 
 /// The newest event time of every asset, by class: microseconds since 1970.
 pub(crate) type Watermarks = BTreeMap<Arc<str>, BTreeMap<Arc<str>, i64>>;
@@ -31,11 +29,33 @@ pub(crate) struct Catalog {
 pub(crate) struct Class {
     /// Lower case.
     pub name: Arc<str>,
-    /// The fixed columns, then one per metric.
+    /// The fixed columns, then metrics and side columns in order of first sight.
     pub schema: SchemaRef,
-    columns: HashMap<Arc<str>, u32>,
+    metrics: HashMap<Arc<str>, Metric>,
+    /// Columns of values whose type is not their metric's, in order.
+    mistyped: Vec<u32>,
     assets: Vec<Asset>,
     asset_ids: HashMap<Arc<str>, u32>,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Slot {
+    Number,
+    Text,
+    Quality,
+}
+
+/// The columns of one metric, counted from the first metric of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Metric {
+    /// The metric's own column.
+    pub column: u32,
+    /// What it holds, decided by the metric's first value: numbers or texts.
+    pub slot: Slot,
+    /// Values of the other type.
+    side: Option<u32>,
+    quality: Option<u32>,
 }
 
 /// One asset.
@@ -76,7 +96,8 @@ impl Catalog {
         self.classes.push(Class {
             name,
             schema: Arc::new(Schema::new(fixed_fields())),
-            columns: HashMap::new(),
+            metrics: HashMap::new(),
+            mistyped: Vec::new(),
             assets: Vec::new(),
             asset_ids: HashMap::new(),
         });
@@ -86,6 +107,24 @@ impl Catalog {
     /// The class under which a tag was first seen.
     pub(crate) fn class_of_asset(&self, tag: &str) -> Option<usize> {
         self.first_class.get(tag).map(|class| *class as usize)
+    }
+
+    /// The column that takes what is published for a metric; says so where its type is not that
+    /// of the metric.
+    pub(crate) fn add_published(&mut self, class: usize, metric: &str, slot: Slot) -> u32 {
+        let class = &mut self.classes[class];
+        let (known, columns) = (class.metric(metric), class.columns());
+        let column = class.add_column(metric, slot);
+        if let Some(known) = known
+            && slot != Slot::Quality
+            && class.columns() > columns
+        {
+            let name = class.schema.field(FIXED_COLUMNS + column as usize).name();
+            tracing::warn!(class = %class.name, metric, column = name,
+                "a metric of {}s was published as {}; such values are kept in a column beside it",
+                known.slot.kind(), slot.kind());
+        }
+        column
     }
 
     /// Adds an asset that has no reading yet.
@@ -113,53 +152,159 @@ impl Catalog {
 }
 
 impl Class {
-    pub(crate) fn column(&self, metric: &str) -> Option<u32> {
-        self.columns.get(metric).copied()
+    pub(crate) fn metric(&self, metric: &str) -> Option<Metric> {
+        self.metrics.get(metric).copied()
     }
 
-    pub(crate) fn metrics(&self) -> usize {
-        self.columns.len()
+    /// The column that takes what is published for a metric, if there is one yet.
+    pub(crate) fn column(&self, metric: &str, slot: Slot) -> Option<u32> {
+        self.metric(metric).and_then(|metric| metric.column(slot))
+    }
+
+    /// Metric and side columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.schema.fields().len() - FIXED_COLUMNS
+    }
+
+    /// Whether some metric has values of two types.
+    pub(crate) fn has_sides(&self) -> bool {
+        !self.mistyped.is_empty()
+    }
+
+    /// Whether a column holds values whose type is not their metric's.
+    pub(crate) fn is_mistyped(&self, column: u32) -> bool {
+        self.mistyped.binary_search(&column).is_ok()
+    }
+
+    /// The unit of a metric's own column.
+    pub(crate) fn unit(&self, metric: Metric) -> Option<&str> {
+        let field = self.schema.field(FIXED_COLUMNS + metric.column as usize);
+        field.metadata().get(UNIT).map(String::as_str)
     }
 
     pub(crate) fn asset_id(&self, tag: &str) -> Option<u32> {
         self.asset_ids.get(tag).copied()
     }
 
+    pub(crate) fn asset(&self, id: u32) -> &Asset {
+        &self.assets[id as usize]
+    }
+
     pub(crate) fn asset_mut(&mut self, id: u32) -> &mut Asset {
         &mut self.assets[id as usize]
     }
 
-    /// Adds a metric column, or gives an existing one its unit.
+    /// Adds a number metric, or gives an existing one its unit.
+    #[cfg(test)]
     pub(crate) fn add_metric(&mut self, metric: &str, unit: Option<&str>) -> u32 {
-        let known = self.column(metric);
-        if let (Some(column), None) = (known, unit) {
-            return column;
+        let column = self.add_column(metric, Slot::Number);
+        if let (Some(metric), Some(unit)) = (self.metric(metric), unit) {
+            self.set_unit(metric, unit);
         }
-        let mut fields: Vec<_> = self.schema.fields().iter().cloned().collect();
-        let column = known.unwrap_or(self.metrics() as u32);
-        let place = FIXED_COLUMNS + column as usize;
-        let field = Arc::new(metric_field(metric, unit));
-        if known.is_some() {
-            if fields[place] == field {
-                return column;
-            }
-            fields[place] = field;
-        } else {
-            fields.push(field);
-            self.columns.insert(metric.into(), column);
-        }
-        self.schema = Arc::new(Schema::new(fields));
         column
     }
 
-    /// Goes on with the columns that stand in files.
+    /// The column that takes what is published for a metric. The first value of a new metric
+    /// decides its type; a value of the other type makes a side column.
+    pub(crate) fn add_column(&mut self, metric: &str, slot: Slot) -> u32 {
+        if let Some(column) = self.column(metric, slot) {
+            return column;
+        }
+        if slot == Slot::Quality && self.metric(metric).is_none() {
+            self.add_column(metric, Slot::Number);
+        }
+        let next = self.columns() as u32;
+        let field = match self.metrics.get_mut(metric) {
+            None => {
+                let first = Metric {
+                    column: next,
+                    slot,
+                    side: None,
+                    quality: None,
+                };
+                self.metrics.insert(metric.into(), first);
+                metric_field(metric, slot)
+            }
+            Some(known) => {
+                match slot {
+                    Slot::Quality => known.quality = Some(next),
+                    Slot::Number | Slot::Text => {
+                        known.side = Some(next);
+                        self.mistyped.push(next);
+                    }
+                }
+                self.side_field(metric, slot)
+            }
+        };
+        self.push_field(field);
+        next
+    }
+
+    /// Says in which unit a metric is stored.
+    pub(crate) fn set_unit(&mut self, metric: Metric, unit: &str) {
+        if self.unit(metric) == Some(unit) {
+            return;
+        }
+        let mut fields: Vec<_> = self.schema.fields().iter().cloned().collect();
+        let place = FIXED_COLUMNS + metric.column as usize;
+        let field = fields[place].as_ref().clone();
+        let mut metadata = field.metadata().clone();
+        metadata.insert(UNIT.to_owned(), unit.to_owned());
+        fields[place] = Arc::new(field.with_metadata(metadata));
+        self.schema = Arc::new(Schema::new(fields));
+    }
+
+    /// Goes on with the columns that stand in files: names, types, and what their metadata says.
     pub(crate) fn restore(&mut self, schema: &SchemaRef) {
-        let metrics = schema.fields().iter().skip(FIXED_COLUMNS);
-        self.columns = metrics
-            .zip(0..)
-            .map(|(field, column)| (field.name().as_str().into(), column))
-            .collect();
         self.schema = schema.clone();
+        let columns = schema.fields().iter().skip(FIXED_COLUMNS).zip(0..);
+        let (sides, own): (Vec<_>, Vec<_>) =
+            columns.partition(|(field, _)| field.metadata().contains_key(SIDE_OF));
+        for (field, column) in own {
+            let slot = match field.data_type() {
+                DataType::Utf8 => Slot::Text,
+                _ => Slot::Number,
+            };
+            let metric = Metric {
+                column,
+                slot,
+                side: None,
+                quality: None,
+            };
+            self.metrics.insert(field.name().as_str().into(), metric);
+        }
+        for (field, column) in sides {
+            let Some(metric) = self.metrics.get_mut(field.metadata()[SIDE_OF].as_str()) else {
+                continue;
+            };
+            match field.metadata().get(KIND).map(String::as_str) {
+                Some("quality") => metric.quality = Some(column),
+                Some("text" | "number") => {
+                    metric.side = Some(column);
+                    self.mistyped.push(column);
+                }
+                _ => {}
+            }
+        }
+        self.mistyped.sort_unstable();
+    }
+
+    fn push_field(&mut self, field: Field) {
+        let mut fields: Vec<_> = self.schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(field));
+        self.schema = Arc::new(Schema::new(fields));
+    }
+
+    fn side_field(&self, metric: &str, slot: Slot) -> Field {
+        let kind = slot.kind();
+        let mut name = format!("{metric}__{kind}");
+        // A version that knew no side columns may have stored a metric of that name.
+        while self.schema.field_with_name(&name).is_ok() {
+            name.push('_');
+        }
+        let metadata = [(SIDE_OF, metric), (KIND, kind)];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Field::new(name, slot.stored_type(), true).with_metadata(metadata.into())
     }
 
     fn add_asset(&mut self, tag: &str) -> (u32, Arc<str>) {
@@ -184,13 +329,54 @@ pub(crate) fn sequence_field() -> Field {
     Field::new(SEQUENCE, DataType::UInt64, false)
 }
 
-/// The field of a metric.
-pub(crate) fn metric_field(name: &str, unit: Option<&str>) -> Field {
-    let field = Field::new(name, DataType::Float64, true);
-    match unit {
-        Some(unit) => field.with_metadata([(UNIT.to_owned(), unit.to_owned())].into()),
-        None => field,
+impl Metric {
+    /// The column that takes what is published, if there is one yet.
+    pub(crate) fn column(self, slot: Slot) -> Option<u32> {
+        match slot {
+            Slot::Quality => self.quality,
+            _ if slot == self.slot => Some(self.column),
+            _ => self.side,
+        }
     }
+}
+
+impl Slot {
+    /// The type of its column in a table.
+    pub(crate) fn stored_type(self) -> DataType {
+        match self {
+            Self::Number => DataType::Float64,
+            Self::Text | Self::Quality => DataType::Utf8,
+        }
+    }
+
+    /// What side columns say about themselves.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Text => "text",
+            Self::Quality => "quality",
+        }
+    }
+}
+
+/// The field of a metric's own column.
+pub(crate) fn metric_field(name: &str, slot: Slot) -> Field {
+    Field::new(name, slot.stored_type(), true)
+}
+
+/// The field of a stored column in hot rows, where texts share a dictionary.
+pub(crate) fn hot_field(stored: &FieldRef) -> FieldRef {
+    match stored.data_type() {
+        DataType::Utf8 if stored.name() != ASSET => {
+            Arc::new(stored.as_ref().clone().with_data_type(hot_text_type()))
+        }
+        _ => stored.clone(),
+    }
+}
+
+/// The type of texts in hot rows.
+pub(crate) fn hot_text_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 pub(crate) fn fixed_fields() -> Vec<Field> {

@@ -1,25 +1,55 @@
-//! Codecs: from the bytes of a payload to named values with an event time.
+//! Codecs: from the bytes of a payload to rows of named values.
 
 mod json;
+mod line;
 #[allow(dead_code)] // until mapping rules can name it
 pub(crate) mod sparkplug;
 
-use crate::config::CodecName;
-use crate::decode::Row;
+mod instant;
+mod number;
+mod quality;
+#[cfg(test)]
+mod said;
+
+use crate::config::{CodecName, MappingRule, TimeUnit};
+use crate::decode::Sink;
 use crate::validate::Rejection;
 
-/// Reads one kind of payload.
-pub(crate) trait Codec: Send + Sync {
-    /// Puts every metric into `row` and returns the event time in microseconds since 1970.
-    ///
-    /// **Errors**: a payload that cannot be read is refused whole. What is wrong with single
-    /// metrics is left to the row, which keeps the gravest.
-    fn decode(&self, payload: &[u8], row: &mut Row<'_>) -> Result<i64, Rejection>;
+/// What a codec is given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message<'a> {
+    /// The topic, UTF-8.
+    pub topic: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+    /// What its times count, where the topic says it.
+    pub unit: Option<TimeUnit>,
 }
 
-/// The codec of a name.
-pub(crate) fn codec(name: CodecName) -> &'static dyn Codec {
-    match name {
-        CodecName::Json => &json::Json,
+/// Reads one kind of payload, for one mapping rule.
+pub(crate) trait Codec: std::fmt::Debug + Send {
+    /// Puts every row of the message into `sink`: a series, its values, its event time.
+    ///
+    /// A codec that remembers something from message to message must do so in the same way
+    /// whether a message is accepted or refused: a replay sees the same messages.
+    ///
+    /// **Errors**: a payload that cannot be read is refused whole. What is wrong with single
+    /// values is left to the sink, which keeps the gravest.
+    fn decode(&mut self, message: &Message<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection>;
+}
+
+/// The codec of a rule.
+pub(crate) fn codec(rule: &MappingRule) -> Box<dyn Codec> {
+    match rule.codec {
+        CodecName::Json => json::codec(rule),
+        CodecName::LineProtocol => line::codec(rule),
+        CodecName::Csv | CodecName::ArrowIpc => json::codec(rule),
+    }
+}
+
+/// A payload that cannot be read.
+pub(crate) fn malformed(detail: impl Into<String>) -> Rejection {
+    Rejection::Malformed {
+        detail: detail.into(),
     }
 }

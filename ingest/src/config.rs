@@ -1,12 +1,19 @@
 //! What a user may set about ingesting; every default stands in `default.toml`.
 
-use std::collections::BTreeMap;
+mod mapping;
+mod payload;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::topic::{Pattern, PatternError};
+pub use self::mapping::{CodecName, ConvertedUnit, MappingRule, MetricUnit};
+pub use self::payload::{
+    CsvColumns, JsonShape, LineTags, QualityWords, Tags, TimeSource, TimeUnit,
+};
+use crate::topic::PatternError;
+use crate::units::UnitError;
 use crate::validate;
 
 /// Every default of the `[ingest]` section, with comments: part of the service's `default.toml`.
@@ -38,9 +45,11 @@ pub struct IngestConfig {
     pub journal_segment_bytes: u64,
     /// Largest payload that is decoded.
     pub max_payload_bytes: usize,
-    /// Most metrics in one message.
+    /// Most metrics in one row of a message.
     pub max_metrics_per_message: usize,
-    /// Most metric columns in one table.
+    /// Most rows in one message.
+    pub max_rows_per_message: usize,
+    /// Most metric columns in one table, side columns included.
     pub max_metrics_per_table: usize,
     /// Most tables (asset classes).
     pub max_tables: usize,
@@ -56,38 +65,6 @@ pub struct IngestConfig {
     pub topic_cache: usize,
     /// Mapping rules; the first that matches a topic decides.
     pub rules: Vec<MappingRule>,
-}
-
-/// What the messages of a topic pattern are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MappingRule {
-    /// Levels: fixed text, `+`, `{class}`, `{asset}`; the last may be `#`.
-    pub topic: String,
-    /// The class (and table) where the topic has no `{class}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class: Option<String>,
-    /// The asset where the topic has no `{asset}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asset: Option<String>,
-    /// How payloads are written.
-    #[serde(default)]
-    pub codec: CodecName,
-    /// Published metric name → stored metric name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub rename: BTreeMap<String, String>,
-    /// Stored metric name → unit.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub units: BTreeMap<String, String>,
-}
-
-/// How payloads are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CodecName {
-    /// `{"time": …, "metrics": {"name": number, …}}`
-    #[default]
-    Json,
 }
 
 /// All that decides whether a message is accepted, and as what.
@@ -116,6 +93,18 @@ pub struct DecodeRules {
     /// segments of a version that did not refuse it: what was accepted stays accepted.
     #[serde(default)]
     pub one_class_per_asset: bool,
+    /// Most rows in one message.
+    #[serde(default = "one_row")]
+    pub max_rows_per_message: usize,
+    /// Whether texts, booleans and absent values are taken. False only in segments of a version
+    /// that refused them.
+    #[serde(default)]
+    pub all_types: bool,
+}
+
+/// What a message had in versions that did not say.
+fn one_row() -> usize {
+    1
 }
 
 /// One mistake in the configuration.
@@ -165,10 +154,30 @@ pub enum ConfigMistake {
         /// What is wrong.
         detail: PatternError,
     },
+    /// A conversion between units that there is not.
+    #[error("ingest.rules[{rule}].units.{metric}: {detail}")]
+    BadUnit {
+        /// Which rule, from 0.
+        rule: usize,
+        /// The metric.
+        metric: String,
+        /// What is wrong.
+        detail: UnitError,
+    },
+    /// An option of a codec that cannot be.
+    #[error("ingest.rules[{rule}].{field}: {detail}")]
+    BadOption {
+        /// Which rule, from 0.
+        rule: usize,
+        /// The option.
+        field: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
     /// The class or the asset stands nowhere or twice.
     #[error(
-        "ingest.rules[{rule}] names its {what} {times} times: use {{{what}}} in the topic or \
-         a fixed `{what}`, one of the two"
+        "ingest.rules[{rule}] names its {what} {times} times: use {{{what}}} in the topic, \
+         a fixed `{what}`, or a place in the payload, one of them"
     )]
     NotOnce {
         /// Which rule, from 0.
@@ -265,8 +274,10 @@ impl IngestConfig {
 
     /// The part that decides what a message is.
     pub fn decode_rules(&self) -> DecodeRules {
+        let mut rules = self.rules.clone();
+        rules.push(MappingRule::write_door());
         DecodeRules {
-            rules: self.rules.clone(),
+            rules,
             max_payload_bytes: self.max_payload_bytes,
             max_metrics_per_message: self.max_metrics_per_message,
             max_metrics_per_table: self.max_metrics_per_table,
@@ -275,6 +286,8 @@ impl IngestConfig {
             lead_seconds: self.lead_seconds,
             topic_cache: self.topic_cache,
             one_class_per_asset: true,
+            max_rows_per_message: self.max_rows_per_message,
+            all_types: true,
         }
     }
 
@@ -288,7 +301,7 @@ impl IngestConfig {
         Duration::from_secs(self.flush_seconds)
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 19] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
         const MANY: u64 = u32::MAX as u64;
         [
             // A row's arrival number has 20 bits for its place in the batch.
@@ -319,6 +332,13 @@ impl IngestConfig {
                 1,
                 1 << 20,
             ),
+            // With those of a batch that is nearly full they must keep within 20 bits.
+            (
+                "max_rows_per_message",
+                self.max_rows_per_message as u64,
+                1,
+                1 << 19,
+            ),
             (
                 "max_metrics_per_table",
                 self.max_metrics_per_table as u64,
@@ -340,61 +360,6 @@ impl IngestConfig {
     }
 }
 
-impl MappingRule {
-    fn validate(&self, rule: usize, mistakes: &mut Vec<ConfigMistake>) {
-        match Pattern::compile(&self.topic) {
-            Err(detail) => {
-                let topic = self.topic.clone();
-                mistakes.push(ConfigMistake::BadPattern {
-                    rule,
-                    topic,
-                    detail,
-                });
-            }
-            Ok(pattern) => {
-                let sides = [
-                    (
-                        "class",
-                        pattern.classes() + usize::from(self.class.is_some()),
-                    ),
-                    (
-                        "asset",
-                        pattern.assets() + usize::from(self.asset.is_some()),
-                    ),
-                ];
-                for (what, times) in sides {
-                    if times != 1 {
-                        mistakes.push(ConfigMistake::NotOnce { rule, what, times });
-                    }
-                }
-            }
-        }
-        let mut name = |field, value: &str, refusal: Option<validate::Rejection>| {
-            if let Some(detail) = refusal {
-                let value = value.to_owned();
-                mistakes.push(ConfigMistake::BadName {
-                    rule,
-                    field,
-                    value,
-                    detail,
-                });
-            }
-        };
-        if let Some(class) = &self.class {
-            name("class", class, validate::class_name(class).err());
-        }
-        if let Some(asset) = &self.asset {
-            name("asset", asset, validate::asset_tag(asset).err());
-        }
-        for stored in self.rename.values() {
-            name("rename", stored, validate::metric_name(stored).err());
-        }
-        for stored in self.units.keys() {
-            name("units", stored, validate::metric_name(stored).err());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,7 +368,7 @@ mod tests {
     fn defaults_are_readable_and_right() {
         let config = IngestConfig::default();
         assert_eq!(config.validate(), Vec::new());
-        assert_eq!(config.filters(), ["fieldwright/+/+"]);
+        assert_eq!(config.filters(), ["fieldwright/+/+", "influx/#"]);
         assert_eq!(config.lead_seconds, 600);
     }
 
@@ -426,9 +391,7 @@ mod tests {
             topic: topic.into(),
             class: class.map(Into::into),
             asset: asset.map(Into::into),
-            codec: CodecName::Json,
-            rename: BTreeMap::new(),
-            units: BTreeMap::new(),
+            ..MappingRule::default()
         };
         let mut renaming = rule("a/{class}/{asset}", None, None);
         renaming.rename.insert("t".into(), "time".into());

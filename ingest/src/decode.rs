@@ -1,22 +1,33 @@
-//! From an envelope to one row, or to the reason why not.
+//! From an envelope to its rows, or to the reason why not.
 //!
 //! All checks come before any change: a message is taken whole or refused whole.
 
 mod binding;
+mod draft;
+mod rows;
+mod series;
+mod sink;
 mod topics;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use self::binding::Row;
-use self::binding::{Binding, Scratch};
-use self::topics::{Known, TopicCache};
-use crate::catalog::{Catalog, Class};
-use crate::codec::codec;
-use crate::config::DecodeRules;
+use self::binding::Bindings;
+use self::draft::{Draft, NEW};
+pub(crate) use self::rows::{Accepted, AcceptedRow, Order};
+use self::series::{Known, SeriesCache};
+use self::sink::{OpenRow, RuleParts, TopicSays};
+pub(crate) use self::sink::{Quality, Series, Sink, Value};
+use self::topics::{KnownTopic, Names, Says, TopicCache};
+use crate::catalog::Catalog;
+use crate::codec::{Codec, Message, codec};
+use crate::config::{DecodeRules, TimeUnit};
+use crate::rows::TagSet;
 use crate::source::Envelope;
-use crate::topic::{Mapping, Meaning, PatternError};
-use crate::validate::{self, Rejection};
+use crate::topic::{Mapping, PatternError};
+use crate::validate::Rejection;
+
+/// Series that one rule remembers, for each topic that may be remembered.
+const SERIES_PER_TOPIC: usize = 2;
 
 /// Decodes messages under one set of rules.
 #[derive(Debug)]
@@ -24,55 +35,52 @@ pub(crate) struct Decoder {
     rules: DecodeRules,
     mapping: Mapping,
     topics: TopicCache,
-    bindings: Vec<Binding>,
-    binding_ids: HashMap<(usize, usize), u32>,
-    scratch: Scratch,
+    of_rules: Vec<OfRule>,
+    bindings: Bindings,
+    draft: Draft,
+    /// Stored metrics whose unit is to be set with the next accepted message.
+    units: Vec<(u32, String)>,
+    /// The series that the last accepted message brought, by their place in the draft.
+    settled: Vec<Known>,
+    /// The rule that they belong to.
+    settled_rule: u32,
 }
 
-/// A row that was accepted.
+/// What is kept for one rule.
 #[derive(Debug)]
-pub(crate) struct Accepted<'a> {
-    /// Number of the class in the catalog.
-    pub class: usize,
-    /// The asset's tag.
-    pub asset: Arc<str>,
-    /// Event time, microseconds since 1970.
-    pub time: i64,
-    /// Receipt, microseconds since 1970.
-    pub received_at: i64,
-    /// Where its time stands against the asset's newest.
-    pub order: Order,
-    /// Column and value of each metric.
-    pub values: &'a [(u32, f64)],
+struct OfRule {
+    codec: Box<dyn Codec>,
+    parts: RuleParts,
+    series: SeriesCache,
 }
 
 /// What a topic means: seen before, or not.
 #[derive(Debug)]
-enum Target {
-    Known(Known),
-    New(Meaning),
-}
-
-/// A time against the newest one of its asset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// After it.
-    Newer,
-    /// The same.
-    Same,
-    /// Before it.
-    Older,
+struct Target {
+    rule: u32,
+    unit: Option<TimeUnit>,
+    says: TopicSays,
+    is_new: bool,
 }
 
 impl Decoder {
     /// **Errors**: a mapping rule's topic is not a pattern.
     pub(crate) fn new(rules: DecodeRules) -> Result<Self, PatternError> {
+        let most_series = rules.topic_cache.saturating_mul(SERIES_PER_TOPIC);
+        let of_rules = rules.rules.iter().map(|rule| OfRule {
+            codec: codec(rule),
+            parts: RuleParts::of(rule),
+            series: SeriesCache::new(most_series),
+        });
         Ok(Self {
             mapping: Mapping::compile(&rules.rules)?,
             topics: TopicCache::new(rules.topic_cache),
-            bindings: Vec::new(),
-            binding_ids: HashMap::new(),
-            scratch: Scratch::default(),
+            of_rules: of_rules.collect(),
+            bindings: Bindings::default(),
+            draft: Draft::default(),
+            units: Vec::new(),
+            settled: Vec::new(),
+            settled_rule: 0,
             rules,
         })
     }
@@ -87,36 +95,34 @@ impl Decoder {
         catalog: &mut Catalog,
         envelope: &Envelope,
     ) -> Result<Accepted<'_>, Rejection> {
+        self.remember_series();
         let target = self.target(envelope)?;
         let received_at = envelope.received_at.timestamp_micros();
-        let time = self.read(catalog, &target, envelope, received_at)?;
+        self.read(catalog, &target, envelope, received_at)?;
         // From here on the message is accepted.
-        let known = match target {
-            Target::Known(known) => known,
-            Target::New(meaning) => self.admit(catalog, &envelope.topic, &meaning),
-        };
-        self.scratch.settle(
-            catalog.class_mut(known.class as usize),
-            &mut self.bindings[known.binding as usize],
-            &self.rules.rules[known.rule as usize],
-        );
-        let asset = catalog
-            .class_mut(known.class as usize)
-            .asset_mut(known.asset);
-        let order = match time.cmp(&asset.newest) {
-            std::cmp::Ordering::Greater => Order::Newer,
-            std::cmp::Ordering::Equal => Order::Same,
-            std::cmp::Ordering::Less => Order::Older,
-        };
-        asset.newest = asset.newest.max(time);
-        Ok(Accepted {
-            class: known.class as usize,
-            asset: asset.tag.clone(),
-            time,
+        let topic = self.settle(catalog, &target);
+        if target.is_new {
+            let known = KnownTopic {
+                rule: target.rule,
+                unit: target.unit,
+                says: topic,
+            };
+            self.topics.insert(&envelope.topic, known);
+        }
+        let parts = rows::Parts {
+            topic: match &target.says {
+                TopicSays::Known {
+                    class,
+                    asset,
+                    binding,
+                } => Some((*class, *asset, *binding)),
+                TopicSays::Names(_) => None,
+            },
+            cache: &self.of_rules[target.rule as usize].series,
+            settled: &self.settled,
             received_at,
-            order,
-            values: self.scratch.values(),
-        })
+        };
+        Ok(rows::classify(catalog, &mut self.draft, parts))
     }
 
     fn target(&mut self, envelope: &Envelope) -> Result<Target, Rejection> {
@@ -128,8 +134,8 @@ impl Decoder {
         let too_large = (bytes > most || envelope.payload.is_cut())
             .then_some(Rejection::PayloadTooLarge { bytes, most });
         let target = match self.topics.get(&envelope.topic) {
-            Some(known) => Ok(Target::Known(known)),
-            None => self.mapping.resolve(&envelope.topic).map(Target::New),
+            Some(known) => Ok(known.into()),
+            None => self.mapping.resolve(&envelope.topic).map(Target::from),
         };
         match (too_large, target) {
             (None, target) => target,
@@ -138,118 +144,183 @@ impl Decoder {
         }
     }
 
-    /// Reads the payload into the scratch row and checks all that needs no new thing.
+    /// Reads the payload into the draft and checks everything.
     fn read(
         &mut self,
         catalog: &Catalog,
         target: &Target,
         envelope: &Envelope,
         received_at: i64,
-    ) -> Result<i64, Rejection> {
-        let (rule, class, binding) = match target {
-            Target::Known(known) => (
-                known.rule as usize,
-                Some(known.class as usize),
-                Some(known.binding),
-            ),
-            Target::New(meaning) => {
-                let class = catalog.class_id(&meaning.class);
-                let key = class.map(|class| (meaning.rule, class));
-                let binding = key.and_then(|key| self.binding_ids.get(&key).copied());
-                (meaning.rule, class, binding)
-            }
-        };
-        let binding = binding.map(|id| &mut self.bindings[id as usize]);
-        let rule = &self.rules.rules[rule];
-        let mut row = Row::begin(
-            &mut self.scratch,
-            binding,
-            rule,
-            self.rules.max_metrics_per_message,
-        );
-        let time = codec(rule.codec).decode(&envelope.payload, &mut row)?;
-        row.end()?;
-        let class = class.map(|id| catalog.class(id));
-        self.scratch.resolve(class)?;
-        validate::event_time(time, received_at, self.rules.lead_seconds)?;
-        self.room(catalog, target, class)?;
-        Ok(time)
-    }
-
-    /// Whether the new things that the message brings have room.
-    fn room(
-        &self,
-        catalog: &Catalog,
-        target: &Target,
-        class: Option<&Class>,
     ) -> Result<(), Rejection> {
-        let new_asset = match target {
-            Target::Known(_) => None,
-            Target::New(meaning) => {
-                let known = class.and_then(|class| class.asset_id(&meaning.asset));
-                known.is_none().then_some(meaning)
+        self.draft.begin();
+        // A class of a message that was refused is none.
+        self.units.retain(|(class, _)| class & NEW == 0);
+        let of_rule = &mut self.of_rules[target.rule as usize];
+        let rule = &self.rules.rules[target.rule as usize];
+        let mut sink = Sink {
+            draft: &mut self.draft,
+            catalog,
+            bindings: &mut self.bindings,
+            cache: &mut of_rule.series,
+            rule,
+            parts: &of_rule.parts,
+            number: target.rule,
+            limits: &self.rules,
+            units: &mut self.units,
+            topic: target.says.clone(),
+            received_at,
+            row: OpenRow::default(),
+            samples: 0,
+            gravest: None,
+        };
+        let message = Message {
+            topic: &envelope.topic,
+            payload: &envelope.payload,
+            unit: target.unit,
+        };
+        match of_rule.codec.decode(&message, &mut sink) {
+            Err(refusal) => sink.refuse(refusal),
+            Ok(()) if sink.samples == 0 => sink.refuse(Rejection::NoMetrics),
+            Ok(()) => {}
+        }
+        if let Some(gravest) = sink.gravest {
+            return Err(gravest);
+        }
+        let rules = &self.rules;
+        let (tables, assets) = (rules.max_tables, rules.max_assets);
+        self.draft
+            .room(catalog, tables, assets, rules.max_metrics_per_table)
+    }
+
+    /// Takes up the new classes, assets, columns and series of an accepted message; says what its
+    /// topic means from now on.
+    fn settle(&mut self, catalog: &mut Catalog, target: &Target) -> Says {
+        let classes: Vec<u32> = self
+            .draft
+            .classes
+            .iter()
+            .map(|name| catalog.add_class(name) as u32)
+            .collect();
+        let class_of = |class: u32| match class & NEW {
+            0 => class,
+            _ => classes[(class & !NEW) as usize],
+        };
+        let columns: Vec<u32> = self
+            .draft
+            .columns
+            .iter()
+            .map(|new| catalog.add_published(class_of(new.class) as usize, &new.stored, new.slot))
+            .collect();
+        let column_of = |column: u32| match column & NEW {
+            0 => column,
+            _ => columns[(column & !NEW) as usize],
+        };
+        if !columns.is_empty() {
+            let numbers = self.draft.numbers.iter_mut().map(|(column, _)| column);
+            let texts = self.draft.texts.iter_mut().map(|(column, _)| column);
+            numbers
+                .chain(texts)
+                .for_each(|column| *column = column_of(*column));
+        }
+        for (class, stored) in self.units.drain(..) {
+            let class = catalog.class_mut(class_of(class) as usize);
+            let unit = self.rules.rules[target.rule as usize].units.get(&stored);
+            if let (Some(metric), Some(unit)) = (class.metric(&stored), unit) {
+                class.set_unit(metric, unit.stored());
             }
-        };
-        if let Some(meaning) = new_asset {
-            self.only_class(catalog, meaning)?;
         }
-        if class.is_none() && catalog.tables() >= self.rules.max_tables {
-            return Err(Rejection::TooManyTables {
-                most: self.rules.max_tables,
+        self.settled_rule = target.rule;
+        for new in &self.draft.series {
+            let class = class_of(new.class);
+            let id = class as usize;
+            let asset = match catalog.class(id).asset_id(&new.asset) {
+                Some(asset) => asset,
+                None => catalog.add_asset(id, &new.asset),
+            };
+            let tags = new.tags.iter();
+            let tags = tags.map(|(column, text)| (column_of(*column), Arc::from(text.as_str())));
+            let tags: Vec<(u32, Arc<str>)> = tags.collect();
+            self.settled.push(Known {
+                class,
+                asset,
+                binding: self.bindings.id(target.rule, class),
+                tags: (!tags.is_empty()).then(|| Arc::new(TagSet::new(tags))),
             });
         }
-        if new_asset.is_some() && catalog.assets() >= self.rules.max_assets {
-            return Err(Rejection::TooManyAssets {
-                most: self.rules.max_assets,
-            });
-        }
-        let (grown, most) = (self.scratch.new_columns(), self.rules.max_metrics_per_table);
-        if grown > 0 && class.map_or(0, Class::metrics) + grown > most {
-            return Err(Rejection::TooManyColumns { most });
-        }
-        Ok(())
+        self.says(target)
     }
 
-    /// Whether a tag that its class does not know yet is unknown to every other class, too.
-    ///
-    /// Asked only where a tag would be new: data of a version that stored one tag under two
-    /// classes goes on as it is, and a replay gives the same answers as the live write.
-    fn only_class(&self, catalog: &Catalog, meaning: &Meaning) -> Result<(), Rejection> {
-        match catalog.class_of_asset(&meaning.asset) {
-            Some(known) if self.rules.one_class_per_asset => Err(Rejection::AssetOfAnotherClass {
-                asset: meaning.asset.clone(),
-                class: meaning.class.clone(),
-                known: catalog.class(known).name.to_string(),
-            }),
-            _ => Ok(()),
+    fn says(&self, target: &Target) -> Says {
+        match &target.says {
+            TopicSays::Known {
+                class,
+                asset,
+                binding,
+            } => Says::Series {
+                class: *class,
+                asset: *asset,
+                binding: *binding,
+            },
+            TopicSays::Names(names) => {
+                let mut series = self.draft.series.iter().zip(&self.settled);
+                match series.find(|(new, _)| new.key.is_none()) {
+                    Some((_, known)) => Says::Series {
+                        class: known.class,
+                        asset: known.asset,
+                        binding: known.binding,
+                    },
+                    None => Says::Names(names.clone()),
+                }
+            }
         }
     }
 
-    /// Takes up the class, the asset and the topic of a message that is accepted.
-    fn admit(&mut self, catalog: &mut Catalog, topic: &[u8], meaning: &Meaning) -> Known {
-        let class = match catalog.class_id(&meaning.class) {
-            Some(class) => class,
-            None => catalog.add_class(&meaning.class),
-        };
-        let asset = match catalog.class(class).asset_id(&meaning.asset) {
-            Some(asset) => asset,
-            None => catalog.add_asset(class, &meaning.asset),
-        };
-        let next = self.bindings.len() as u32;
-        let binding = *self
-            .binding_ids
-            .entry((meaning.rule, class))
-            .or_insert(next);
-        if binding == next {
-            self.bindings.push(Binding::default());
+    /// The rows of the message that brought them are out, so the cache may begin anew.
+    fn remember_series(&mut self) {
+        if self.settled.is_empty() {
+            return;
         }
-        let known = Known {
+        let cache = &mut self.of_rules[self.settled_rule as usize].series;
+        for (new, known) in self.draft.series.iter().zip(self.settled.drain(..)) {
+            if let Some(key) = &new.key {
+                cache.insert(key, known);
+            }
+        }
+    }
+}
+
+impl From<KnownTopic> for Target {
+    fn from(known: KnownTopic) -> Self {
+        Self {
+            rule: known.rule,
+            unit: known.unit,
+            says: match known.says {
+                Says::Series {
+                    class,
+                    asset,
+                    binding,
+                } => TopicSays::Known {
+                    class,
+                    asset,
+                    binding,
+                },
+                Says::Names(names) => TopicSays::Names(names),
+            },
+            is_new: false,
+        }
+    }
+}
+
+impl From<crate::topic::Meaning> for Target {
+    fn from(meaning: crate::topic::Meaning) -> Self {
+        Self {
             rule: meaning.rule as u32,
-            class: class as u32,
-            asset,
-            binding,
-        };
-        self.topics.insert(topic, known);
-        known
+            unit: meaning.unit,
+            says: TopicSays::Names(Arc::new(Names {
+                class: meaning.class,
+                asset: meaning.asset,
+            })),
+            is_new: true,
+        }
     }
 }

@@ -28,7 +28,7 @@ use self::assets::Assets;
 pub(crate) use self::cells::Repeats;
 use self::cells::{AssetCells, Value};
 pub(crate) use self::writer::Writer;
-use crate::catalog::UNIT;
+use crate::snapshot::UNIT;
 
 /// Assets that are copied together when a reader holds them while they change.
 const CHUNK: usize = 64;

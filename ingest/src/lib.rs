@@ -36,6 +36,7 @@ pub mod service;
 mod codec;
 mod decode;
 pub mod topic;
+pub mod units;
 pub mod validate;
 
 mod batch;

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::array::{
+    Array, AsArray, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 
 use crate::snapshot::{
@@ -11,8 +15,40 @@ use crate::snapshot::{
 
 /// (class, asset, time, metric).
 pub(crate) type Key = (String, String, i64, String);
-/// Every reading once.
-pub(crate) type Readings = BTreeMap<Key, f64>;
+/// Every reading once; values beside a metric's own column go by their column's name.
+pub(crate) type Readings = BTreeMap<Key, Value>;
+
+/// The value of a reading.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Number(f64),
+    Text(String),
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl Value {
+    /// The bits of a number. Panics at a text.
+    pub(crate) fn to_bits(&self) -> u64 {
+        match self {
+            Self::Number(number) => number.to_bits(),
+            Self::Text(text) => panic!("\"{text}\" is no number"),
+        }
+    }
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
 
 /// All readings. Panics when two in-order rows have one key: the rule forbids it.
 pub(crate) fn of(snapshot: &Snapshot) -> Readings {
@@ -71,7 +107,7 @@ pub(crate) fn read(lake: &LakeRoot, table: &TableSnapshot, file: &ColdFile) -> V
     batches
 }
 
-fn values(class: &str, batch: &RecordBatch) -> Vec<(u64, Key, f64)> {
+fn values(class: &str, batch: &RecordBatch) -> Vec<(u64, Key, Value)> {
     let assets: &StringArray = column(batch, ASSET).unwrap();
     let times: &TimestampMicrosecondArray = column(batch, TIME).unwrap();
     let sequences: Option<&UInt64Array> = column(batch, SEQUENCE);
@@ -80,19 +116,26 @@ fn values(class: &str, batch: &RecordBatch) -> Vec<(u64, Key, f64)> {
         if [ASSET, TIME, RECEIVED_AT, SEQUENCE].contains(&field.name().as_str()) {
             continue;
         }
-        let metric: &Float64Array = column(batch, field.name()).unwrap();
-        for row in (0..batch.num_rows()).filter(|row| metric.is_valid(*row)) {
+        let array = batch.column_by_name(field.name()).unwrap();
+        let text = || cast(array, &DataType::Utf8).unwrap();
+        let value: Box<dyn Fn(usize) -> Value> = match field.data_type() {
+            DataType::Float64 => {
+                let numbers: Float64Array = array.as_primitive().clone();
+                Box::new(move |row| Value::Number(numbers.value(row)))
+            }
+            _ => {
+                let texts: StringArray = text().as_string().clone();
+                Box::new(move |row| Value::Text(texts.value(row).to_owned()))
+            }
+        };
+        for row in (0..batch.num_rows()).filter(|row| array.is_valid(*row)) {
             let key = (
                 class.to_owned(),
                 assets.value(row).to_owned(),
                 times.value(row),
                 field.name().clone(),
             );
-            values.push((
-                sequences.map_or(0, |all| all.value(row)),
-                key,
-                metric.value(row),
-            ));
+            values.push((sequences.map_or(0, |all| all.value(row)), key, value(row)));
         }
     }
     values

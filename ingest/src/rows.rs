@@ -1,15 +1,16 @@
 //! Rows of one table on their way into record batches.
 
+mod segment;
+mod tagged;
+
+use arrow::array::{ArrayRef, Float64Builder, StringBuilder, StringDictionaryBuilder};
+use arrow::datatypes::Int32Type;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Float64Array, Float64Builder, StringArray, StringBuilder,
-    TimestampMicrosecondArray, UInt64Array,
-};
-use arrow::datatypes::Schema;
-use arrow::record_batch::RecordBatch;
-
-use crate::catalog::{Class, FIXED_COLUMNS, sequence_field};
+use self::segment::Segment;
+pub(crate) use self::tagged::TagSet;
+use self::tagged::TaggedRows;
+use crate::catalog::Class;
 use crate::snapshot::HotBatch;
 
 /// Cells (rows × metric columns) that a batch may have however few of them hold a value.
@@ -29,9 +30,10 @@ pub(crate) struct Rows {
     received_at: Vec<i64>,
     /// Filled for late rows only.
     sequence: Vec<u64>,
-    metrics: Vec<Option<Float64Builder>>,
-    /// Metrics that have a builder.
-    columns: usize,
+    columns: Vec<Option<Column>>,
+    tagged: TaggedRows,
+    /// Columns that occur.
+    occurring: usize,
     values: usize,
 }
 
@@ -45,20 +47,41 @@ pub(crate) struct RowHead<'a> {
     pub sequence: Option<u64>,
 }
 
-/// Finished columns that do not know their table yet.
-#[derive(Debug)]
-struct Segment {
-    assets: StringArray,
-    time: Vec<i64>,
-    received_at: Vec<i64>,
-    sequence: Vec<u64>,
-    /// Place among the table's metrics, and the values.
-    metrics: Vec<(usize, Float64Array)>,
+/// What one row says of its metrics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cells<'a> {
+    /// Column and value.
+    pub numbers: &'a [(u32, f64)],
+    /// Column, and where in `letters` its text stands.
+    pub texts: &'a [(u32, Span)],
+    pub letters: &'a str,
+    /// Texts that every row of its series has.
+    pub tags: Option<&'a Arc<TagSet>>,
+}
+
+/// A piece of a text: first and one past the last byte.
+pub(crate) type Span = (u32, u32);
+
+enum Column {
+    Number(Float64Builder),
+    Text(StringDictionaryBuilder<Int32Type>),
+}
+
+impl std::fmt::Debug for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Number(_) => "Number",
+            Self::Text(_) => "Text",
+        })
+    }
 }
 
 impl Rows {
-    pub(crate) fn push(&mut self, head: RowHead<'_>, values: &[(u32, f64)]) {
-        if self.would_be_sparse(values) {
+    pub(crate) fn push(&mut self, head: RowHead<'_>, cells: Cells<'_>) {
+        let tags = cells.tags.map_or(0, |tags| tags.texts().len());
+        let values = cells.numbers.len() + cells.texts.len() + tags;
+        let new = self.new_columns(cells);
+        if new > 0 && self.would_be_sparse(new, values) {
             let segment = self.cut_off();
             self.cut.push(segment);
         }
@@ -70,22 +93,16 @@ impl Rows {
         self.time.push(head.time);
         self.received_at.push(head.received_at);
         self.sequence.extend(head.sequence);
-        self.values += values.len();
-        for (column, value) in values {
-            let column = *column as usize;
-            if column >= self.metrics.len() {
-                self.metrics.resize_with(column + 1, || None);
-            }
-            let builder = self.metrics[column].get_or_insert_with(|| {
-                self.columns += 1;
-                Float64Builder::with_capacity(FIRST_PLACES)
-            });
-            // A metric may have been absent from the rows before this one.
-            let missing = row - builder.values_slice().len();
-            if missing > 0 {
-                builder.append_nulls(missing);
-            }
-            builder.append_value(*value);
+        self.values += values;
+        for (column, value) in cells.numbers {
+            self.number(row, *column, *value);
+        }
+        for (column, (from, to)) in cells.texts {
+            let text = &cells.letters[*from as usize..*to as usize];
+            self.text(row, *column, text);
+        }
+        if let Some(tags) = cells.tags {
+            self.occurring += self.tagged.push(row, tags, &self.columns);
         }
     }
 
@@ -100,69 +117,119 @@ impl Rows {
             .collect()
     }
 
+    fn number(&mut self, row: usize, column: u32, value: f64) {
+        if let Some(Some(Column::Number(builder))) = self.columns.get_mut(column as usize) {
+            // A metric may have been absent from the rows before this one.
+            let missing = row - builder.values_slice().len();
+            if missing > 0 {
+                builder.append_nulls(missing);
+            }
+            return builder.append_value(value);
+        }
+        let mut builder = Float64Builder::with_capacity(FIRST_PLACES.max(row + 1));
+        builder.append_nulls(row);
+        builder.append_value(value);
+        self.add(column, Column::Number(builder));
+    }
+
+    fn text(&mut self, row: usize, column: u32, value: &str) {
+        if let Some(Some(Column::Text(builder))) = self.columns.get_mut(column as usize) {
+            fill(builder, row);
+            return builder.append_value(value);
+        }
+        let mut builder = StringDictionaryBuilder::new();
+        fill(&mut builder, row);
+        builder.append_value(value);
+        self.add(column, Column::Text(builder));
+    }
+
+    fn add(&mut self, column: u32, new: Column) {
+        let column = column as usize;
+        if column >= self.columns.len() {
+            self.columns.resize_with(column + 1, || None);
+        }
+        // A column has one type for good, so what stands here is none.
+        self.columns[column] = Some(new);
+        self.occurring += usize::from(!self.tagged.has(column));
+    }
+
+    fn has(&self, column: u32) -> bool {
+        matches!(self.columns.get(column as usize), Some(Some(_)))
+            || self.tagged.has(column as usize)
+    }
+
+    fn new_columns(&self, cells: Cells<'_>) -> usize {
+        let numbers = cells.numbers.iter().map(|(column, _)| *column);
+        let texts = cells.texts.iter().map(|(column, _)| *column);
+        let fields = numbers.chain(texts).filter(|column| !self.has(*column));
+        let mut new = fields.count();
+        if let Some(tags) = cells.tags
+            && !self.tagged.knows(tags)
+        {
+            let tags = tags.texts().iter();
+            new += tags.filter(|(column, _)| !self.has(*column)).count();
+        }
+        new
+    }
+
     /// Whether the batch with one more row would be mostly absent values.
-    fn would_be_sparse(&self, values: &[(u32, f64)]) -> bool {
-        let is_new = |column: u32| !matches!(self.metrics.get(column as usize), Some(Some(_)));
-        let new = values.iter().filter(|(column, _)| is_new(*column)).count();
-        let cells = (self.time.len() + 1) * (self.columns + new);
-        let most = CELLS_PER_VALUE * (self.values + values.len());
+    fn would_be_sparse(&self, new: usize, values: usize) -> bool {
+        let cells = (self.time.len() + 1) * (self.occurring + new);
+        let most = CELLS_PER_VALUE * (self.values + values);
         !self.time.is_empty() && cells > SPARSE_CELLS.max(most)
     }
 
     /// Takes all rows since the last cut.
     fn cut_off(&mut self) -> Segment {
         let rows = self.time.len();
-        (self.columns, self.values) = (0, 0);
-        let metrics = self.metrics.iter_mut().enumerate();
-        let metrics = metrics.filter_map(|(column, builder)| {
-            let mut builder = builder.take()?;
-            builder.append_nulls(rows - builder.values_slice().len());
-            let mut values = builder.finish();
-            values.shrink_to_fit();
-            Some((column, values))
-        });
-        let metrics = metrics.collect();
+        (self.occurring, self.values) = (0, 0);
+        let mut columns: Vec<(usize, ArrayRef)> = Vec::new();
+        let mut tagged = std::mem::take(&mut self.tagged).finish(rows);
+        for (place, column) in self.columns.iter_mut().enumerate() {
+            let tags = tagged.remove(&place);
+            let array: ArrayRef = match (column.take(), tags) {
+                (None, None) => continue,
+                (None, Some(tags)) => tags.finish(),
+                (Some(Column::Number(mut builder)), _) => {
+                    builder.append_nulls(rows - builder.values_slice().len());
+                    let mut values = builder.finish();
+                    arrow::array::Array::shrink_to_fit(&mut values);
+                    Arc::new(values)
+                }
+                (Some(Column::Text(mut builder)), tags) => {
+                    fill(&mut builder, rows);
+                    let texts = builder.finish();
+                    match tags {
+                        Some(tags) => tags.under(&texts),
+                        None => Arc::new(texts),
+                    }
+                }
+            };
+            columns.push((place, array));
+        }
+        columns.extend(
+            tagged
+                .into_iter()
+                .map(|(place, tags)| (place, tags.finish())),
+        );
+        columns.sort_unstable_by_key(|(place, _)| *place);
         let mut assets = self.assets.finish();
-        assets.shrink_to_fit();
+        arrow::array::Array::shrink_to_fit(&mut assets);
         Segment {
             assets,
             time: std::mem::take(&mut self.time),
             received_at: std::mem::take(&mut self.received_at),
             sequence: std::mem::take(&mut self.sequence),
-            metrics,
+            columns,
         }
     }
 }
 
-impl Segment {
-    fn finish(self, class: &Class) -> Option<Arc<HotBatch>> {
-        let (min_time, max_time) = (*self.time.iter().min()?, *self.time.iter().max()?);
-        let table = class.schema.fields();
-        let mut fields: Vec<_> = table[..FIXED_COLUMNS].to_vec();
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.assets),
-            instants(self.time),
-            instants(self.received_at),
-        ];
-        if !self.sequence.is_empty() {
-            fields.push(Arc::new(sequence_field()));
-            columns.push(Arc::new(UInt64Array::from(self.sequence)));
-        }
-        for (column, values) in self.metrics {
-            fields.push(table[FIXED_COLUMNS + column].clone());
-            columns.push(Arc::new(values));
-        }
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-            .expect("every column has one value per row and its field's type");
-        Some(Arc::new(HotBatch {
-            batch,
-            min_time,
-            max_time,
-        }))
+/// Makes a text column `rows` long.
+fn fill(builder: &mut StringDictionaryBuilder<Int32Type>, rows: usize) {
+    use arrow::array::ArrayBuilder;
+    let missing = rows - builder.len();
+    if missing > 0 {
+        builder.append_nulls(missing);
     }
-}
-
-fn instants(mut micros: Vec<i64>) -> ArrayRef {
-    micros.shrink_to_fit();
-    Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
 }

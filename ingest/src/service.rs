@@ -263,7 +263,9 @@ impl Ingest {
         let hot = || tables().flat_map(|table| table.hot.iter().chain(&table.late_hot));
         Stats {
             accepted_messages: read(&counters.accepted_messages),
+            accepted_rows: read(&counters.accepted_rows),
             accepted_samples: read(&counters.accepted_samples),
+            mistyped_samples: read(&counters.mistyped_samples),
             late_rows: read(&counters.late_rows),
             repeated_rows: read(&counters.repeated_rows),
             duplicate_samples: read(&counters.duplicate_samples),

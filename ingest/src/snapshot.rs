@@ -27,6 +27,15 @@ pub const RECEIVED_AT: &str = "received_at";
 /// Name of the arrival order column (UInt64, not null), present in late batches and files only.
 pub const SEQUENCE: &str = "_sequence";
 
+/// Key of a field's metadata: the unit in which the metric is stored.
+pub const UNIT: &str = "unit";
+/// Key of a side column's metadata: the metric that it belongs to.
+pub const SIDE_OF: &str = "side_of";
+/// Key of a side column's metadata: what it holds of its metric, one of `text` (texts of a metric
+/// of numbers), `number` (numbers of a metric of texts), `quality` (`uncertain` or `bad`; null is
+/// good) and `double` (numbers that do not fit the metric's stored type).
+pub const KIND: &str = "kind";
+
 /// What a column takes in a batch beside its array: its places in lists.
 const COLUMN_BYTES: usize = 64;
 
@@ -50,8 +59,9 @@ pub struct Snapshot {
 pub struct TableSnapshot {
     /// The class, lower case; also the table's name in SQL.
     pub class: Arc<str>,
-    /// `asset`, `time`, `received_at`, then one nullable Float64 column per metric in order of
-    /// first sight. Field metadata `unit` carries the unit where one is known.
+    /// `asset`, `time`, `received_at`, then one nullable column per metric in order of first
+    /// sight: Float64, or Utf8 where the metric's first value was a text. Side columns stand
+    /// among them; see [`SIDE_OF`]. Field metadata [`UNIT`] carries the unit where one is known.
     pub schema: SchemaRef,
     /// The columns as files have them: those of `schema`, `_sequence` (nullable Int64) after
     /// `received_at`, number metrics as Float64 or Decimal128, and `m__double` columns for values
@@ -69,6 +79,8 @@ pub struct TableSnapshot {
 }
 
 /// Rows in memory. Columns are matched to the table's schema by name; a missing one is null.
+///
+/// A text column is Dictionary(Int32, Utf8) here, Utf8 in the table's schema: cast it.
 #[derive(Debug, Clone)]
 pub struct HotBatch {
     /// The rows.

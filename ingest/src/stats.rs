@@ -13,8 +13,12 @@ use crate::validate::REASONS;
 pub struct Stats {
     /// Messages accepted and synced.
     pub accepted_messages: u64,
-    /// Metric values in them.
+    /// Rows in them: one asset at one instant each.
+    pub accepted_rows: u64,
+    /// Metric values in them; tags are none.
     pub accepted_samples: u64,
+    /// Of these, values kept in side columns because their type is not their metric's.
+    pub mistyped_samples: u64,
     /// Accepted rows not after their asset's newest time.
     pub late_rows: u64,
     /// Of these, rows at exactly the newest time: mostly deliveries that came twice.
@@ -65,7 +69,9 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub accepted_messages: AtomicU64,
+    pub accepted_rows: AtomicU64,
     pub accepted_samples: AtomicU64,
+    pub mistyped_samples: AtomicU64,
     pub late_rows: AtomicU64,
     pub repeated_rows: AtomicU64,
     pub duplicate_samples: AtomicU64,

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::config::{CodecName, MappingRule};
+use crate::config::{CodecName, MappingRule, TimeUnit};
 use crate::validate::{self, Rejection};
 
 /// A mapping rule's topic, ready to match.
@@ -24,8 +24,8 @@ pub enum PatternError {
     /// A wildcard or a brace mixed with text.
     #[error("the level \"{0}\" mixes text with a wildcard; a level is one or the other")]
     MixedLevel(String),
-    /// Neither `{class}` nor `{asset}`.
-    #[error("the level \"{0}\" is unknown; use {{class}} or {{asset}}")]
+    /// Neither `{class}` nor `{asset}` nor `{precision}`.
+    #[error("the level \"{0}\" is unknown; use {{class}}, {{asset}} or {{precision}}")]
     UnknownName(String),
 }
 
@@ -40,10 +40,12 @@ pub struct Mapping {
 pub struct Meaning {
     /// Number of the rule, from 0.
     pub rule: usize,
-    /// The class, lower case.
-    pub class: String,
-    /// The asset's tag.
-    pub asset: String,
+    /// The class, lower case; none where the payload says it.
+    pub class: Option<String>,
+    /// The asset's tag; none where the payload says it.
+    pub asset: Option<String>,
+    /// What the times of the payload count, where the topic says it.
+    pub unit: Option<TimeUnit>,
     /// How the payload is written.
     pub codec: CodecName,
 }
@@ -54,6 +56,15 @@ enum Level {
     Any,
     Class,
     Asset,
+    Precision,
+}
+
+/// What a topic says in the levels of a pattern.
+#[derive(Debug, Default)]
+struct Found<'t> {
+    class: Option<&'t str>,
+    asset: Option<&'t str>,
+    unit: Option<TimeUnit>,
 }
 
 #[derive(Debug, Clone)]
@@ -83,6 +94,7 @@ impl Pattern {
                 "#" => open = true,
                 "{class}" => levels.push(Level::Class),
                 "{asset}" => levels.push(Level::Asset),
+                "{precision}" => levels.push(Level::Precision),
                 _ if level.starts_with('{') && level.ends_with('}') => {
                     return Err(PatternError::UnknownName(level.to_owned()));
                 }
@@ -111,17 +123,18 @@ impl Pattern {
             .count()
     }
 
-    /// The class and asset of a topic that matches, where the pattern has them.
-    fn matches<'t>(&self, topic: &'t str) -> Option<(Option<&'t str>, Option<&'t str>)> {
-        let mut found = (None, None);
+    /// What a topic that matches says.
+    fn matches<'t>(&self, topic: &'t str) -> Option<Found<'t>> {
+        let mut found = Found::default();
         let mut parts = topic.split('/');
         for level in &self.levels {
             let part = parts.next()?;
             match level {
                 Level::Text(text) if text != part => return None,
                 Level::Text(_) | Level::Any => {}
-                Level::Class => found.0 = Some(part),
-                Level::Asset => found.1 = Some(part),
+                Level::Class => found.class = Some(part),
+                Level::Asset => found.asset = Some(part),
+                Level::Precision => found.unit = Some(TimeUnit::named(part)?),
             }
         }
         (self.open || parts.next().is_none()).then_some(found)
@@ -153,19 +166,17 @@ impl Mapping {
     pub fn resolve(&self, topic: &[u8]) -> Result<Meaning, Rejection> {
         let topic = std::str::from_utf8(topic).map_err(|_| Rejection::UnknownTopic)?;
         for (rule, compiled) in self.rules.iter().enumerate() {
-            let Some((class, asset)) = compiled.pattern.matches(topic) else {
+            let Some(found) = compiled.pattern.matches(topic) else {
                 continue;
             };
-            let class = class
-                .or(compiled.class.as_deref())
-                .ok_or(Rejection::UnknownTopic)?;
-            let asset = asset
-                .or(compiled.asset.as_deref())
-                .ok_or(Rejection::UnknownTopic)?;
+            let class = found.class.or(compiled.class.as_deref());
+            let asset = found.asset.or(compiled.asset.as_deref());
+            let tag = |tag| validate::asset_tag(tag).map(str::to_owned);
             return Ok(Meaning {
                 rule,
-                class: validate::class_name(class)?,
-                asset: validate::asset_tag(asset)?.to_owned(),
+                class: class.map(validate::class_name).transpose()?,
+                asset: asset.map(tag).transpose()?,
+                unit: found.unit,
                 codec: compiled.codec,
             });
         }
@@ -191,13 +202,12 @@ mod tests {
             topic: pattern.to_owned(),
             class: (!pattern.contains("{class}")).then(|| "fixed".to_owned()),
             asset: (!pattern.contains("{asset}")).then(|| "one".to_owned()),
-            codec: CodecName::Json,
-            rename: Default::default(),
-            units: Default::default(),
+            ..MappingRule::default()
         };
         let found = Mapping::compile(&[rule]).unwrap().resolve(topic.as_bytes());
         let found = found.ok().map(|meaning| (meaning.class, meaning.asset));
-        let expected = expected.map(|(class, asset)| (class.to_owned(), asset.to_owned()));
+        let expected =
+            expected.map(|(class, asset)| (Some(class.to_owned()), Some(asset.to_owned())));
         assert_eq!(found, expected, "{pattern} on {topic}");
     }
 

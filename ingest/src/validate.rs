@@ -10,6 +10,10 @@ pub const MAX_CLASS_BYTES: usize = 63;
 pub const MAX_ASSET_CHARS: usize = 128;
 /// Longest metric name, characters.
 pub const MAX_METRIC_CHARS: usize = 128;
+/// Longest text value.
+pub const MAX_TEXT_BYTES: usize = 32 * 1024;
+/// Endings of side columns, so no metric can have them.
+pub const SIDE_ENDINGS: [&str; 4] = ["__text", "__number", "__quality", "__double"];
 /// The first instant that a device with a clock can mean, microseconds since 1970.
 pub const FIRST_INSTANT: i64 = 631_152_000_000_000;
 
@@ -90,17 +94,35 @@ pub enum Rejection {
         /// What is wrong and where.
         detail: String,
     },
+    /// Neither topic nor payload says the class.
+    #[error("neither the topic nor the payload says the class; the mapping rule may")]
+    NoClass,
+    /// Neither topic nor payload says the asset.
+    #[error(
+        "neither the topic nor the payload says the asset; name its place in the mapping rule \
+         (asset, or line_protocol.asset_tag)"
+    )]
+    NoAsset,
     /// No event time.
     #[error("the payload has no \"time\"")]
     NoTime,
     /// An event time that cannot be read.
-    #[error("\"time\" must be an RFC 3339 text with an offset, or epoch milliseconds")]
+    #[error(
+        "the time must be an RFC 3339 text with an offset, or a number since 1970 in the \
+         rule's time_unit (milliseconds in JSON)"
+    )]
     BadTime,
     /// Nothing measured.
     #[error("the payload has no metric")]
     NoMetrics,
-    /// Too many metrics in one message.
-    #[error("the payload has more metrics than max_metrics_per_message ({most})")]
+    /// Too many rows in one message.
+    #[error("the payload has more rows than max_rows_per_message ({most}); send it in parts")]
+    TooManyRows {
+        /// The limit.
+        most: usize,
+    },
+    /// Too many metrics in one row.
+    #[error("a row has more metrics than max_metrics_per_message ({most})")]
     TooManyMetrics {
         /// The limit.
         most: usize,
@@ -110,7 +132,8 @@ pub enum Rejection {
     BadMetric,
     /// The name of a column that every table has.
     #[error(
-        "the metric \"{metric}\" has the name of a column of every table; rename it in the rule"
+        "the metric \"{metric}\" has the name of a column of every table or the ending of a side \
+         column; rename it in the mapping rule"
     )]
     ReservedMetric {
         /// The name.
@@ -122,8 +145,8 @@ pub enum Rejection {
         /// The name.
         metric: String,
     },
-    /// A value that is no number.
-    #[error("the metric \"{metric}\" is not a number")]
+    /// A value that is neither a number nor a text.
+    #[error("the metric \"{metric}\" is neither a number nor a text")]
     NotANumber {
         /// The name.
         metric: String,
@@ -144,6 +167,14 @@ pub enum Rejection {
     SparkplugSession {
         /// What is missing.
         detail: String,
+    },
+    /// A text beyond [`MAX_TEXT_BYTES`].
+    #[error("the text of the metric \"{metric}\" has more than {most} bytes")]
+    TextTooLong {
+        /// The name.
+        metric: String,
+        /// The limit.
+        most: usize,
     },
     /// NaN or infinite.
     #[error("the metric \"{metric}\" is not finite")]
@@ -200,16 +231,19 @@ pub enum Rejection {
 }
 
 /// Names of all reasons in order of precedence, as counters and files spell them.
-pub const REASONS: [&str; 23] = [
+pub const REASONS: [&str; 27] = [
     "unknown_topic",
     "payload_too_large",
     "bad_class",
     "reserved_class",
     "bad_asset",
     "malformed",
+    "no_class",
+    "no_asset",
     "no_time",
     "bad_time",
     "no_metrics",
+    "too_many_rows",
     "too_many_metrics",
     "bad_metric",
     "reserved_metric",
@@ -217,6 +251,7 @@ pub const REASONS: [&str; 23] = [
     "not_a_number",
     "unsupported_type",
     "sparkplug_session",
+    "text_too_long",
     "not_finite",
     "before_1990",
     "too_far_ahead",
@@ -236,23 +271,27 @@ impl Rejection {
             Self::ReservedClass { .. } => 3,
             Self::BadAsset => 4,
             Self::Malformed { .. } => 5,
-            Self::NoTime => 6,
-            Self::BadTime => 7,
-            Self::NoMetrics => 8,
-            Self::TooManyMetrics { .. } => 9,
-            Self::BadMetric => 10,
-            Self::ReservedMetric { .. } => 11,
-            Self::MetricTwice { .. } => 12,
-            Self::NotANumber { .. } => 13,
-            Self::UnsupportedType { .. } => 14,
-            Self::SparkplugSession { .. } => 15,
-            Self::NotFinite { .. } => 16,
-            Self::Before1990 { .. } => 17,
-            Self::TooFarAhead { .. } => 18,
-            Self::AssetOfAnotherClass { .. } => 19,
-            Self::TooManyTables { .. } => 20,
-            Self::TooManyAssets { .. } => 21,
-            Self::TooManyColumns { .. } => 22,
+            Self::NoClass => 6,
+            Self::NoAsset => 7,
+            Self::NoTime => 8,
+            Self::BadTime => 9,
+            Self::NoMetrics => 10,
+            Self::TooManyRows { .. } => 11,
+            Self::TooManyMetrics { .. } => 12,
+            Self::BadMetric => 13,
+            Self::ReservedMetric { .. } => 14,
+            Self::MetricTwice { .. } => 15,
+            Self::NotANumber { .. } => 16,
+            Self::UnsupportedType { .. } => 17,
+            Self::SparkplugSession { .. } => 18,
+            Self::TextTooLong { .. } => 19,
+            Self::NotFinite { .. } => 20,
+            Self::Before1990 { .. } => 21,
+            Self::TooFarAhead { .. } => 22,
+            Self::AssetOfAnotherClass { .. } => 23,
+            Self::TooManyTables { .. } => 24,
+            Self::TooManyAssets { .. } => 25,
+            Self::TooManyColumns { .. } => 26,
         }
     }
 
@@ -302,7 +341,8 @@ pub fn metric_name(name: &str) -> Result<&str, Rejection> {
     {
         return Err(Rejection::BadMetric);
     }
-    if RESERVED_METRICS.contains(&name) {
+    let side = SIDE_ENDINGS.iter().any(|ending| name.ends_with(ending));
+    if RESERVED_METRICS.contains(&name) || side {
         return Err(Rejection::ReservedMetric {
             metric: name.to_owned(),
         });
@@ -353,9 +393,12 @@ mod tests {
             },
             Rejection::BadAsset,
             Rejection::Malformed { detail: "x".into() },
+            Rejection::NoClass,
+            Rejection::NoAsset,
             Rejection::NoTime,
             Rejection::BadTime,
             Rejection::NoMetrics,
+            Rejection::TooManyRows { most: 1 },
             Rejection::TooManyMetrics { most: 1 },
             Rejection::BadMetric,
             Rejection::ReservedMetric {
@@ -368,6 +411,10 @@ mod tests {
                 datatype: "Template".into(),
             },
             Rejection::SparkplugSession { detail: "x".into() },
+            Rejection::TextTooLong {
+                metric: "a".into(),
+                most: 1,
+            },
             Rejection::NotFinite { metric: "a".into() },
             Rejection::Before1990 {
                 time: String::new(),
@@ -400,7 +447,7 @@ mod tests {
     #[test]
     fn names() {
         let long = "x".repeat(129);
-        let cases: [(bool, &str); 16] = [
+        let cases: [(bool, &str); 17] = [
             (
                 class_name("Pump-2_b").as_deref() == Ok("pump-2_b"),
                 "upper case is lowered",
@@ -429,6 +476,7 @@ mod tests {
             ),
             (metric_name(&long).is_err(), "metric too long"),
             (metric_name("").is_err(), "empty metric"),
+            (metric_name("a__text").is_err(), "the name of a side column"),
         ];
         for (holds, what) in cases {
             assert!(holds, "{what}");

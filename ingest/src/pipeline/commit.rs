@@ -108,7 +108,9 @@ fn gather(first: Work, work: &Receiver<Work>) -> (Vec<Batch>, Option<FlushOrder>
 
 fn count(counters: &Counters, batch: &Batch) {
     add(&counters.accepted_messages, batch.counts.messages);
+    add(&counters.accepted_rows, batch.counts.rows);
     add(&counters.accepted_samples, batch.counts.samples);
+    add(&counters.mistyped_samples, batch.counts.mistyped);
     add(&counters.late_rows, batch.counts.late);
     add(&counters.repeated_rows, batch.counts.repeated);
     add(&counters.commits, u64::from(batch.is_recorded()));

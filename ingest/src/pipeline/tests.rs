@@ -74,7 +74,7 @@ async fn put(ingest: &Ingest, envelopes: Vec<Envelope>) {
 }
 
 fn shown(readings: &Readings) -> Vec<String> {
-    let line = |((class, asset, time, metric), value): (&readings::Key, &f64)| {
+    let line = |((class, asset, time, metric), value): (&readings::Key, &readings::Value)| {
         format!("{class} {asset} {} {metric} {value}", time / 1000 - START)
     };
     readings.iter().map(line).collect()
@@ -288,7 +288,7 @@ async fn replay_equals_live_whatever_was_sent() {
                 let time = (START + time) * 1000;
                 (
                     ("pump".to_owned(), format!("P{asset}"), time, metric.clone()),
-                    *value as f64,
+                    (*value as f64).into(),
                 )
             })
             .collect();
@@ -334,10 +334,9 @@ async fn a_message_refused_can_be_replayed_when_the_rules_allow_it() {
     rules.rules.push(crate::MappingRule {
         topic: "plant/{asset}".into(),
         class: Some("fan".into()),
-        asset: None,
-        codec: crate::config::CodecName::Json,
         rename: [("a".to_owned(), "speed".to_owned())].into(),
-        units: [("speed".to_owned(), "rpm".to_owned())].into(),
+        units: [("speed".to_owned(), "rpm".into())].into(),
+        ..crate::MappingRule::default()
     });
     let (ingest, _feed) = start(&rules, folder.path());
     ingest.quarantine().replay(unknown).await.unwrap();

@@ -8,7 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
-use crate::catalog::{FIXED_COLUMNS, sequence_field};
+use crate::catalog::{FIXED_COLUMNS, hot_field, sequence_field};
 use crate::rows::SPARSE_CELLS;
 use crate::snapshot::{HotBatch, SEQUENCE};
 
@@ -187,7 +187,7 @@ fn schema_of(table: &SchemaRef, batches: &[Arc<HotBatch>]) -> SchemaRef {
         *place < FIXED_COLUMNS || occurring.contains(field.name().as_str())
     };
     let fields = table.fields().iter().enumerate().filter(occurs);
-    let mut fields: Vec<_> = fields.map(|(_, field)| field.clone()).collect();
+    let mut fields: Vec<_> = fields.map(|(_, field)| hot_field(field)).collect();
     if occurring.contains(SEQUENCE) {
         fields.insert(FIXED_COLUMNS, Arc::new(sequence_field()));
     }

@@ -26,17 +26,24 @@ pub(super) enum Value<'a> {
     NotFinite,
     /// A string, unescaped.
     Text(Cow<'a, str>),
-    /// true, false, null, an object or an array, all well-formed.
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+    /// An object or an array, well-formed.
     Other,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self {
+    /// **Errors**: not UTF-8.
+    pub(super) fn of(payload: &'a [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(payload);
+        let text = text.map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to()))?;
+        Ok(Self {
             text,
             at: 0,
             first: false,
-        }
+        })
     }
 
     /// Enters an object.
@@ -81,6 +88,34 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Enters an array, at whose bracket the scanner stands.
+    pub(super) fn open_array(&mut self) {
+        self.at += 1;
+        self.first = true;
+    }
+
+    /// Whether the open array has one more item, to be read next.
+    pub(super) fn item(&mut self) -> Result<bool, String> {
+        let first = std::mem::take(&mut self.first);
+        match self.skip_space() {
+            Some(b']') => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(b',') if !first => {
+                self.at += 1;
+                Ok(true)
+            }
+            _ if first => Ok(true),
+            _ => Err(self.expected("`,` or `]`")),
+        }
+    }
+
+    /// Says that a value of the object or array around was read, after something was in it.
+    pub(super) fn member_ended(&mut self) {
+        self.first = false;
+    }
+
     /// Makes sure that nothing follows.
     pub(super) fn end(&mut self) -> Result<(), String> {
         match self.skip_space() {
@@ -97,7 +132,7 @@ impl<'a> Scanner<'a> {
         self.bytes().get(self.at).copied()
     }
 
-    fn skip_space(&mut self) -> Option<u8> {
+    pub(super) fn skip_space(&mut self) -> Option<u8> {
         while let Some(byte) = self.peek() {
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 return Some(byte);
@@ -107,7 +142,7 @@ impl<'a> Scanner<'a> {
         None
     }
 
-    fn expected(&self, what: &str) -> String {
+    pub(super) fn expected(&self, what: &str) -> String {
         if self.at >= self.text.len() {
             return format!("it ends at byte {}, expected {what}", self.at);
         }
@@ -117,9 +152,9 @@ impl<'a> Scanner<'a> {
     fn scalar(&mut self) -> Result<Value<'a>, String> {
         let rest = &self.bytes()[self.at..];
         let words: [(&[u8], Value<'a>); 6] = [
-            (b"true", Value::Other),
-            (b"false", Value::Other),
-            (b"null", Value::Other),
+            (b"true", Value::Bool(true)),
+            (b"false", Value::Bool(false)),
+            (b"null", Value::Null),
             (b"NaN", Value::NotFinite),
             (b"Infinity", Value::NotFinite),
             (b"-Infinity", Value::NotFinite),

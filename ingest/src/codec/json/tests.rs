@@ -1,35 +1,45 @@
 //! Payloads: what they say, and that the scanner agrees with an independent reader of JSON.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value as Tree;
 
-use crate::catalog::Catalog;
-use crate::config::IngestConfig;
+use crate::catalog::{Catalog, FIXED_COLUMNS};
+use crate::codec::said::World;
+use crate::config::{DecodeRules, IngestConfig};
 use crate::decode::Decoder;
 use crate::source::Envelope;
 
-/// What a payload decodes to: time and values, or the name of the refusal.
+/// What a payload decodes to: time and numbers, or the name of the refusal.
 fn decode(payload: &[u8]) -> Result<(i64, BTreeMap<String, f64>), &'static str> {
-    let mut rules = IngestConfig::default().decode_rules();
-    rules.max_metrics_per_message = 4;
-    let mut decoder = Decoder::new(rules).unwrap();
+    static RULES: OnceLock<DecodeRules> = OnceLock::new();
+    let rules = RULES.get_or_init(|| {
+        let mut config = IngestConfig::default();
+        config.rules.truncate(1);
+        config.max_metrics_per_message = 4;
+        config.decode_rules()
+    });
+    let mut decoder = Decoder::new(rules.clone()).unwrap();
     let mut catalog = Catalog::default();
     let envelope = Envelope {
         topic: "fieldwright/pump/P1".into(),
         payload: payload.to_vec().into(),
         received_at: "2026-03-02T07:00:00Z".parse::<DateTime<Utc>>().unwrap(),
     };
-    let row = decoder
+    let accepted = decoder
         .decode(&mut catalog, &envelope)
         .map_err(|refusal| refusal.name())?;
-    let (time, values) = (row.time, row.values.to_vec());
+    let row = accepted
+        .rows()
+        .next()
+        .expect("the contract's payload is one row");
     let schema = &catalog.class(0).schema;
-    let named = values
-        .iter()
-        .map(|(column, value)| (schema.field(3 + *column as usize).name().clone(), *value));
-    Ok((time, named.collect()))
+    let name = |column: u32| schema.field(FIXED_COLUMNS + column as usize).name().clone();
+    let named = row.cells.numbers.iter();
+    let named = named.map(|(column, value)| (name(*column), *value));
+    Ok((row.time, named.collect()))
 }
 
 /// Time and values, or the name of the refusal.
@@ -143,16 +153,20 @@ fn what_is_refused() {
             "metric_twice",
         ),
         (
-            r#"{"time":1772434800000,"metrics":{"a":"1"}}"#,
+            r#"{"time":1772434800000,"metrics":{"a":[1]}}"#,
             "not_a_number",
         ),
         (
             r#"{"time":1772434800000,"metrics":{"a":null}}"#,
+            "no_metrics",
+        ),
+        (
+            r#"{"time":1772434800000,"metrics":{"a":NaN,"b":{}}}"#,
             "not_a_number",
         ),
         (
-            r#"{"time":1772434800000,"metrics":{"a":NaN,"b":true}}"#,
-            "not_a_number",
+            r#"{"time":1772434800000,"metrics":{"a__text":1}}"#,
+            "reserved_metric",
         ),
         (
             r#"{"time":1772434800000,"metrics":{"a":NaN}}"#,
@@ -188,6 +202,147 @@ fn what_is_refused() {
     );
     let deep = format!("{{\"x\":{}1{}}}", "[".repeat(65), "]".repeat(65));
     check(&deep, Err("malformed"));
+}
+
+#[test]
+fn values_of_every_type() {
+    let mut world = World::of("");
+    let mut check = |metrics: &str, expected: &str| {
+        let payload = format!("{{\"time\":1772434800000,\"metrics\":{metrics}}}");
+        let said = world.said("fieldwright/pump/P1", payload.as_bytes());
+        assert_eq!(said, [expected], "{metrics}");
+    };
+    check(
+        r#"{"on":true,"off":false,"mode":"auto","gone":null}"#,
+        "pump P1 0 on=1.0 off=0.0 mode=auto",
+    );
+    // The first value decided the type; the other type stands beside it.
+    check(
+        r#"{"on":"yes","mode":3,"off":2}"#,
+        "pump P1 0 off=2.0 on__text=yes mode__number=3.0",
+    );
+    check(r#"{"mode":"man\u00e4l"}"#, "pump P1 0 mode=manäl");
+}
+
+/// One rule of any shape.
+#[track_caller]
+fn check_shape(rule: &str, topic: &str, payload: &str, expected: &[&str]) {
+    let mut world = World::of(rule);
+    for _ in 0..2 {
+        let said = world.said(topic, payload.as_bytes());
+        assert_eq!(said, expected, "{payload} under {rule}");
+    }
+}
+
+#[test]
+fn flat() {
+    let rule = "topic = \"{class}/{asset}\"\njson = { metrics = \"\", time = \"/ts\" }";
+    let check = |payload, expected: &str| check_shape(rule, "pump/P1", payload, &[expected]);
+    check(
+        r#"{"ts":1772434800001,"a":1,"b":"x","c":null}"#,
+        "pump P1 1000 a=1.0 b=x",
+    );
+    check(r#"{"ts":"1772434800001","a":1}"#, "pump P1 1000 a=1.0");
+    check(r#"{"ts":1772434800001,"a":1,"b":{"c":2}}"#, "not_a_number");
+    check(r#"{"a":1}"#, "no_time");
+    check(r#"{"ts":[],"a":1}"#, "bad_time");
+    check("[]", "no_metrics");
+    check("[1]", "malformed");
+}
+
+#[test]
+fn nested_by_pointer_and_named_in_the_payload() {
+    check_shape(
+        "topic = \"gateway\"\nclass = \"room\"\ntime_unit = \"s\"\n[json]\n\
+         asset = \"/device/id\"\ntime = \"/meta/at\"\n\
+         values = { temperature = \"/env/temp~1out\", mode = \"/state/0\" }",
+        "gateway",
+        r#"{"device":{"id":17},"meta":{"at":1772434800.25},"env":{"temp/out":21.5},"state":["eco"]}"#,
+        &["room 17 250000 mode=eco temperature=21.5"],
+    );
+}
+
+#[test]
+fn arrays_of_samples() {
+    // The head stands around them.
+    check_shape(
+        "topic = \"gateway\"\n[json]\nsamples = \"/samples\"\nclass = \"/kind\"\nasset = \"/id\"",
+        "gateway",
+        r#"{"kind":"Pump","id":"P1","samples":[
+            {"time":1772434800000,"metrics":{"a":1}},
+            {"time":1772434800001,"metrics":{"a":2,"b":3}},
+            {"time":1772434800001,"metrics":{"b":4}},
+            {"id":"P2","time":1772434800000,"metrics":{"a":5}}]}"#,
+        &[
+            "pump P1 0 a=1.0",
+            "pump P1 1000 a=2.0 b=4.0",
+            "pump P2 0 a=5.0",
+        ],
+    );
+    // One metric each.
+    check_shape(
+        "topic = \"{class}/{asset}\"\n[json]\nmetric = \"/n\"\nvalue = \"v\"\ntime = \"/t\"",
+        "pump/P1",
+        r#"[{"n":"a","v":1,"t":1772434800000},{"n":"b","v":true,"t":1772434800000},
+            {"n":"a","v":2,"t":1772434800001}]"#,
+        &["pump P1 0 a=1.0 b=1.0", "pump P1 1000 a=2.0"],
+    );
+    // Names and values in a list.
+    check_shape(
+        "topic = \"{class}/{asset}\"\njson = { metrics = \"/values\" }",
+        "pump/P1",
+        r#"{"time":1772434800000,"values":[{"name":"a","value":1},{"name":"b","value":"x"}]}"#,
+        &["pump P1 0 a=1.0 b=x"],
+    );
+}
+
+#[test]
+fn quality() {
+    let rule = "topic = \"{class}/{asset}\"\njson = { quality = \"/q\" }";
+    let check = |payload: &str, expected: &str| {
+        let payload = format!("{{\"time\":1772434800000,{payload}}}");
+        check_shape(rule, "pump/P1", &payload, &[expected]);
+    };
+    check(r#""q":"GOOD","metrics":{"a":1}"#, "pump P1 0 a=1.0");
+    check(r#""q":192,"metrics":{"a":1}"#, "pump P1 0 a=1.0");
+    check(
+        r#""q":"uncertain","metrics":{"a":1}"#,
+        "pump P1 0 a=1.0 a__quality=uncertain",
+    );
+    check(r#""q":0,"metrics":{"a":null}"#, "pump P1 0 a__quality=bad");
+    check(
+        r#""q":{"b":"bad"},"metrics":{"a":1,"b":2}"#,
+        "pump P1 0 a=1.0 b=2.0 b__quality=bad",
+    );
+    check(
+        r#""metrics":{"a":{"value":1,"q":"Uncertain"},"b":{"value":2}}"#,
+        "pump P1 0 a=1.0 a__quality=uncertain b=2.0",
+    );
+    check_shape(
+        "topic = \"{class}/{asset}\"\njson = { quality = \"/q\" }\n\
+         quality = { good = [\"fine\"], uncertain = [] }",
+        "pump/P1",
+        r#"{"time":1772434800000,"q":"good","metrics":{"a":1}}"#,
+        &["pump P1 0 a=1.0 a__quality=bad"],
+    );
+}
+
+#[test]
+fn an_older_journal_refuses_what_it_refused() {
+    let mut rules = IngestConfig::default().decode_rules();
+    rules.all_types = false;
+    let mut world = World::of("");
+    world.decoder = Decoder::new(rules).unwrap();
+    for (metrics, reason) in [
+        (r#"{"a":"1"}"#, "not_a_number"),
+        (r#"{"a":true}"#, "not_a_number"),
+        (r#"{"a":null}"#, "not_a_number"),
+        (r#"{"a__text":1}"#, "pump P1 0 a__text=1.0"),
+    ] {
+        let payload = format!("{{\"time\":1772434800000,\"metrics\":{metrics}}}");
+        let said = world.said("fieldwright/pump/P1", payload.as_bytes());
+        assert_eq!(said, [reason], "{metrics}");
+    }
 }
 
 /// The same from an independent reader; what it calls malformed must be malformed.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::rows::{RowHead, Rows};
+use crate::rows::{Cells, RowHead, Rows};
 
 const METRICS: usize = 1_000;
 
@@ -32,7 +32,13 @@ fn batches_of(catalog: &Catalog, rows: &[Vec<u32>]) -> (SchemaRef, Vec<Arc<HotBa
             sequence: None,
         };
         let values: Vec<(u32, f64)> = metrics.iter().map(|metric| (*metric, 1.0)).collect();
-        open.push(head, &values);
+        let cells = Cells {
+            numbers: &values,
+            texts: &[],
+            letters: "",
+            tags: None,
+        };
+        open.push(head, cells);
     }
     let class = catalog.class(0);
     (class.schema.clone(), open.finish(class))
