@@ -31,6 +31,12 @@ impl From<f64> for Value {
     }
 }
 
+impl PartialEq<f64> for Value {
+    fn eq(&self, number: &f64) -> bool {
+        matches!(self, Self::Number(own) if own == number)
+    }
+}
+
 impl Value {
     /// The bits of a number. Panics at a text.
     pub(crate) fn to_bits(&self) -> u64 {
