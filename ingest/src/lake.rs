@@ -4,6 +4,7 @@
 //! names them, synced with its folder; the journal is trimmed last. What a crash leaves behind
 //! before the entry is named nowhere and is removed at the next start.
 
+mod compaction;
 mod decimal;
 mod encoding;
 mod entry;
@@ -13,7 +14,9 @@ mod log;
 mod merging;
 mod physical;
 mod place;
+mod plan;
 mod progress;
+mod retention;
 mod root;
 mod rows;
 mod running;
@@ -28,9 +31,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::entry::Written;
+pub(crate) use self::compaction::Ended;
 pub use self::error::{LakeError, LogError};
 use self::log::Change;
 use self::place::Place;
+pub(crate) use self::plan::CompactionLimits;
+pub(crate) use self::retention::Retention;
 pub use self::root::{LakeRoot, StoredFile};
 pub use self::rows::FileRows;
 use self::table::{Kind, Table};
@@ -134,6 +140,23 @@ impl Lake {
             (table.log.name.clone(), table.log.through)
         });
         tables.collect()
+    }
+
+    /// Removes files that no table has named since before an instant (milliseconds of the wall
+    /// clock) and that no snapshot holds; gives how many.
+    ///
+    /// **Errors**: the store refused.
+    pub(crate) fn clear(&self, before_ms: i64) -> Result<usize, LakeError> {
+        let mut cleared = 0;
+        for table in self.all() {
+            cleared += locked(&table).graveyard.clear(&self.place, before_ms)?;
+        }
+        Ok(cleared)
+    }
+
+    /// The names of all tables of classes.
+    pub(crate) fn classes(&self) -> Vec<Arc<str>> {
+        self.lock().keys().cloned().collect()
     }
 
     /// The tables as they stand in files.

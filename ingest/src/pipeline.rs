@@ -9,6 +9,7 @@
 //! read more slowly from the wire. The feed alone is none to wait for: a full one is left out.
 
 mod commit;
+mod compact;
 mod feed;
 mod flush;
 mod intake;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(crate) use self::commit::Committer;
+pub(crate) use self::compact::{CompactOrder, Compactor, WAITING_ORDERS};
 pub(crate) use self::feed::Follower;
 pub(crate) use self::flush::Flusher;
 pub(crate) use self::intake::{BatchLimits, HotRows, IntakeLoop};
@@ -111,6 +113,7 @@ pub(crate) struct Parts {
     pub intake: IntakeLoop,
     pub committer: Committer,
     pub flusher: Flusher,
+    pub compactor: Compactor,
 }
 
 impl Parts {
@@ -122,6 +125,7 @@ impl Parts {
             intake,
             committer,
             flusher,
+            compactor,
         } = self;
         let (batches, to_commit) = blocking::sync_channel(WAITING_BATCHES);
         let (jobs, to_flush) = blocking::sync_channel(WAITING_FLUSHES);
@@ -131,12 +135,13 @@ impl Parts {
         };
         let handles = vec![
             spawn(
-                "ingest-flush",
+                "ingest-compact",
                 Box::new(move || {
-                    flusher.run(&to_flush);
+                    compactor.run();
                     let _ = end.send(());
                 }),
             )?,
+            spawn("ingest-flush", Box::new(move || flusher.run(&to_flush)))?,
             spawn(
                 "ingest-commit",
                 Box::new(move || committer.run(&to_commit, &jobs)),
@@ -150,7 +155,7 @@ impl Parts {
 impl Threads {
     /// Waits until all have ended. False when one of them panicked.
     pub(crate) async fn ended(self) -> bool {
-        // The flush thread ends last; after it a join takes no time.
+        // The compaction thread ends last, when the flush thread has nothing more to order.
         let whole = self.ended.await.is_ok();
         self.handles.into_iter().all(|handle| handle.join().is_ok()) && whole
     }

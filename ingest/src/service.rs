@@ -17,7 +17,8 @@ use crate::intake::{Intake, Submission};
 use crate::journal::{Journal, JournalError};
 use crate::lake::{Lake, LakeError};
 use crate::pipeline::{
-    BatchLimits, Closing, Committer, Flusher, Follower, HotRows, IntakeLoop, Parts, Shared, Threads,
+    BatchLimits, Closing, Committer, CompactOrder, Compactor, Flusher, Follower, HotRows, IntakeLoop, Parts, Shared, Threads,
+    WAITING_ORDERS,
 };
 use crate::quarantine::{Bounds, Quarantine, QuarantineError, Store};
 use crate::recover::{self, JOURNAL, LAKE, QUARANTINE, ReadError, Recovered};
@@ -93,6 +94,17 @@ pub enum Stopped {
     /// One of its threads ended in a bug.
     #[error("a thread of the ingest pipeline failed; what was acknowledged is in the journal")]
     Failed,
+}
+
+/// Why tables were not compacted.
+#[derive(Debug, Error)]
+pub enum CompactError {
+    /// The pipeline stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The lake refused; the tables are as they were.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
 }
 
 impl Ingest {
@@ -175,6 +187,8 @@ impl Ingest {
         }
         set(&shared.counters.journal_bytes, journal.bytes());
         set(&shared.counters.live_bytes, found.bytes as u64);
+        let (orders, to_compact) = mpsc::channel(WAITING_ORDERS);
+        let compaction = orders.downgrade();
         // An id of the quarantine is never given twice, even if the journal lost its last record.
         let quarantined = store.last().map_or(0, |id| id.sequence);
         let threads = Parts {
@@ -183,6 +197,15 @@ impl Ingest {
                 trimmer: journal.trimmer(),
                 tick: config.flush_age() / 8,
                 intake: intake.downgrade(),
+                compaction: orders.clone(),
+                shared: shared.clone(),
+            },
+            compactor: Compactor {
+                orders: to_compact,
+                limits: config.compaction_limits(),
+                retention: config.retention(),
+                tombstone: config.tombstone(),
+                clock: clock.clone(),
                 shared: shared.clone(),
             },
             committer: Committer {
@@ -213,6 +236,8 @@ impl Ingest {
                 shared: shared.clone(),
             },
         };
+        // From here on only the flush thread holds the sender: with it, compaction ends.
+        drop(orders);
         let threads = Mutex::new(Some(threads.start().map_err(StartError::Thread)?));
         let quarantine = Quarantine::new(store, intake.clone(), clock);
         Ok((
@@ -284,6 +309,10 @@ impl Ingest {
             file_bytes: files().map(|file| file.bytes).sum(),
             file_rows: files().map(|file| file.rows).sum(),
             flushes: read(&counters.flushes),
+            compactions: read(&counters.compactions),
+            compaction_failures: read(&counters.compaction_failures),
+            merged_duplicates: read(&counters.merged_duplicates),
+            merged_conflicts: read(&counters.merged_conflicts),
             quarantine_entries: quarantine.entries,
             quarantine_bytes: quarantine.bytes,
             quarantine_dropped: quarantine.dropped,
@@ -302,6 +331,20 @@ impl Ingest {
             .await
             .map_err(|_| Stopped::Already)?;
         done.await.map_err(|_| Stopped::Already)
+    }
+
+    /// Brings everything submitted so far into files and compacts all tables, however little there
+    /// is to do.
+    ///
+    /// **Errors**: the pipeline stopped before it was done, or the lake refused.
+    pub async fn compact(&self) -> Result<(), CompactError> {
+        self.flush().await?;
+        let orders = self.compaction.upgrade().ok_or(Stopped::Already)?;
+        let (reply, done) = oneshot::channel();
+        let order = CompactOrder::Everything(reply);
+        orders.send(order).await.map_err(|_| Stopped::Already)?;
+        drop(orders);
+        Ok(done.await.map_err(|_| Stopped::Already)??)
     }
 
     /// Takes nothing more, commits and flushes what was handed over, stops the threads.

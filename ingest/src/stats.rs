@@ -55,6 +55,15 @@ pub struct Stats {
     pub file_rows: u64,
     /// Flushes done.
     pub flushes: u64,
+    /// Compactions since the start.
+    pub compactions: u64,
+    /// Compactions that failed since the start; each is tried again.
+    pub compaction_failures: u64,
+    /// Readings that compaction found twice at one instant, value and all. Those at the newest
+    /// instant of their asset were counted in `duplicate_samples` already.
+    pub merged_duplicates: u64,
+    /// The same with another value: the later receipt won.
+    pub merged_conflicts: u64,
     /// Entries in the quarantine.
     pub quarantine_entries: u64,
     /// Bytes in the quarantine.
@@ -84,6 +93,10 @@ pub(crate) struct Counters {
     pub journal_damages: AtomicU64,
     pub journal_bytes: AtomicU64,
     pub flushes: AtomicU64,
+    pub compactions: AtomicU64,
+    pub compaction_failures: AtomicU64,
+    pub merged_duplicates: AtomicU64,
+    pub merged_conflicts: AtomicU64,
     /// Flushes ordered and not yet done.
     pub flushes_under_way: AtomicU64,
     /// Rows in them.

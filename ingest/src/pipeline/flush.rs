@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::mpsc::WeakSender;
+use tokio::sync::mpsc::{Sender, WeakSender};
 
-use super::{FlushJob, Shared};
+use super::{CompactOrder, FlushJob, Shared};
 use crate::intake::Submission;
 use crate::journal::{Trimmer, drop_old_damaged};
 use crate::lake::LakeError;
@@ -23,6 +23,8 @@ pub(crate) struct Flusher {
     /// How often intake is asked to look at the age of the hot rows.
     pub tick: Duration,
     pub intake: WeakSender<Submission>,
+    /// Compaction looks after every flush, and now and then without one.
+    pub compaction: Sender<CompactOrder>,
     pub shared: Arc<Shared>,
 }
 
@@ -43,12 +45,14 @@ impl Flusher {
                     if !self.flush(job) {
                         return;
                     }
+                    drop(self.compaction.try_send(CompactOrder::Look));
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     // A full queue needs no reminder: its batches look at the age themselves.
                     if let Some(intake) = self.intake.upgrade() {
                         drop(intake.try_send(Submission::Tick));
                     }
+                    drop(self.compaction.try_send(CompactOrder::Look));
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
