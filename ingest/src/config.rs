@@ -3,8 +3,10 @@
 mod mapping;
 mod payload;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -12,6 +14,7 @@ pub use self::mapping::{CodecName, ConvertedUnit, MappingRule, MetricUnit};
 pub use self::payload::{
     CsvColumns, JsonShape, LineTags, QualityWords, Tags, TimeSource, TimeUnit,
 };
+use crate::lake::{CompactionLimits, Retention};
 use crate::topic::PatternError;
 use crate::units::UnitError;
 use crate::validate;
@@ -37,6 +40,20 @@ pub struct IngestConfig {
     pub flush_bytes: u64,
     /// Bytes of hot rows at which intake waits for the flush.
     pub max_hot_bytes: u64,
+    /// Where the lake lies: empty for the data folder, or the URL of an object store.
+    pub lake_url: String,
+    /// Flushed files, or files of late rows, at which a table is compacted.
+    pub compact_files: usize,
+    /// Rows of a compacted file.
+    pub compact_rows: u64,
+    /// Rows that one compaction takes.
+    pub compact_input_rows: u64,
+    /// Seconds (process clock) that files stay which are in no table any more.
+    pub tombstone_seconds: u64,
+    /// Days of event time that rows are kept; 0 for ever.
+    pub retention_days: u32,
+    /// The same for single tables, by class.
+    pub table_retention_days: BTreeMap<String, u32>,
     /// Deliveries that may wait to be decoded.
     pub queue_deliveries: usize,
     /// Commits that may wait for the follower of the feed; further ones are left out of it.
@@ -296,12 +313,34 @@ impl IngestConfig {
         Duration::from_millis(self.batch_ms)
     }
 
+    /// When tables are compacted, and into what.
+    pub(crate) fn compaction_limits(&self) -> CompactionLimits {
+        CompactionLimits {
+            rows: self.compact_rows,
+            files: self.compact_files,
+            input_rows: self.compact_input_rows,
+        }
+    }
+
+    /// How long rows are kept.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            days: self.retention_days,
+            of_table: self.table_retention_days.clone(),
+        }
+    }
+
+    /// How long files stay that are in no table any more.
+    pub(crate) fn tombstone(&self) -> TimeDelta {
+        TimeDelta::seconds(self.tombstone_seconds as i64)
+    }
+
     /// Process time after which hot rows are flushed.
     pub fn flush_age(&self) -> Duration {
         Duration::from_secs(self.flush_seconds)
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 25] {
         const MANY: u64 = u32::MAX as u64;
         [
             // A row's arrival number has 20 bits for its place in the batch.
@@ -312,6 +351,11 @@ impl IngestConfig {
             ("max_hot_rows", self.max_hot_rows as u64, 1, MANY),
             ("flush_bytes", self.flush_bytes, 1, 1 << 40),
             ("max_hot_bytes", self.max_hot_bytes, 1, 1 << 40),
+            ("compact_files", self.compact_files as u64, 1, 1 << 16),
+            ("compact_rows", self.compact_rows, 1, MANY),
+            ("compact_input_rows", self.compact_input_rows, 1, 1 << 40),
+            ("tombstone_seconds", self.tombstone_seconds, 0, 366 * 86_400),
+            ("retention_days", self.retention_days.into(), 0, 366_000),
             ("queue_deliveries", self.queue_deliveries as u64, 1, 1 << 20),
             ("feed_commits", self.feed_commits as u64, 1, 1 << 20),
             (

@@ -30,8 +30,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use self::entry::Written;
 pub(crate) use self::compaction::Ended;
+use self::entry::Written;
 pub use self::error::{LakeError, LogError};
 use self::log::Change;
 use self::place::Place;
@@ -70,8 +70,10 @@ impl Lake {
         folder: &Path,
         config: &IngestConfig,
     ) -> Result<Self, LakeError> {
-        let _ = config;
-        Self::at(Place::folder(disk, folder)?)
+        Self::at(match config.lake_url.as_str() {
+            "" => Place::folder(disk, folder)?,
+            url => Place::remote(url, std::env::vars())?,
+        })
     }
 
     /// Opens the lake in a folder to read it.

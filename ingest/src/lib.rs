@@ -66,6 +66,6 @@ pub use journal::JournalError;
 pub use lake::LakeError;
 pub use quarantine::{Quarantine, QuarantineEntry, QuarantineId};
 pub use recover::{ReadError, read_folder, read_folder_with_last};
-pub use service::{Feed, Ingest, StartError, Stopped};
+pub use service::{CompactError, Feed, Ingest, StartError, Stopped};
 pub use stats::Stats;
 pub use tables::Snapshots;

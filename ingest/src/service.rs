@@ -17,8 +17,8 @@ use crate::intake::{Intake, Submission};
 use crate::journal::{Journal, JournalError};
 use crate::lake::{Lake, LakeError};
 use crate::pipeline::{
-    BatchLimits, Closing, Committer, CompactOrder, Compactor, Flusher, Follower, HotRows, IntakeLoop, Parts, Shared, Threads,
-    WAITING_ORDERS,
+    BatchLimits, Closing, Committer, CompactOrder, Compactor, Flusher, Follower, HotRows,
+    IntakeLoop, Parts, Shared, Threads, WAITING_ORDERS,
 };
 use crate::quarantine::{Bounds, Quarantine, QuarantineError, Store};
 use crate::recover::{self, JOURNAL, LAKE, QUARANTINE, ReadError, Recovered};
@@ -43,6 +43,7 @@ pub struct Ingest {
     quarantine: Quarantine,
     shared: Arc<Shared>,
     commands: Mutex<Option<Commands>>,
+    compaction: mpsc::WeakSender<CompactOrder>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -247,6 +248,7 @@ impl Ingest {
                 quarantine,
                 shared,
                 commands: Mutex::new(Some(commands)),
+                compaction,
                 threads,
             },
             follower,

@@ -6,11 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{AsArray, BooleanArray, TimestampMicrosecondArray};
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{
-    DataType, Field, Schema, SchemaRef, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 
 use super::entry::Written;
@@ -77,7 +75,10 @@ impl Lake {
     ) -> Result<Option<Compacted>, Ended> {
         let shared = self.table(name);
         let (files, mut physical) = {
-            let table = locked(&shared);
+            let mut table = locked(&shared);
+            if self.place.running().wait(table.log.settle())? {
+                tables.rearrange(table.filed());
+            }
             (table.log.files.clone(), table.log.physical.clone())
         };
         let Some(mut plan) = plan::begin(&files, limits, force) else {
@@ -123,7 +124,9 @@ impl Lake {
         }
         let removed = change.removes.clone();
         let wall_ms = wall_now().timestamp_millis();
-        self.place.running().wait(table.log.commit(change, wall_ms))?;
+        self.place
+            .running()
+            .wait(table.log.commit(change, wall_ms))?;
         for file in removed {
             let path = file.path.clone();
             table.graveyard.add(path, Some(file), wall_ms);
@@ -167,7 +170,14 @@ impl Lake {
             done.met.duplicates += met.duplicates;
             done.met.conflicts += met.conflicts;
             let number = locked(&self.table(name)).next_number();
-            written.push(table::write(&self.place, name, number, physical, &merged, kind)?);
+            written.push(table::write(
+                &self.place,
+                name,
+                number,
+                physical,
+                &merged,
+                kind,
+            )?);
         }
         Ok(())
     }
@@ -227,13 +237,7 @@ impl Lake {
     ) -> Result<Vec<i64>, LakeError> {
         let mut times = Vec::new();
         for file in files {
-            let read = FileRows::open(
-                self.place.root(),
-                physical,
-                file,
-                Some(&[TIME]),
-                BATCH_ROWS,
-            );
+            let read = FileRows::open(self.place.root(), physical, file, Some(&[TIME]), BATCH_ROWS);
             for rows in read.map_err(LakeError::open(&file.path))? {
                 let rows = rows.map_err(LakeError::rows(&file.path))?;
                 let column = rows.column(0).as_primitive::<TimestampMicrosecondType>();
@@ -286,7 +290,7 @@ impl Lake {
     }
 }
 
-fn chosen(times: &arrow::array::TimestampMicrosecondArray, (from, to): Span) -> BooleanArray {
+fn chosen(times: &TimestampMicrosecondArray, (from, to): Span) -> BooleanArray {
     let inside = |time: &i64| Some((from..to).contains(time));
     times.values().iter().map(inside).collect()
 }

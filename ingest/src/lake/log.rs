@@ -137,19 +137,19 @@ impl TableLog {
         Ok(())
     }
 
-    /// Reads the log again if an entry may or may not be there.
+    /// Reads the log again if an entry may or may not be there; true when it did.
     ///
     /// **Errors**: the log cannot be read.
-    pub(super) async fn settle(&mut self) -> Result<(), LakeError> {
+    pub(super) async fn settle(&mut self) -> Result<bool, LakeError> {
         if !self.doubtful {
-            return Ok(());
+            return Ok(false);
         }
         let there = self.store.is_delta_table_location().await;
         if there.map_err(self.failed(LogError::Read))? {
-            return self.load().await;
+            self.load().await?;
         }
         self.doubtful = false;
-        Ok(())
+        Ok(true)
     }
 
     /// Adds an entry: all of it counts, or nothing.

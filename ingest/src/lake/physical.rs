@@ -13,7 +13,7 @@ use arrow::array::{
 };
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, is_not_null};
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, UInt64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -219,11 +219,6 @@ fn doubles(whole: &Decimal128Array, scale: i8) -> Float64Array {
 
 fn unsigned(sequence: &Int64Array) -> UInt64Array {
     sequence.unary::<_, UInt64Type>(|number| number as u64)
-}
-
-/// The row numbers as files have them.
-pub(super) fn signed(sequence: &UInt64Array) -> Int64Array {
-    sequence.unary::<_, Int64Type>(|number| number as i64)
 }
 
 /// The batch with exactly the columns of `schema`, absent ones null.

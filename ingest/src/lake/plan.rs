@@ -77,14 +77,20 @@ impl Plan {
             .collect();
         self.take(&mut left, |_, file| {
             let from = late_times.partition_point(|time| *time < file.min_time);
-            late_times.get(from).is_some_and(|time| *time <= file.max_time)
+            late_times
+                .get(from)
+                .is_some_and(|time| *time <= file.max_time)
         });
         let mut whole: Vec<_> = left.iter().filter(|file| file.level > 0).cloned().collect();
         whole.sort_by_key(|file| file.min_time);
         let small = |file: &Arc<ColdFile>| file.rows < rows / 2;
         let newest = whole.last().filter(|file| small(file)).into_iter();
         let pairs = whole.windows(2).filter(|pair| pair.iter().all(small));
-        let small: Vec<_> = pairs.flatten().chain(newest).map(|file| file.path.clone()).collect();
+        let small: Vec<_> = pairs
+            .flatten()
+            .chain(newest)
+            .map(|file| file.path.clone())
+            .collect();
         self.take(&mut left, |_, file| small.contains(&file.path));
         loop {
             let before = left.len();
@@ -186,18 +192,29 @@ mod tests {
         ];
         let with = |more: &[Arc<ColdFile>]| [&old[..], more].concat();
         // Newer rows alone leave what is compacted.
-        check(&with(&[file("new", 0, (300, 400), 10)]), &[], &["new"], &[1, 2, 3]);
+        let new = |from| [file("new", 0, (from, 400), 10)];
+        check(&with(&new(300)), &[], &["new"], &[0, 1, 2, 3]);
         // Rows that reach into a compacted file take it along, and only it.
-        check(&with(&[file("new", 0, (280, 400), 10)]), &[], &["new", "old3"], &[1, 1, 2]);
+        check(&with(&new(280)), &[], &["new", "old3"], &[0, 1, 2, 2]);
         // A late row takes the file that may have its key; one in a gap takes none.
-        check(&with(&[file("late", 0, (5, 350), 2)]), &[5, 350], &["late", "old1"], &[0, 0]);
-        check(&with(&[file("late", 0, (100, 100), 2)]), &[100], &["late"], &[0, 1]);
+        let late = |from, to| [file("late", 0, (from, to), 2)];
+        let times = [5, 350];
+        check(
+            &with(&late(5, 350)),
+            &times,
+            &["late", "old1"],
+            &[0, 0, 1, 2],
+        );
+        check(&with(&late(100, 100)), &[100], &["late"], &[0, 1, 2, 3]);
         // A flushed file between whose rows a compacted one lies takes that along, too.
-        let wide = file("wide", 0, (95, 205), 10);
-        check(&with(&[wide]), &[], &["old2", "wide"], &[1, 1, 1, 2]);
+        let wide = [file("wide", 0, (95, 205), 10)];
+        check(&with(&wide), &[], &["old2", "wide"], &[0, 1, 1, 2]);
         // A small file before the flushed ones comes along.
-        let small = [file("new", 0, (500, 600), 10), file("old4", 1, (300, 400), 10)];
-        check(&with(&small), &[], &["new", "old4"], &[]);
+        let small = [
+            file("new", 0, (500, 600), 10),
+            file("old4", 1, (300, 400), 10),
+        ];
+        check(&with(&small), &[], &["new", "old4"], &[0, 1, 2, 3]);
     }
 
     #[test]

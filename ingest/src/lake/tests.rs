@@ -1,5 +1,9 @@
 //! The lake: what a crash or a damaged disk may leave, and what a file looks like.
 
+mod compaction;
+mod crash;
+mod size;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -49,7 +53,8 @@ impl World {
             let envelope = Envelope {
                 topic: Bytes::from(format!("fieldwright/pump/{asset}")),
                 payload: format!("{{\"time\":{},\"metrics\":{{{metrics}}}}}", START + after).into(),
-                received_at: DateTime::<Utc>::from_timestamp_millis(START + 1_000_000).unwrap(),
+                received_at: DateTime::<Utc>::from_timestamp_millis(START + 100 * 86_400_000)
+                    .unwrap(),
             };
             open.push(&mut self.decoder, &mut self.catalog, envelope);
         }

@@ -48,8 +48,10 @@ impl Compactor {
             };
             let done = self.round(force);
             if let Err(error) = &done {
-                tracing::warn!(error = error as &dyn std::error::Error,
-                    "compaction failed; the tables are as they were and it is tried again");
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "compaction failed; the tables are as they were and it is tried again"
+                );
                 add(&self.shared.counters.compaction_failures, 1);
             }
             if let Some(reply) = reply {

@@ -1,0 +1,203 @@
+//! Compaction against a naive model: whatever is merged, every reading stays what it was.
+
+use super::*;
+use crate::lake::compaction::Compacted;
+
+const LIMITS: CompactionLimits = CompactionLimits {
+    rows: 64,
+    files: 3,
+    input_rows: 300,
+};
+
+/// Numbers that look random and repeat.
+pub(super) struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+}
+
+pub(super) fn compact(world: &World, lake: &Lake, force: bool) -> Option<Compacted> {
+    match lake.compact(&"pump".into(), LIMITS, force, &world.tables, &|| true) {
+        Ok(done) => done,
+        Err(Ended::Failed(error)) => panic!("{error}"),
+        Err(Ended::Canceled) => panic!("nobody canceled"),
+    }
+}
+
+/// One commit of readings of which some are late, some repeat and some correct others.
+pub(super) fn commit_some(world: &mut World, numbers: &mut Numbers, at: &mut i64) {
+    let mut rows = Vec::new();
+    for _ in 0..=numbers.below(20) {
+        *at += numbers.below(30) as i64;
+        let back = match numbers.below(8) {
+            0 => numbers.below(3000) as i64,
+            1 => numbers.below(40) as i64,
+            _ => 0,
+        };
+        let asset = format!("P{}", numbers.below(5));
+        let metric = ["a", "b", "c"][numbers.below(3) as usize];
+        let value = match numbers.below(20) {
+            0 => "0.333333333333".to_owned(),
+            _ => format!("{}", numbers.below(50) as f64 / 10.0),
+        };
+        rows.push((asset, (*at - back).max(0), format!("\"{metric}\":{value}")));
+    }
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(asset, at, metric)| (asset.as_str(), *at, metric.as_str()))
+        .collect();
+    world.commit(&rows);
+}
+
+impl Numbers {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+}
+
+/// Compacted files are disjoint in time.
+fn check_disjoint(lake: &Lake) {
+    let table = &lake.tables()[0];
+    let whole = table.files.iter().filter(|file| file.level > 0);
+    let mut spans: Vec<_> = whole.map(|file| (file.min_time, file.max_time)).collect();
+    spans.sort_unstable();
+    assert!(
+        spans.windows(2).all(|pair| pair[0].1 < pair[1].0),
+        "{spans:?}"
+    );
+}
+
+#[test]
+fn whatever_is_merged_every_reading_stays() {
+    for seed in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lake = open(folder.path());
+        let mut world = World::new(&lake);
+        let mut numbers = Numbers::new(seed);
+        let mut at = 3000;
+        let mut compactions = 0;
+        for _ in 0..60 {
+            match numbers.below(10) {
+                0..=4 => commit_some(&mut world, &mut numbers, &mut at),
+                5..=7 => world.flush(&lake),
+                8 => {
+                    let before = world.readings();
+                    let force = numbers.below(2) == 0;
+                    compactions += usize::from(compact(&world, &lake, force).is_some());
+                    assert_eq!(world.readings(), before, "seed {seed}");
+                    check_disjoint(&lake);
+                }
+                _ => {
+                    // A start finds the same.
+                    world.flush(&lake);
+                    let before = world.readings();
+                    lake = open(folder.path());
+                    assert_eq!(lake.remove_leftovers().unwrap(), 0);
+                    let root = Arc::new(lake.root());
+                    world.tables = Tables::new(lake.newest_record(), root, lake.tables());
+                    assert_eq!(world.readings(), before, "seed {seed}");
+                }
+            }
+        }
+        world.flush(&lake);
+        while compact(&world, &lake, true).is_some() {
+            compactions += 1;
+        }
+        let table = &lake.tables()[0];
+        assert!(table.late_files.is_empty() && table.files.iter().all(|file| file.level == 1));
+        check_disjoint(&lake);
+        assert_eq!(reread(folder.path()).1, world.readings(), "seed {seed}");
+        assert!(compactions > 0);
+        // What the new files replaced goes when nobody needs it.
+        let named = table.files.len();
+        assert!(parquet_files(&folder.path().join("pump")).len() >= named);
+        let later = wall_now().timestamp_millis() + 1000;
+        lake.clear(later).unwrap();
+        open(folder.path()).clear(later).unwrap();
+        let lake = open(folder.path());
+        lake.remove_leftovers().unwrap();
+        lake.clear(later).unwrap();
+        assert_eq!(
+            parquet_files(&folder.path().join("pump")).len(),
+            named + checkpoints(&folder)
+        );
+        assert_eq!(reread(folder.path()).1, world.readings(), "seed {seed}");
+    }
+}
+
+fn checkpoints(folder: &tempfile::TempDir) -> usize {
+    let log = folder.path().join("pump/_delta_log");
+    parquet_files(&log).len()
+}
+
+#[test]
+fn duplicates_and_conflicts_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = open(folder.path());
+    let mut world = World::new(&lake);
+    world.commit(&[("P1", 1, "\"a\":1,\"b\":1"), ("P1", 9, "\"a\":1")]);
+    world.commit(&[("P1", 1, "\"a\":1"), ("P1", 1, "\"b\":2")]);
+    world.commit(&[("P1", 1, "\"b\":2"), ("P1", 5, "\"a\":7")]);
+    world.flush(&lake);
+    let before = world.readings();
+    let done = compact(&world, &lake, true).unwrap();
+    assert_eq!((done.met.duplicates, done.met.conflicts), (2, 1));
+    assert_eq!((done.taken, done.written, done.rows), (2, 1, 3));
+    assert_eq!(world.readings(), before);
+    assert!(compact(&world, &lake, true).is_none());
+}
+
+#[test]
+fn a_canceled_compaction_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = open(folder.path());
+    let mut world = World::new(&lake);
+    let mut numbers = Numbers::new(7);
+    for _ in 0..20 {
+        commit_some(&mut world, &mut numbers, &mut 3000);
+        world.flush(&lake);
+    }
+    let before = (world.readings(), parquet_files(folder.path()).len());
+    let asked = std::cell::Cell::new(0);
+    let go_on = || asked.replace(asked.get() + 1) == 0;
+    let ended = lake.compact(&"pump".into(), LIMITS, true, &world.tables, &go_on);
+    assert!(matches!(ended, Err(Ended::Canceled)));
+    assert_eq!(
+        (world.readings(), parquet_files(folder.path()).len()),
+        before
+    );
+}
+
+#[test]
+fn rows_that_are_too_old_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = open(folder.path());
+    let mut world = World::new(&lake);
+    let day = 86_400_000;
+    for at in [0, 10 * day, 20 * day] {
+        world.commit(&[("P1", at, "\"a\":1")]);
+        world.flush(&lake);
+    }
+    let now = DateTime::<Utc>::from_timestamp_millis(START + 21 * day).unwrap();
+    let check = |days, of_table: &[(&str, u32)], left| {
+        let of_table = of_table
+            .iter()
+            .map(|(table, days)| ((*table).to_owned(), *days));
+        let retention = Retention {
+            days,
+            of_table: of_table.collect(),
+        };
+        lake.retain(&retention, now, &world.tables).unwrap();
+        assert_eq!(world.readings().len(), left);
+        assert_eq!(reread(folder.path()).1.len(), left);
+    };
+    check(0, &[], 3);
+    check(12, &[], 2);
+    check(2, &[("pump", 0)], 2);
+    check(0, &[("pump", 2)], 1);
+}
