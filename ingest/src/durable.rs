@@ -3,19 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use crate::disk::{Disk, LocalDisk};
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    LocalDisk.sync_folder(folder)
-}
+use crate::disk::Disk;
 
 /// Makes a folder and its parents if they are missing, durably.
-pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
-    make_folders_on(&LocalDisk, folder)
-}
-
-/// [`make_folders`] on a given disk.
 pub(crate) fn make_folders_on(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -33,11 +23,6 @@ pub(crate) fn make_folders_on(disk: &dyn Disk, folder: &Path) -> io::Result<()> 
 }
 
 /// Replaces a file as a whole: a reader finds the old content or the new, never a part.
-pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    replace_file_on(&LocalDisk, path, content)
-}
-
-/// [`replace_file`] on a given disk.
 pub(crate) fn replace_file_on(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Result<()> {
     let half_written = path.with_extension("tmp");
     let mut file = disk.create(&half_written)?;

@@ -16,10 +16,9 @@ use arrow::datatypes::{Schema, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::physical::SIDE_OF;
 use super::sorting;
 use crate::catalog::FIXED_COLUMNS;
-use crate::snapshot::SEQUENCE;
+use crate::snapshot::{SEQUENCE, SIDE_OF};
 
 /// What was met while rows were laid over each other, per reading.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

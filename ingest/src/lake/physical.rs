@@ -19,12 +19,8 @@ use arrow::record_batch::RecordBatch;
 
 use super::decimal::Decimal;
 use crate::catalog::{FIXED_COLUMNS, fixed_fields};
-use crate::snapshot::SEQUENCE;
+use crate::snapshot::{KIND, SEQUENCE, SIDE_OF};
 
-/// Key of a field's metadata: the metric that a side column belongs to.
-pub(crate) const SIDE_OF: &str = "side_of";
-/// Key of a field's metadata: what a side column holds.
-pub(crate) const KIND: &str = "kind";
 /// The kind of a side column of doubles, which only files have.
 const DOUBLE: &str = "double";
 
