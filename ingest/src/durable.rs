@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, LocalDisk};
 
 /// Makes a folder and its parents if they are missing, durably.
 pub(crate) fn make_folders_on(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
@@ -20,6 +20,11 @@ pub(crate) fn make_folders_on(disk: &dyn Disk, folder: &Path) -> io::Result<()> 
         made => made?,
     }
     disk.sync_folder(parent.unwrap_or(Path::new(".")))
+}
+
+/// [`replace_file_on`] the disk of this machine.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_file_on(&LocalDisk, path, content)
 }
 
 /// Replaces a file as a whole: a reader finds the old content or the new, never a part.
