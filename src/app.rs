@@ -130,7 +130,7 @@ impl App {
         let snapshots = ingest.snapshots();
         let source: fieldwright_analytics::sql::SnapshotSource = Arc::new(move || snapshots.load());
         let sql = Arc::new(SqlEngine::new(
-            Arc::clone(&source),
+            ingest.snapshots(),
             Some(tables::operational(&db)),
             Arc::clone(&clock),
             sql_limits(&settings),

@@ -76,7 +76,15 @@ struct Table {
 impl Snapshots {
     /// A picture that never changes (a folder that was read, a test).
     pub fn fixed(snapshot: Snapshot) -> Self {
-        Self::with(snapshot, LastValues::default())
+        Self::fixed_with_last(Arc::new(snapshot), Arc::default())
+    }
+
+    /// The same with last values.
+    pub fn fixed_with_last(snapshot: Arc<Snapshot>, last: Arc<LastValues>) -> Self {
+        Self(Arc::new(Published {
+            snapshot: ArcSwap::new(snapshot),
+            last: Mutex::new(Writer::new(last)),
+        }))
     }
 
     /// The newest picture.
@@ -90,13 +98,6 @@ impl Snapshots {
     pub fn load_with_last(&self) -> (Arc<Snapshot>, Arc<LastValues>) {
         let last = self.last();
         (self.load(), last.picture())
-    }
-
-    fn with(snapshot: Snapshot, last: LastValues) -> Self {
-        Self(Arc::new(Published {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            last: Mutex::new(Writer::new(last)),
-        }))
     }
 
     fn last(&self) -> MutexGuard<'_, Writer> {
@@ -140,7 +141,7 @@ impl Tables {
 
     /// Goes on from last values that were found.
     pub(crate) fn set_last(&self, last: LastValues) {
-        *self.published.last() = Writer::new(last);
+        *self.published.last() = Writer::new(Arc::new(last));
     }
 
     /// The reading handle.

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fieldwright_analytics::sql::{SnapshotSource, SqlEngine, SqlLimits};
+use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
+use fieldwright_ingest::Snapshots;
 use fieldwright_ingest::snapshot::Snapshot;
 use fieldwright_workorders::invariants;
 use fieldwright_workorders::store::Db;
@@ -24,8 +25,12 @@ pub async fn offline_snapshot(dir: &Path) -> Result<Snapshot, Failure> {
 
 /// SQL over a folder. The operational tables are there when its store is.
 pub async fn offline_sql(dir: &Path, store: Option<&str>) -> Result<SqlEngine, Failure> {
-    let snapshot = Arc::new(offline_snapshot(dir).await?);
-    let source: SnapshotSource = Arc::new(move || Arc::clone(&snapshot));
+    let folder = dir.to_owned();
+    let read = move || fieldwright_ingest::read_folder_with_last(&folder);
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.expect("reading a folder does not panic");
+    let (snapshot, last) = read.map_err(Failure::failed)?;
+    let source = Snapshots::fixed_with_last(snapshot, last);
     let operational = offline_store(dir, store)
         .await?
         .map(|db| tables::operational(&db));

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
-use fieldwright_ingest::snapshot::Snapshot;
 
 use super::class_table::ClassTable;
 use super::engine::{CATALOG, SCHEMA};
+use super::last_values::{ClassLastTable, LAST_VALUES, LastValuesTable};
 use super::operational::declared::QueryOfTables;
+use super::picture::Picture;
 use super::readings::{READINGS, ReadingsTable};
 
 /// One catalog with one schema with the tables of one query.
@@ -21,12 +22,12 @@ struct QueryCatalog(Arc<QueryTables>);
 
 #[derive(Debug)]
 struct QueryTables {
-    snapshot: Arc<Snapshot>,
+    snapshot: Arc<Picture>,
     operational: Option<QueryOfTables>,
 }
 
 impl QueryCatalogs {
-    pub(super) fn new(snapshot: Arc<Snapshot>, operational: Option<QueryOfTables>) -> Self {
+    pub(super) fn new(snapshot: Arc<Picture>, operational: Option<QueryOfTables>) -> Self {
         let tables = QueryTables {
             snapshot,
             operational,
@@ -65,7 +66,13 @@ impl QueryTables {
     /// The product's own names come first, so a class can never hide one of them.
     fn find(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         if name == READINGS {
-            return Some(Arc::new(ReadingsTable::new(Arc::clone(&self.snapshot))));
+            return Some(Arc::new(ReadingsTable::new(Arc::clone(
+                &self.snapshot.snapshot,
+            ))));
+        }
+        if name == LAST_VALUES {
+            let last = Arc::clone(&self.snapshot.last);
+            return Some(Arc::new(LastValuesTable::new(last)));
         }
         if let Some(table) = self
             .operational
@@ -74,7 +81,9 @@ impl QueryTables {
         {
             return Some(table);
         }
-        let class = self.snapshot.tables.get(name)?;
+        let Some(class) = self.snapshot.tables.get(name) else {
+            return Some(Arc::new(ClassLastTable::find(&self.snapshot.last, name)?));
+        };
         let lake = Arc::clone(&self.snapshot.lake);
         Some(Arc::new(ClassTable::new(lake, Arc::clone(class))))
     }
@@ -83,13 +92,18 @@ impl QueryTables {
 #[async_trait]
 impl SchemaProvider for QueryTables {
     fn table_names(&self) -> Vec<String> {
-        let mut names = vec![READINGS.to_owned()];
+        let mut names = vec![READINGS.to_owned(), LAST_VALUES.to_owned()];
         if let Some(tables) = &self.operational {
             names.extend(tables.names().map(str::to_owned));
         }
         for class in self.snapshot.tables.keys() {
             if !names.iter().any(|name| **name == **class) {
                 names.push(class.to_string());
+            }
+        }
+        for name in ClassLastTable::names(&self.snapshot.last) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::operational::Operational;
 use super::operational::declared::DeclaredTables;
+use super::picture::{PictureSource, Pictures};
 use super::running::{self, Keeps};
 use super::threads::Threads;
 use super::{Answer, AnswerStream, SqlError, SqlLimits, offered, width};
@@ -51,7 +52,7 @@ impl Lane {
 
 /// What all queries share.
 pub(super) struct Shared {
-    pub(super) snapshots: SnapshotSource,
+    pub(super) snapshots: PictureSource,
     pub(super) operational: Option<Arc<DeclaredTables>>,
     pub(super) clock: SharedClock,
     pub(super) limits: Arc<SqlLimits>,
@@ -64,13 +65,13 @@ impl SqlEngine {
     /// # Panics
     /// When the operating system gives no threads, as at a start it must.
     pub fn new(
-        snapshots: SnapshotSource,
+        pictures: impl Into<Pictures>,
         operational: Option<Operational>,
         clock: SharedClock,
         limits: SqlLimits,
     ) -> Self {
         let shared = Shared {
-            snapshots,
+            snapshots: pictures.into().0,
             operational: operational.map(|given| Arc::new(DeclaredTables::new(given, &limits))),
             clock,
             session: base_session(&limits),

@@ -14,7 +14,7 @@ use fieldwright_ingest::clock::ManualClock;
 use fieldwright_ingest::snapshot::Snapshot;
 use serde_json::Value;
 
-use super::{Operational, SqlEngine, SqlError, SqlLimits};
+use super::{Operational, SnapshotSource, SqlEngine, SqlError, SqlLimits};
 
 /// The instant at which every test's business clock stands.
 const NOW: &str = "2031-05-05T07:00:00Z";
@@ -26,7 +26,7 @@ fn engine_with(
 ) -> SqlEngine {
     let now: DateTime<Utc> = NOW.parse().unwrap();
     let snapshot = Arc::new(snapshot);
-    let source = Arc::new(move || Arc::clone(&snapshot));
+    let source: SnapshotSource = Arc::new(move || Arc::clone(&snapshot));
     SqlEngine::new(source, operational, Arc::new(ManualClock::new(now)), limits)
 }
 

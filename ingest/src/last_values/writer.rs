@@ -33,14 +33,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Goes on from a picture.
-    pub(crate) fn new(picture: LastValues) -> Self {
+    pub(crate) fn new(picture: Arc<LastValues>) -> Self {
         let numbers = |class: &Arc<ClassLastValues>| {
             let metrics = class.metrics.iter().cloned().zip(0..);
             (class.class.clone(), metrics.collect())
         };
         Self {
             metrics: picture.classes().map(numbers).collect(),
-            picture: Arc::new(picture),
+            picture,
             ..Self::default()
         }
     }
