@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,6 +48,9 @@ pub trait DiskFile: Write + Debug + Send {
 
     /// Cuts the file off.
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
+
+    /// Goes to a place: what is written next stands there.
+    fn seek_to(&mut self, place: u64) -> io::Result<()>;
 }
 
 /// The disk of this machine.
@@ -108,5 +111,9 @@ impl DiskFile for File {
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         File::set_len(self, bytes)
+    }
+
+    fn seek_to(&mut self, place: u64) -> io::Result<()> {
+        self.seek(SeekFrom::Start(place)).map(|_| ())
     }
 }

@@ -9,6 +9,8 @@
 /// Bytes before the payload.
 pub(crate) const HEAD: usize = 24;
 const MAGIC: [u8; 4] = *b"FWR1";
+/// What a disk writes as a whole or not at all.
+const SECTOR: usize = 512;
 
 /// One frame that is whole.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub(crate) struct Damage {
     pub at: usize,
     /// How many.
     pub bytes: usize,
-    /// What a write cut short by a crash leaves behind: a part of a frame, or zeros, at the end.
+    /// What a write cut short by a crash leaves behind: a part of a frame at the end.
     pub torn: bool,
 }
 
@@ -103,7 +105,6 @@ impl<'a> Iterator for Frames<'a> {
 
     fn next(&mut self) -> Option<Frame<'a>> {
         let start = self.at;
-        let mut cut_short = false;
         while self.at < self.bytes.len() {
             match self.frame_at(self.at) {
                 Some(Found::Whole(frame)) => {
@@ -113,21 +114,46 @@ impl<'a> Iterator for Frames<'a> {
                 }
                 Some(Found::Damaged { end }) => self.at = end,
                 // The head holds, so its length does: nothing can follow.
-                Some(Found::CutShort) => {
-                    cut_short = self.at == start;
-                    self.at = self.bytes.len();
+                Some(Found::CutShort) => self.at = self.bytes.len(),
+                None => {
+                    let next = &self.bytes[self.at + 1..];
+                    let next = next.iter().position(|byte| *byte == MAGIC[0]);
+                    self.at = next.map_or(self.bytes.len(), |skip| self.at + 1 + skip);
                 }
-                None => self.at += 1,
             }
         }
-        let rest = &self.bytes[start..];
-        let torn = cut_short || rest.len() < HEAD || rest.iter().all(|byte| *byte == 0);
-        self.note(start, self.at, torn);
+        // Zeros after the last frame are room that nothing was written to.
+        if !is_zero(&self.bytes[start..]) {
+            self.note(start, self.at, self.is_torn(start));
+        }
         None
     }
 }
 
 impl Frames<'_> {
+    /// Whether the bytes from `at` to the end are a frame that a crash kept from being written:
+    /// they end too early, or places that the disk writes at once are still zero.
+    fn is_torn(&self, at: usize) -> bool {
+        let rest = &self.bytes[at..];
+        let written = rest
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        if written < HEAD || is_zero(&rest[..HEAD]) {
+            return true;
+        }
+        match self.frame_at(at) {
+            Some(Found::CutShort) => true,
+            Some(Found::Damaged { end }) => {
+                let first = at.next_multiple_of(SECTOR);
+                let mut sectors = self.bytes[first.min(end)..end].chunks_exact(SECTOR);
+                is_zero(&self.bytes[end..])
+                    && (sectors.any(is_zero) || is_zero(&self.bytes[last_sector(at, end)..end]))
+            }
+            _ => false,
+        }
+    }
+
     fn note(&mut self, at: usize, end: usize, torn: bool) {
         if end > at {
             self.damages.push(Damage {
@@ -137,6 +163,15 @@ impl Frames<'_> {
             });
         }
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Where the part of a frame begins that lies in the last sector it touches.
+fn last_sector(at: usize, end: usize) -> usize {
+    (end.saturating_sub(1) / SECTOR * SECTOR).max(at + HEAD)
 }
 
 #[cfg(test)]
@@ -200,14 +235,45 @@ mod tests {
     }
 
     #[test]
-    fn zeros_after_the_end_are_torn() {
-        let (mut bytes, ends) = three();
+    fn zeros_after_the_end_are_room() {
+        let (mut bytes, _) = three();
         bytes.extend([0; 100]);
-        let tail = Damage {
-            at: ends[2],
-            bytes: 100,
-            torn: true,
-        };
-        assert_eq!(read(&bytes), (vec![1, 2, 3], vec![tail]));
+        assert_eq!(read(&bytes), (vec![1, 2, 3], vec![]));
+    }
+
+    /// Sectors of the last frame that were never written, in whatever order the disk wrote.
+    #[test]
+    fn a_frame_with_sectors_that_are_still_zero_is_torn() {
+        let mut bytes = Vec::new();
+        write(&mut bytes, 1, |payload| payload.extend([1; 300]));
+        let at = bytes.len();
+        write(&mut bytes, 2, |payload| payload.extend([2; 3_000]));
+        let end = bytes.len();
+        bytes.resize(8_192, 0);
+        let first = at / SECTOR;
+        let last = (end - 1) / SECTOR;
+        for missing in 1..1_u32 << (last - first + 1) {
+            let mut damaged = bytes.clone();
+            for sector in first..=last {
+                if missing & 1 << (sector - first) != 0 {
+                    let from = (sector * SECTOR).max(at);
+                    damaged[from..((sector + 1) * SECTOR).min(end)].fill(0);
+                }
+            }
+            let (numbers, damages) = read(&damaged);
+            assert_eq!(numbers, [1], "{missing:b}");
+            assert!(
+                damages.iter().all(|damage| damage.torn),
+                "{missing:b}: {damages:?}"
+            );
+        }
+        // A flipped bit is none of that.
+        for bit in (at * 8..end * 8).step_by(7) {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let (numbers, damages) = read(&damaged);
+            assert_eq!(numbers, [1], "bit {bit}");
+            assert!(!damages[0].torn, "bit {bit}");
+        }
     }
 }

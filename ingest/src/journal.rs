@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 
-pub(crate) use self::read::segments;
+#[cfg(test)]
+use self::read::segments;
+pub(crate) use self::read::{Item, Record, Segment, SegmentReport, replay};
 use crate::batch::Batch;
 use crate::config::DecodeRules;
 use crate::disk::{Disk, DiskFile, LocalDisk};
@@ -33,6 +35,12 @@ const MAGIC: [u8; 8] = *b"FWJOURNL";
 const VERSION: u32 = 1;
 /// Buffer that is kept between appends; a larger one is given back.
 const BUFFER_KEPT: usize = 16 << 20;
+/// Zeros that are written ahead of small appends. A sync of bytes that overwrite them changes no
+/// size and no list of blocks, so it waits for the bytes alone.
+const ROOM: u64 = 2 << 20;
+/// Bytes of an append that is small: a larger one takes longer than what the zeros would save.
+const SMALL: usize = 128 << 10;
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Why the journal cannot be written or read.
 #[derive(Debug, Error)]
@@ -109,7 +117,10 @@ pub(crate) struct Sealed {
 struct OpenSegment {
     path: PathBuf,
     file: Box<dyn DiskFile>,
+    /// Header and records.
     bytes: u64,
+    /// Length of the file: what follows the records are zeros.
+    room: u64,
     last: u64,
 }
 
@@ -172,9 +183,19 @@ impl Journal {
     /// Closes the open segment, so that it can be trimmed when its rows are in files.
     pub(crate) fn seal(&mut self) {
         if let Some(OpenSegment {
-            path, bytes, last, ..
+            path,
+            mut file,
+            bytes,
+            room,
+            last,
         }) = self.open.take()
         {
+            // A crash may bring the zeros back; they are no record.
+            if room > bytes
+                && let Err(error) = file.set_len(bytes)
+            {
+                tracing::debug!(%error, "the room after the last record could not be cut off");
+            }
             self.sealed.lock().push(Sealed {
                 path,
                 last,
@@ -207,13 +228,8 @@ impl Journal {
             None => self.create()?,
         };
         let path = open.path.clone();
-        match open
-            .file
-            .write_all(bytes)
-            .and_then(|()| open.file.sync_data())
-        {
+        match open.append(bytes, self.segment_bytes) {
             Ok(()) => {
-                open.bytes += bytes.len() as u64;
                 open.last = last;
                 self.open = Some(open);
                 Ok(())
@@ -249,6 +265,7 @@ impl Journal {
                 path,
                 file,
                 bytes: self.header.len() as u64,
+                room: self.header.len() as u64,
                 last: 0,
             }),
             Err(source) => {
@@ -257,6 +274,28 @@ impl Journal {
                 Err(JournalError::Create { path, source })
             }
         }
+    }
+}
+
+impl OpenSegment {
+    /// Writes after the last record and syncs.
+    fn append(&mut self, bytes: &[u8], segment_bytes: u64) -> io::Result<()> {
+        let end = self.bytes + bytes.len() as u64;
+        self.file.seek_to(self.bytes)?;
+        self.file.write_all(bytes)?;
+        let mut room = self.room.max(end);
+        if end > self.room && bytes.len() <= SMALL {
+            room = (end + ROOM).min(segment_bytes).max(end);
+            let mut left = (room - end) as usize;
+            while left > 0 {
+                let portion = left.min(ZEROS.len());
+                self.file.write_all(&ZEROS[..portion])?;
+                left -= portion;
+            }
+        }
+        self.file.sync_data()?;
+        (self.bytes, self.room) = (end, room);
+        Ok(())
     }
 }
 

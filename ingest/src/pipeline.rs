@@ -18,11 +18,13 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as blocking;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::sync::mpsc::WeakSender;
 use tokio::sync::oneshot;
 
 pub(crate) use self::commit::Committer;
@@ -34,6 +36,7 @@ use crate::batch::Batch;
 use crate::catalog::Watermarks;
 use crate::commands::CommandSender;
 use crate::disk::Disk;
+use crate::intake::Submission;
 use crate::lake::Lake;
 use crate::last_values::LastValues;
 use crate::quarantine::Store;
@@ -53,11 +56,12 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Shared {
     pub data_dir: PathBuf,
     pub disk: Arc<dyn Disk>,
-    pub tables: Tables,
+    pub tables: Arc<Tables>,
     pub lake: Lake,
     pub quarantine: Arc<Store>,
     pub counters: Counters,
     pub closing: Closing,
+    pub turn: Turn,
     /// Where messages for devices leave.
     #[allow(dead_code)] // until the Sparkplug codec asks for rebirths
     pub commands: CommandSender,
@@ -91,6 +95,13 @@ pub(crate) struct FlushJob {
     /// The last values after that record.
     pub last: Arc<LastValues>,
     pub order: FlushOrder,
+}
+
+/// Whose turn it is: while commit syncs, the open batch takes messages; when it is done, it wants
+/// the batch at once. So a message waits for the sync under way and its own, not for a third.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    wanted: AtomicBool,
 }
 
 /// Says that the service is closing, and interrupts the pauses of those who wait for the disk.
@@ -158,6 +169,33 @@ impl Threads {
         // The compaction thread ends last, when the flush thread has nothing more to order.
         let whole = self.ended.await.is_ok();
         self.handles.into_iter().all(|handle| handle.join().is_ok()) && whole
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        let wanted = AtomicBool::new(true);
+        Self { wanted }
+    }
+}
+
+impl Turn {
+    /// Commit has nothing to sync: wakes intake if it holds a batch open.
+    fn want(&self, intake: &WeakSender<Submission>) {
+        self.wanted.store(true, Ordering::SeqCst);
+        // A full queue wakes intake as well.
+        if let Some(intake) = intake.upgrade() {
+            drop(intake.try_send(Submission::Tick));
+        }
+    }
+
+    /// A batch was handed over.
+    fn handed_over(&self) {
+        self.wanted.store(false, Ordering::SeqCst);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst)
     }
 }
 

@@ -3,8 +3,11 @@
 //! The journal is read through the same decoding, classification and append as a live message
 //! takes, under the rules it was received under, so what comes out is what stood before.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 
 use thiserror::Error;
 
@@ -12,13 +15,13 @@ use crate::batch::{Batch, OpenBatch, Part};
 use crate::catalog::Catalog;
 use crate::config::{DecodeRules, IngestConfig};
 use crate::decode::Decoder;
-use crate::journal::{self, JournalError, Sealed};
+use crate::frame::Damage;
+use crate::journal::{self, Item, JournalError, Record, Sealed, Segment, SegmentReport};
 use crate::lake::{Lake, LakeError};
 use crate::last_values::LastValues;
 use crate::last_values::checkpoint;
 use crate::last_values::rebuild;
 use crate::snapshot::Snapshot;
-use crate::source::Envelope;
 use crate::tables::Tables;
 
 /// The journal's folder in the data folder.
@@ -42,10 +45,13 @@ pub enum ReadError {
     Journal(#[from] JournalError),
 }
 
+/// Decoded batches that wait for the thread that makes them visible.
+const WAITING: usize = 4;
+
 /// What was found.
 #[derive(Debug)]
 pub(crate) struct Recovered {
-    pub tables: Tables,
+    pub tables: Arc<Tables>,
     pub catalog: Catalog,
     /// The segments that were read.
     pub segments: Vec<Sealed>,
@@ -55,6 +61,8 @@ pub(crate) struct Recovered {
     pub last_sequence: u64,
     /// Number of the first record that is not wholly in files; none when all are.
     pub first_needed: Option<u64>,
+    /// Number of the last record in the checkpoint of the last values, if there is one that holds.
+    pub remembered: Option<u64>,
     /// Messages replayed.
     pub messages: u64,
     /// Rows that are in memory now.
@@ -99,21 +107,21 @@ pub(crate) fn recover(
     data_dir: &Path,
     lake: Option<&Lake>,
     fallback: &DecodeRules,
-    mut see: impl FnMut(&Batch),
+    see: impl FnMut(&Batch) + Send,
 ) -> Result<Recovered, ReadError> {
-    let flushed = lake.map(Lake::flushed_through).unwrap_or_default();
     let newest = lake.map_or(0, Lake::newest_record);
     let mut found = Recovered {
-        tables: Tables::new(
+        tables: Arc::new(Tables::new(
             newest,
             Arc::new(lake.map(Lake::root).unwrap_or_default()),
             lake.map(Lake::tables).unwrap_or_default(),
-        ),
+        )),
         catalog: lake.map(Lake::catalog).transpose()?.unwrap_or_default(),
         segments: Vec::new(),
         next_segment: 1,
         last_sequence: newest,
         first_needed: None,
+        remembered: None,
         messages: 0,
         rows: 0,
         bytes: 0,
@@ -124,42 +132,122 @@ pub(crate) fn recover(
     if !folder.is_dir() {
         return Ok(found);
     }
-    let mut decoder = None;
-    let mut last_read = 0;
-    for segment in journal::segments(&folder)? {
-        let report = segment.read(|rules, number, envelopes| {
-            // A record that was written again after a failed sync stands twice.
-            if number <= last_read {
-                return;
+    let tables = found.tables.clone();
+    let mut replay = Replay {
+        flushed: lake.map(Lake::flushed_through).unwrap_or_default(),
+        newest,
+        remembered,
+        fallback,
+        decoder: None,
+        rules: None,
+        last_read: 0,
+        unreadable: Vec::new(),
+        found: &mut found,
+    };
+    // Three threads: one reads and checks, this one decodes, one makes the rows visible.
+    thread::scope(|scope| {
+        let (ready, batches) = sync_channel::<Ready>(WAITING);
+        let applier = scope.spawn(move || apply(&tables, batches, see));
+        let read = journal::replay(&folder, |item| match item {
+            Item::Rules(rules) => replay.rules = rules,
+            Item::Record(record) => {
+                // It takes all of them.
+                replay.record(record).map(|batch| ready.send(batch).ok());
             }
-            last_read = number;
-            let decoder = decoder_for(&mut decoder, rules, fallback);
-            let messages = envelopes.len() as u64;
-            let mut batch = decoded(number, envelopes, decoder, &mut found.catalog);
-            let filed = |part: &Part| flushed.get(&part.class).is_some_and(|last| number <= *last);
-            let all = std::mem::take(&mut batch.parts);
-            let (in_files, parts) = all.into_iter().partition(filed);
-            if number > remembered {
-                batch.parts = in_files;
-                found.tables.remember(&batch);
+            Item::End(segment, report) => replay.end(segment, report),
+        });
+        drop(ready);
+        applier
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        read
+    })?;
+    Ok(found)
+}
+
+/// A batch on its way into the tables.
+struct Ready {
+    batch: Batch,
+    /// Rows of it that are in files but not in the last values.
+    in_files: Vec<Part>,
+}
+
+fn apply(tables: &Tables, batches: Receiver<Ready>, mut see: impl FnMut(&Batch)) {
+    for Ready { batch, in_files } in batches {
+        tables.remember(&in_files);
+        see(&batch);
+        tables.apply(std::slice::from_ref(&batch));
+        tables.tidy();
+    }
+}
+
+/// The state of a replay.
+struct Replay<'a> {
+    /// Per class, the number of the last record whose rows are in files.
+    flushed: BTreeMap<Arc<str>, u64>,
+    /// The largest of them.
+    newest: u64,
+    /// Number of the last record in the last values.
+    remembered: u64,
+    fallback: &'a DecodeRules,
+    rules: Option<Box<DecodeRules>>,
+    decoder: Option<Decoder>,
+    last_read: u64,
+    unreadable: Vec<Damage>,
+    found: &'a mut Recovered,
+}
+
+impl Replay<'_> {
+    /// Decodes a record; none when nothing of it is needed.
+    fn record(&mut self, record: Record) -> Option<Ready> {
+        let number = record.number;
+        // A record that was written again after a failed sync stands twice.
+        if number <= self.last_read {
+            return None;
+        }
+        let envelopes = match record.envelopes() {
+            Ok(envelopes) => envelopes,
+            Err(damage) => {
+                self.unreadable.push(damage);
+                return None;
             }
-            batch.parts = parts;
-            if number <= newest && batch.parts.is_empty() && batch.rejects.is_empty() {
-                return;
-            }
-            found.last_sequence = found.last_sequence.max(number);
+        };
+        self.last_read = number;
+        let found = &mut *self.found;
+        let decoder = decoder_for(&mut self.decoder, self.rules.as_deref(), self.fallback);
+        let messages = envelopes.len() as u64;
+        let mut open = OpenBatch::new(number);
+        for envelope in envelopes {
+            open.push(decoder, &mut found.catalog, envelope);
+        }
+        let mut batch = open.close(&found.catalog);
+        let filed = |part: &Part| {
+            let last = self.flushed.get(&part.class);
+            last.is_some_and(|last| number <= *last)
+        };
+        let all = std::mem::take(&mut batch.parts);
+        let (mut in_files, parts) = all.into_iter().partition::<Vec<_>, _>(filed);
+        batch.parts = parts;
+        if number <= self.remembered {
+            in_files.clear();
+        }
+        found.last_sequence = found.last_sequence.max(number);
+        let is_needed =
+            number > self.newest || !batch.parts.is_empty() || !batch.rejects.is_empty();
+        if is_needed {
             found.first_needed.get_or_insert(number);
             found.messages += messages;
-            found.rows += batch
-                .parts
-                .iter()
-                .map(|part| part.rows.batch.num_rows())
-                .sum::<usize>();
+            let rows = |part: &Part| part.rows.batch.num_rows();
+            found.rows += batch.parts.iter().map(rows).sum::<usize>();
             found.bytes += batch.bytes();
-            see(&batch);
-            found.tables.apply(std::slice::from_ref(&batch));
-            found.tables.tidy();
-        })?;
+        } else if in_files.is_empty() {
+            return None;
+        }
+        Some(Ready { batch, in_files })
+    }
+
+    fn end(&mut self, segment: Segment, mut report: SegmentReport) {
+        report.damages.append(&mut self.unreadable);
         let mut damaged = false;
         for damage in &report.damages {
             let (path, at, bytes) = (segment.path.display(), damage.at, damage.bytes);
@@ -168,35 +256,22 @@ pub(crate) fn recover(
             } else {
                 tracing::error!(%path, at, bytes, "the journal is damaged: these bytes are lost");
                 damaged = true;
-                found.damages += 1;
+                self.found.damages += 1;
             }
         }
-        found.next_segment = segment.number + 1;
-        found.segments.push(Sealed {
+        self.found.next_segment = segment.number + 1;
+        self.found.segments.push(Sealed {
             path: segment.path,
             last: report.last,
             bytes: report.bytes,
             damaged,
         });
     }
-    Ok(found)
-}
-
-fn decoded(
-    number: u64,
-    envelopes: Vec<Envelope>,
-    decoder: &mut Decoder,
-    catalog: &mut Catalog,
-) -> Batch {
-    let mut batch = OpenBatch::new(number);
-    for envelope in envelopes {
-        batch.push(decoder, catalog, envelope);
-    }
-    batch.close(catalog)
 }
 
 impl Recovered {
     /// Brings the last values to the tables. Returns the number of the last record in them.
+    /// Records go on after it, also where the last of them had no row that a file could have.
     fn find_last_values(&mut self, data_dir: &Path) -> u64 {
         let snapshot = self.tables.snapshots().load();
         let mut files = snapshot.tables.values();
@@ -204,6 +279,8 @@ impl Recovered {
         match checkpoint::read(data_dir) {
             Ok(Some(found)) => {
                 self.tables.set_last(found.last);
+                self.last_sequence = self.last_sequence.max(found.through);
+                self.remembered = Some(found.through);
                 return found.through;
             }
             Ok(None) if !has_files => return self.last_sequence,

@@ -16,9 +16,10 @@ use crate::durable;
 use crate::intake::{Intake, Submission};
 use crate::journal::{Journal, JournalError};
 use crate::lake::{Lake, LakeError};
+use crate::last_values::checkpoint;
 use crate::pipeline::{
     BatchLimits, Closing, Committer, CompactOrder, Compactor, Flusher, Follower, HotRows,
-    IntakeLoop, Parts, Shared, Threads, WAITING_ORDERS,
+    IntakeLoop, Parts, Shared, Threads, Turn, WAITING_ORDERS,
 };
 use crate::quarantine::{Bounds, Quarantine, QuarantineError, Store};
 use crate::recover::{self, JOURNAL, LAKE, QUARANTINE, ReadError, Recovered};
@@ -173,6 +174,7 @@ impl Ingest {
             quarantine: store.clone(),
             counters,
             closing: Closing::default(),
+            turn: Turn::default(),
             commands: command_sender,
         });
         let journal = Journal::new(
@@ -182,8 +184,14 @@ impl Ingest {
             found.next_segment,
             found.segments,
         )
-        .on(disk);
-        if found.first_needed.is_none() && store.sync().is_ok() {
+        .on(disk.clone());
+        // Before the trim: without the journal nothing else would bring the last values up to it.
+        let last = shared.tables.last_values();
+        let is_remembered = || {
+            found.remembered == Some(last_sequence)
+                || checkpoint::write(&*disk, data_dir, last_sequence, &last).is_ok()
+        };
+        if found.first_needed.is_none() && is_remembered() && store.sync().is_ok() {
             journal.trimmer().trim(last_sequence);
         }
         set(&shared.counters.journal_bytes, journal.bytes());
@@ -213,6 +221,7 @@ impl Ingest {
                 journal,
                 sequence: last_sequence,
                 follower: Follower::new(feed, last_sequence),
+                intake: intake.downgrade(),
                 shared: shared.clone(),
             },
             intake: IntakeLoop {

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use arrow::datatypes::SchemaRef;
 
 use self::hot::Hot;
-use crate::batch::Batch;
+use crate::batch::{Batch, Part};
 use crate::last_values::{LastValues, Repeats, Writer};
 use crate::snapshot::{ColdFile, HotBatch, LakeRoot, Snapshot, TableSnapshot};
 
@@ -154,9 +154,9 @@ impl Tables {
         self.published.last().picture()
     }
 
-    /// Takes a batch whose rows are in files already: for the last values alone.
-    pub(crate) fn remember(&self, batch: &Batch) {
-        self.published.last().apply(std::slice::from_ref(batch));
+    /// Takes rows that are in files already: for the last values alone.
+    pub(crate) fn remember(&self, rows: &[Part]) {
+        self.published.last().apply(rows);
     }
 
     /// Makes committed batches visible, all at once. Says what came again at the newest instant.
@@ -182,7 +182,7 @@ impl Tables {
         }
         let picture = self.picture(&inner, &touched);
         let mut last = self.published.last();
-        let repeats = last.apply(batches);
+        let repeats = last.apply(batches.iter().flat_map(|batch| &batch.parts));
         self.published.0.snapshot.store(Arc::new(picture));
         repeats
     }

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 
 use bytes::Bytes;
 
@@ -20,6 +22,28 @@ pub(crate) struct Segment {
     /// Its place among the segments.
     pub number: u64,
 }
+
+/// What a journal holds, in order.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A segment begins; the rules it was written under, none if they are damaged.
+    Rules(Option<Box<DecodeRules>>),
+    /// A record that is whole.
+    Record(Record),
+    /// The segment ends.
+    End(Segment, SegmentReport),
+}
+
+/// The messages of one batch.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub number: u64,
+    bytes: Bytes,
+    at: usize,
+}
+
+/// Items that wait for the one who decodes them.
+const WAITING: usize = 8;
 
 /// What reading a segment showed.
 #[derive(Debug, Default)]
@@ -54,44 +78,78 @@ pub(crate) fn segments(folder: &Path) -> Result<Vec<Segment>, JournalError> {
     Ok(found)
 }
 
-impl Segment {
-    /// Hands every whole record to `take`: the rules it was written under (none if they are
-    /// damaged), its number and its messages.
+/// Reads a journal on a thread of its own and hands its items to `take` on this one, so that
+/// reading and checking one record overlaps with decoding another.
+///
+/// **Errors**: a segment cannot be read, or has another format. Damage is reported, not an error.
+pub(crate) fn replay(folder: &Path, take: impl FnMut(Item)) -> Result<(), JournalError> {
+    let segments = segments(folder)?;
+    thread::scope(|scope| {
+        let (items, read) = sync_channel(WAITING);
+        let reader = scope.spawn(move || {
+            for segment in segments {
+                // Whoever takes the items takes them all.
+                let report = segment.read(|item| drop(items.send(item)))?;
+                drop(items.send(Item::End(segment, report)));
+            }
+            Ok(())
+        });
+        Receiver::into_iter(read).for_each(take);
+        reader
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+impl Record {
+    /// The messages.
     ///
-    /// **Errors**: the file cannot be read, or has another format. Damage is reported, not an
-    /// error.
-    pub(crate) fn read(
-        &self,
-        mut take: impl FnMut(Option<&DecodeRules>, u64, Vec<Envelope>),
-    ) -> Result<SegmentReport, JournalError> {
+    /// **Errors**: the bytes are whole but no messages, which is damage of another kind.
+    pub(crate) fn envelopes(self) -> Result<Vec<Envelope>, Damage> {
+        let (at, bytes) = (self.at, self.bytes.len());
+        record::decode(self.bytes).ok_or(Damage {
+            at,
+            bytes,
+            torn: false,
+        })
+    }
+}
+
+impl Segment {
+    /// Hands the rules and every whole record to `take`.
+    ///
+    /// **Errors**: the file cannot be read, or has another format.
+    pub(super) fn read(&self, take: impl FnMut(Item)) -> Result<SegmentReport, JournalError> {
         let read = |source| JournalError::Read {
             path: self.path.clone(),
             source,
         };
         let bytes = Bytes::from(fs::read(&self.path).map_err(read)?);
+        self.read_bytes(&bytes, take)
+    }
+
+    /// The same of content that was read already.
+    pub(super) fn read_bytes(
+        &self,
+        bytes: &Bytes,
+        mut take: impl FnMut(Item),
+    ) -> Result<SegmentReport, JournalError> {
         let mut report = SegmentReport {
             bytes: bytes.len() as u64,
             ..Default::default()
         };
-        let (rules, start) = self.header(&bytes, &mut report)?;
-        let mut frames = Frames::new(&bytes, start);
-        let mut unreadable = Vec::new();
+        let (rules, start) = self.header(bytes, &mut report)?;
+        take(Item::Rules(rules.map(Box::new)));
+        let mut frames = Frames::new(bytes, start);
         for frame in frames.by_ref() {
-            let end = frame.at + frame.payload.len();
-            match record::decode(bytes.slice(frame.at..end)) {
-                Some(envelopes) => {
-                    report.last = report.last.max(frame.number);
-                    take(rules.as_ref(), frame.number, envelopes);
-                }
-                None => unreadable.push(Damage {
-                    at: frame.at,
-                    bytes: end - frame.at,
-                    torn: false,
-                }),
-            }
+            report.last = report.last.max(frame.number);
+            take(Item::Record(Record {
+                number: frame.number,
+                bytes: bytes.slice(frame.at..frame.at + frame.payload.len()),
+                at: frame.at,
+            }));
         }
         report.damages.extend(frames.damages());
-        report.damages.extend(unreadable);
         Ok(report)
     }
 

@@ -33,26 +33,64 @@ fn journal(folder: &Path, segment_bytes: u64) -> Journal {
 }
 
 /// Every whole record (number, messages), whether the rules were there, and the damages.
-fn read(folder: &Path) -> (Vec<(u64, usize)>, bool, Vec<frame::Damage>) {
+type Found = (Vec<(u64, usize)>, bool, Vec<frame::Damage>);
+
+fn read(folder: &Path) -> Found {
     let (mut records, mut ruled, mut damages) = (Vec::new(), true, Vec::new());
-    for segment in segments(folder).unwrap() {
-        let report = segment
-            .read(|rules, number, envelopes| {
-                ruled &= rules.is_some();
-                for (place, envelope) in envelopes.iter().enumerate() {
-                    let said = format!("payload {place} of {number}");
-                    assert_eq!(*envelope.payload, *said.as_bytes());
-                    assert_eq!(
-                        envelope.received_at.timestamp_micros(),
-                        1_772_434_800_000_000
-                    );
-                }
-                records.push((number, envelopes.len()));
-            })
-            .unwrap();
-        damages.extend(report.damages);
-    }
+    replay(folder, |item| match item {
+        Item::Rules(rules) => ruled &= rules.is_some(),
+        Item::Record(record) => {
+            let number = record.number;
+            let envelopes = record.envelopes().unwrap();
+            for (place, envelope) in envelopes.iter().enumerate() {
+                let said = format!("payload {place} of {number}");
+                assert_eq!(*envelope.payload, *said.as_bytes());
+                assert_eq!(
+                    envelope.received_at.timestamp_micros(),
+                    1_772_434_800_000_000
+                );
+            }
+            records.push((number, envelopes.len()));
+        }
+        Item::End(_, report) => damages.extend(report.damages),
+    })
+    .unwrap();
     (records, ruled, damages)
+}
+
+/// A segment of about 64 KB without its room, and where each of its records ends.
+fn whole_segment() -> (Vec<u8>, Vec<usize>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path(), 1 << 20);
+    let mut ends = vec![];
+    for sequence in 1.. {
+        // Of all sizes from one message to some that fill several sectors.
+        let messages = 1 + (sequence * 7 % 61) as usize;
+        journal.append(&[batch(sequence, messages)]).unwrap();
+        ends.push(journal.bytes() as usize);
+        if journal.bytes() > 64 << 10 {
+            break;
+        }
+    }
+    journal.seal();
+    (fs::read(only_segment(folder.path())).unwrap(), ends)
+}
+
+/// Numbers of the whole records of a segment's bytes, whether its rules are there, its damages.
+fn read_bytes(bytes: Vec<u8>) -> (Vec<u64>, bool, Vec<frame::Damage>) {
+    let (mut numbers, mut ruled) = (Vec::new(), false);
+    let segment = Segment {
+        path: PathBuf::from("in memory"),
+        number: 1,
+    };
+    let take = |item| match item {
+        Item::Rules(rules) => ruled = rules.is_some(),
+        Item::Record(record) => numbers.push(record.number),
+        Item::End(..) => {}
+    };
+    let report = segment.read_bytes(&Bytes::from(bytes), take).unwrap();
+    assert_eq!(report.last, numbers.last().copied().unwrap_or(0));
+    (numbers, ruled, report.damages)
 }
 
 fn only_segment(folder: &Path) -> PathBuf {
@@ -74,50 +112,99 @@ fn what_is_appended_is_read_back() {
         read(folder.path()),
         (vec![(1, 3), (2, 1), (4, 2)], true, vec![])
     );
+    journal.seal();
     let on_disk = fs::metadata(only_segment(folder.path())).unwrap().len();
     assert_eq!(journal.bytes(), on_disk);
 }
 
 #[test]
-fn cut_at_every_byte_of_the_tail() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut journal = journal(folder.path(), 1 << 20);
-    let mut ends = vec![];
-    for sequence in 1..=3 {
-        journal.append(&[batch(sequence, 4)]).unwrap();
-        ends.push(journal.bytes() as usize);
-    }
-    let path = only_segment(folder.path());
-    let whole = fs::read(&path).unwrap();
-    for cut in 0..whole.len() {
-        fs::write(&path, &whole[..cut]).unwrap();
-        let (records, _, damages) = read(folder.path());
-        let kept = ends.iter().filter(|end| **end <= cut).count();
-        assert_eq!(records.len(), kept, "cut at {cut}");
-        assert!(damages.len() <= 1, "cut at {cut}");
-        assert!(damages.iter().all(|damage| damage.torn), "cut at {cut}");
+fn cut_at_every_byte_of_the_last_64_kilobytes() {
+    let (whole, ends) = whole_segment();
+    assert_eq!(whole.len(), *ends.last().unwrap());
+    for cut in whole.len() - (64 << 10)..whole.len() {
+        // As it is, and with the room that is there before a segment closes.
+        for room in [0, 700 * usize::from(cut % 64 == 0)] {
+            let mut bytes = whole[..cut].to_vec();
+            bytes.resize(cut + room, 0);
+            let (numbers, _, damages) = read_bytes(bytes);
+            let kept = ends.iter().filter(|end| **end <= cut).count() as u64;
+            assert!(numbers.iter().copied().eq(1..=kept), "cut at {cut}");
+            assert!(damages.len() <= 1, "cut at {cut}");
+            let said_torn = damages.iter().all(|damage| damage.torn);
+            // With zeros behind it, what was cut inside a sector looks like damage.
+            assert!(said_torn || room > 0, "cut at {cut}");
+        }
     }
 }
 
 #[test]
-fn a_flipped_bit_costs_one_record_and_is_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut journal = journal(folder.path(), 1 << 20);
-    for sequence in 1..=5 {
-        journal.append(&[batch(sequence, 2)]).unwrap();
-    }
-    let path = only_segment(folder.path());
-    let whole = fs::read(&path).unwrap();
-    for bit in 0..whole.len() * 8 {
+fn each_of_10_000_flipped_bits_costs_one_record_and_is_reported() {
+    let (whole, ends) = whole_segment();
+    let records = ends.len() as u64;
+    let mut random = 0x5EED_u64;
+    for _ in 0..10_000 {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let bit = (random >> 33) as usize % (whole.len() * 8);
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        fs::write(&path, &damaged).unwrap();
-        let (records, ruled, damages) = read(folder.path());
-        // Either the header lost its rules, or one record is lost; never both, never more.
-        assert_eq!(records.len() + usize::from(ruled), 5, "bit {bit}");
+        let hit = ends.iter().filter(|end| **end <= bit / 8).count() as u64 + 1;
+        let (numbers, ruled, damages) = read_bytes(damaged);
+        // Either the header lost its rules, or the record that was hit is lost; never more.
+        let expected = (1..=records).filter(|number| !ruled || *number != hit);
+        assert!(numbers.iter().copied().eq(expected), "bit {bit}");
         assert_eq!(damages.len(), 1, "bit {bit}");
         assert!(!damages[0].torn, "bit {bit}");
     }
+}
+
+#[test]
+fn many_flipped_bits_never_panic_and_cost_the_records_they_hit() {
+    let (whole, ends) = whole_segment();
+    let mut random = 0xB17_u64;
+    for _ in 0..300 {
+        let (mut damaged, mut hit) = (whole.clone(), std::collections::BTreeSet::new());
+        for _ in 0..20 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let bit = (random >> 33) as usize % (whole.len() * 8);
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            hit.insert(ends.iter().filter(|end| **end <= bit / 8).count() as u64 + 1);
+        }
+        let (numbers, _, damages) = read_bytes(damaged);
+        let unhit = (1..=ends.len() as u64).filter(|number| !hit.contains(number));
+        for number in unhit {
+            assert!(numbers.contains(&number), "record {number} was not hit");
+        }
+        assert!(!damages.is_empty() && damages.len() <= 20);
+    }
+}
+
+#[test]
+fn small_appends_overwrite_zeros_and_a_closed_segment_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path(), 64 << 20);
+    journal.append(&[batch(1, 3)]).unwrap();
+    let path = only_segment(folder.path());
+    let length = || fs::metadata(&path).unwrap().len();
+    let with_room = length();
+    assert_eq!(with_room, journal.bytes() + ROOM);
+    for sequence in 2..=20 {
+        journal.append(&[batch(sequence, 3)]).unwrap();
+        assert_eq!(length(), with_room, "no append changes the size");
+    }
+    let (records, _, damages) = read(folder.path());
+    assert_eq!((records.len(), damages), (20, vec![]));
+    // The first record that has no room makes more.
+    let sequence = 21 + ROOM / 1_000_000;
+    journal.append(&[batch(sequence, 10_000)]).unwrap();
+    journal.append(&[batch(sequence + 1, 30_000)]).unwrap();
+    assert!(length() >= journal.bytes());
+    journal.seal();
+    assert_eq!(length(), journal.bytes());
+    assert_eq!(read(folder.path()).0.len(), 22);
 }
 
 #[test]
@@ -133,9 +220,7 @@ fn another_format_is_refused() {
     let check = header_check(&bytes[8..16], &bytes[20..20 + length]);
     bytes[16..20].copy_from_slice(&check.to_le_bytes());
     fs::write(&path, &bytes).unwrap();
-    let refused = segments(folder.path()).unwrap()[0]
-        .read(|_, _, _| {})
-        .unwrap_err();
+    let refused = replay(folder.path(), |_| {}).unwrap_err();
     assert!(refused.to_string().contains("has format 2"), "{refused}");
 }
 

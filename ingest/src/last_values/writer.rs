@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use super::cells::{Instant, Repeats, Sample};
 use super::columns::{MetricColumns, Texts, of_batch};
 use super::{Assets, ClassLastValues, LastValues};
-use crate::batch::Batch;
+use crate::batch::Part;
 use crate::catalog::fixed_fields;
 use crate::snapshot::{ASSET, RECEIVED_AT, TIME};
 
@@ -50,10 +50,10 @@ impl Writer {
         self.picture.clone()
     }
 
-    /// Takes the rows of committed batches in order.
-    pub(crate) fn apply(&mut self, batches: &[Batch]) -> Repeats {
+    /// Takes committed rows in order.
+    pub(crate) fn apply<'a>(&mut self, parts: impl IntoIterator<Item = &'a Part>) -> Repeats {
         let mut repeats = Repeats::default();
-        for part in batches.iter().flat_map(|batch| &batch.parts) {
+        for part in parts {
             let more = self.rows(&part.class, &part.schema, &part.rows.batch, !part.late);
             repeats.duplicates += more.duplicates;
             repeats.conflicts += more.conflicts;

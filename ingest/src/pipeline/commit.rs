@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
+use tokio::sync::mpsc::WeakSender;
+
 use super::{FlushJob, FlushOrder, Follower, Shared, WAITING_BATCHES, Work};
 use crate::batch::Batch;
 use crate::clock::process_now;
+use crate::intake::Submission;
 use crate::journal::Journal;
 use crate::stats::{Counters, add, set};
 
@@ -19,6 +22,7 @@ pub(crate) struct Committer {
     /// Number of the last record that is committed.
     pub sequence: u64,
     pub follower: Follower,
+    pub intake: WeakSender<Submission>,
     pub shared: Arc<Shared>,
 }
 
@@ -37,6 +41,7 @@ impl Committer {
                 // Dropping their receipts leaves every message unacknowledged.
                 return;
             }
+            self.shared.turn.want(&self.intake);
             self.publish(&mut group);
             if let Some(order) = flush {
                 self.journal.seal();

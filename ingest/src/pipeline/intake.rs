@@ -81,6 +81,13 @@ impl IntakeLoop {
             while next == Next::GoOn && !self.is_due(&open.batch) {
                 next = match self.submissions.try_recv() {
                     Ok(submission) => self.take(submission, &mut open, batches),
+                    // Its sync could not begin now; meanwhile it takes more.
+                    Err(TryRecvError::Empty) if self.may_wait(&open) => {
+                        match self.submissions.blocking_recv() {
+                            Some(submission) => self.take(submission, &mut open, batches),
+                            None => Next::CloseBatch,
+                        }
+                    }
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => Next::CloseBatch,
                 };
             }
@@ -176,6 +183,12 @@ impl IntakeLoop {
         }
     }
 
+    /// Nothing is lost when the batch stays open until the next submission: commit is busy, and
+    /// says so when it is not.
+    fn may_wait(&self, open: &Open) -> bool {
+        open.batch.opened().is_some() && open.flushes.is_empty() && !self.shared.turn.is_wanted()
+    }
+
     fn is_due(&self, batch: &OpenBatch) -> bool {
         batch.is_full(self.limits.rows)
             || batch
@@ -212,6 +225,7 @@ impl IntakeLoop {
         if !batch.is_recorded() && batch.receipts.is_empty() && flush.is_none() {
             return true;
         }
+        self.shared.turn.handed_over();
         batches.send(Work { batch, flush }).is_ok()
     }
 }

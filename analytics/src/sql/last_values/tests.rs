@@ -180,6 +180,9 @@ async fn a_look_up_reads_one_asset_and_a_scan_uses_all_threads() {
         )
         .await;
     world
-        .check("SELECT asset FROM pump_last LIMIT 1", &[r#"["P0"]"#])
+        .check(
+            "SELECT count(*) FROM (SELECT asset FROM pump_last LIMIT 3)",
+            &["[3]"],
+        )
         .await;
 }
