@@ -1,7 +1,6 @@
 //! A folder that nobody serves: opened to be read.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
 use fieldwright_ingest::Snapshots;

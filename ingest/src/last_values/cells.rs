@@ -50,11 +50,7 @@ pub(super) struct AssetCells {
     texts: Texts,
 }
 
-/// Mostly none: one word then.
-#[expect(
-    clippy::box_collection,
-    reason = "a list by itself takes three words of every asset"
-)]
+/// Mostly none; one word then, where a list would take three words of every asset.
 type Texts = Option<Box<Vec<Arc<str>>>>;
 
 #[derive(Debug, Clone, Copy)]
