@@ -85,6 +85,9 @@ impl DiskFile for StoppingFile {
         step(&self.left)?;
         self.file.set_len(bytes)
     }
+    fn seek_to(&mut self, place: u64) -> io::Result<()> {
+        self.file.seek_to(place)
+    }
 }
 
 /// What is done with the disk that stops.
