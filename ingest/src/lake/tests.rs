@@ -2,6 +2,7 @@
 
 mod compaction;
 mod crash;
+mod outside;
 mod size;
 
 use std::collections::BTreeMap;
