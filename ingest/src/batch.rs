@@ -12,6 +12,8 @@ use crate::snapshot::HotBatch;
 use crate::source::{Envelope, Receipt};
 use crate::validate::Rejection;
 
+/// What `received_at` is a multiple of, microseconds.
+const RECEIPT_UNIT: i64 = 1000;
 /// Bits of an arrival number that count within the batch.
 const PLACE_BITS: u32 = 20;
 /// Most messages, and rows, at which a batch closes, whatever the configuration says: with the
@@ -25,6 +27,8 @@ pub(crate) const FULL_BYTES: usize = 8 << 20;
 pub(crate) struct OpenBatch {
     sequence: u64,
     opened: Option<Instant>,
+    /// `received_at` of all its rows: the receipt of the first message that has any.
+    received_at: Option<i64>,
     bytes: usize,
     envelopes: Vec<Envelope>,
     receipts: Vec<Receipt>,
@@ -85,6 +89,7 @@ impl OpenBatch {
         Self {
             sequence,
             opened: None,
+            received_at: None,
             bytes: 0,
             envelopes: Vec::new(),
             receipts: Vec::new(),
@@ -197,10 +202,13 @@ impl OpenBatch {
         } else {
             &mut table.in_order
         };
+        // One for all rows of a batch, in whole milliseconds: such columns take next to nothing in
+        // files, single receipts to the microsecond would take as much as a metric.
+        let floor = row.received_at - row.received_at.rem_euclid(RECEIPT_UNIT);
         let head = RowHead {
             asset: &class.asset(row.asset).tag,
             time: row.time,
-            received_at: row.received_at,
+            received_at: *self.received_at.get_or_insert(floor),
             sequence: late.then_some((self.sequence << PLACE_BITS) | self.counts.rows),
         };
         rows.push(head, row.cells);

@@ -8,6 +8,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
 use crate::snapshot::{ASSET, KIND, RECEIVED_AT, SEQUENCE, SIDE_OF, TIME, UNIT};
 
+/// Key of a field's metadata: the name under which its metric is published, where that is not the
+/// column's.
+const PUBLISHED: &str = "published";
+
 /// Columns before the first metric.
 pub(crate) const FIXED_COLUMNS: usize = 3;
 
@@ -223,7 +227,7 @@ impl Class {
                     quality: None,
                 };
                 self.metrics.insert(metric.into(), first);
-                metric_field(metric, slot)
+                self.own_field(metric, slot)
             }
             Some(known) => {
                 match slot {
@@ -233,7 +237,9 @@ impl Class {
                         self.mistyped.push(next);
                     }
                 }
-                self.side_field(metric, slot)
+                let place = FIXED_COLUMNS + known.column as usize;
+                let stored = self.schema.field(place).name().clone();
+                self.side_field(&stored, slot)
             }
         };
         self.push_field(field);
@@ -260,7 +266,10 @@ impl Class {
         let columns = schema.fields().iter().skip(FIXED_COLUMNS).zip(0..);
         let (sides, own): (Vec<_>, Vec<_>) =
             columns.partition(|(field, _)| field.metadata().contains_key(SIDE_OF));
+        let mut published: HashMap<&str, &str> = HashMap::new();
         for (field, column) in own {
+            let name = field.metadata().get(PUBLISHED).unwrap_or(field.name());
+            published.insert(field.name(), name);
             let slot = match field.data_type() {
                 DataType::Utf8 => Slot::Text,
                 _ => Slot::Number,
@@ -271,10 +280,12 @@ impl Class {
                 side: None,
                 quality: None,
             };
-            self.metrics.insert(field.name().as_str().into(), metric);
+            self.metrics.insert(name.as_str().into(), metric);
         }
         for (field, column) in sides {
-            let Some(metric) = self.metrics.get_mut(field.metadata()[SIDE_OF].as_str()) else {
+            let metric = published.get(field.metadata()[SIDE_OF].as_str());
+            let metric = metric.and_then(|name| self.metrics.get_mut(*name));
+            let Some(metric) = metric else {
                 continue;
             };
             match field.metadata().get(KIND).map(String::as_str) {
@@ -295,11 +306,33 @@ impl Class {
         self.schema = Arc::new(Schema::new(fields));
     }
 
+    /// Whether there is a column of a name, in any case: other readers of the files do not tell
+    /// `Temp` from `temp`.
+    fn has_column(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let mut fields = self.schema.fields().iter();
+        name == SEQUENCE || fields.any(|field| field.name().to_lowercase() == name)
+    }
+
+    /// A metric's own column. A name that differs from another only in case gets a number.
+    fn own_field(&self, metric: &str, slot: Slot) -> Field {
+        if !self.has_column(metric) {
+            return metric_field(metric, slot);
+        }
+        let mut names = (2..).map(|number| format!("{metric}~{number}"));
+        let name = names.find(|name| !self.has_column(name));
+        let name = name.expect("numbers do not end");
+        tracing::warn!(class = %self.name, metric, column = name,
+            "a metric's name differs from another column's only in case; it is stored under another");
+        let metadata = [(PUBLISHED.to_owned(), metric.to_owned())];
+        metric_field(&name, slot).with_metadata(metadata.into())
+    }
+
     fn side_field(&self, metric: &str, slot: Slot) -> Field {
         let kind = slot.kind();
         let mut name = format!("{metric}__{kind}");
         // A version that knew no side columns may have stored a metric of that name.
-        while self.schema.field_with_name(&name).is_ok() {
+        while self.has_column(&name) {
             name.push('_');
         }
         let metadata = [(SIDE_OF, metric), (KIND, kind)];
