@@ -132,6 +132,10 @@ impl Lake {
             table.graveyard.add(path, Some(file), wall_ms);
         }
         tables.rearrange(table.filed());
+        if let Err(error) = self.place.running().wait(table.log.tidy()) {
+            tracing::warn!(table = %name, error = &error as &dyn std::error::Error,
+                "the log cannot be tidied up; the next compaction tries again");
+        }
         done.written = written.len();
         done.rows = written.iter().map(|new| new.file.rows).sum();
         Ok(Some(done))

@@ -15,7 +15,7 @@ use deltalake_core::logstore::{LogStoreRef, commit_uri_from_version};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaResult, DeltaTable};
 use futures::TryStreamExt;
-use object_store::{Error, PutMode, PutOptions};
+use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
 use serde_json::{Value, json};
 
 use super::entry::{self, Written};
@@ -46,6 +46,8 @@ pub(super) struct TableLog {
     pub files: Vec<Arc<ColdFile>>,
     /// Number of the last journal record whose rows of this table are in files.
     pub through: u64,
+    /// The entry up to which the state was written down as a whole.
+    checkpoint: u64,
     /// An entry was written and nobody knows whether it is there: read the log again first.
     doubtful: bool,
 }
@@ -81,6 +83,7 @@ impl TableLog {
             physical: physical::empty(),
             files: Vec::new(),
             through: 0,
+            checkpoint: 0,
             doubtful: false,
         }
     }
@@ -129,12 +132,23 @@ impl TableLog {
         self.id = metadata["id"].as_str().unwrap_or_default().to_owned();
         self.created_ms = metadata["createdTime"].as_i64().unwrap_or_default();
         self.version = Some(state.version());
+        self.checkpoint = self.last_checkpoint().await;
         self.files = files;
         self.through = through
             .and_then(|number| u64::try_from(number).ok())
             .unwrap_or(0);
         self.doubtful = false;
         Ok(())
+    }
+
+    async fn last_checkpoint(&self) -> u64 {
+        let path = self.store.log_path().clone().join("_last_checkpoint");
+        let read = async {
+            let found = self.store.object_store(None).get(&path).await.ok()?;
+            let hint: Value = serde_json::from_slice(&found.bytes().await.ok()?).ok()?;
+            hint["version"].as_u64()
+        };
+        read.await.unwrap_or(0)
     }
 
     /// Reads the log again if an entry may or may not be there; true when it did.
@@ -237,24 +251,27 @@ impl TableLog {
     /// Writes the state down as a whole when it is time, and removes old entries.
     ///
     /// **Errors**: nothing is lost; the next commits try again.
-    pub(super) async fn tidy(&self) -> Result<(), LakeError> {
-        let due = |version| version > 0 && version % CHECKPOINT_COMMITS == 0;
-        if !self.version.is_some_and(due) {
-            return Ok(());
+    pub(super) async fn tidy(&mut self) -> Result<(), LakeError> {
+        match self.version {
+            Some(version) if version >= self.checkpoint + CHECKPOINT_COMMITS => {
+                self.checkpoint().await
+            }
+            _ => Ok(()),
         }
-        self.checkpoint().await
     }
 
     /// Writes the state down as a whole, and removes old entries.
     ///
     /// **Errors**: nothing is lost.
-    pub(super) async fn checkpoint(&self) -> Result<(), LakeError> {
+    async fn checkpoint(&mut self) -> Result<(), LakeError> {
         let written = async {
             let table = self.table().await?;
             create_checkpoint(&table, None).await?;
-            cleanup_metadata(&table, None).await
+            let removed = cleanup_metadata(&table, None).await?;
+            Ok((table.version().unwrap_or(0), removed))
         };
-        let removed = written.await.map_err(self.failed(LogError::Checkpoint))?;
+        let (version, removed) = written.await.map_err(self.failed(LogError::Checkpoint))?;
+        self.checkpoint = version;
         tracing::debug!(table = %self.name, removed, "the log's state is written down as a whole");
         Ok(())
     }

@@ -86,12 +86,16 @@ fn seen(ingest: &Ingest) -> Last {
 fn as_killed(folder: &Path) -> tempfile::TempDir {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let path = entry.unwrap().path();
+        let entries = fs::read_dir(from).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        // A table's log before its files: what a compaction replaced is still there.
+        paths.sort_by_key(|path| !path.ends_with("_delta_log"));
+        for path in paths {
             let target = to.join(path.file_name().unwrap());
             match path.is_dir() {
                 true => copy(&path, &target),
-                false => drop(fs::copy(&path, &target).unwrap()),
+                // What was being written when the folder was listed has its name by now.
+                false => drop(fs::copy(&path, &target)),
             }
         }
     }

@@ -85,7 +85,7 @@ fn seen(ingest: &Ingest) -> Vec<String> {
 }
 
 /// What `kill -9` would leave at this instant. The journal first: a copy of a living folder must
-/// not find the trim of a flush whose manifest it missed.
+/// not find the trim of a flush whose entry in the log it missed.
 fn as_killed(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for part in ["journal", "quarantine", "lake"] {
@@ -96,13 +96,17 @@ fn as_killed(folder: &Path) -> tempfile::TempDir {
 
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
+    let entries = fs::read_dir(from).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    // A table's log before its files: what a compaction replaced is still there.
+    paths.sort_by_key(|path| !path.ends_with("_delta_log"));
+    for path in paths {
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
             copy_folder(&path, &target);
         } else {
-            fs::copy(&path, &target).unwrap();
+            // What was being written when the folder was listed has its name by now.
+            drop(fs::copy(&path, &target));
         }
     }
 }
