@@ -54,6 +54,8 @@ pub mod last_values;
 pub mod snapshot;
 pub mod tables;
 
+#[cfg(test)]
+mod faults;
 mod pipeline;
 #[cfg(test)]
 mod readings;

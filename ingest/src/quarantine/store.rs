@@ -49,6 +49,8 @@ struct Inner {
     dropped: u64,
     /// The last id ever added: what a replay of the journal brings again is not added again.
     last: Option<QuarantineId>,
+    /// Everything that was ever refused up to here is known.
+    complete: Option<QuarantineId>,
     file: Option<Box<dyn DiskFile>>,
     /// Length of the file up to its last whole change.
     written: u64,
@@ -78,20 +80,36 @@ impl Store {
             bytes: 0,
             dropped: 0,
             last: None,
+            complete: None,
             file: None,
             written: bytes.len() as u64,
             pending: Vec::new(),
             distrusted: false,
         };
         let mut frames = Frames::new(&bytes, 0);
-        for frame in frames.by_ref() {
+        let whole: Vec<_> = frames.by_ref().collect();
+        let damages = frames.damages();
+        let first_damage = damages.first().map_or(bytes.len(), |damage| damage.at);
+        let mut end = 0;
+        for frame in whole {
             if let Some(change) = file::read(frame.payload) {
                 inner.apply(change);
             }
+            // What stands before a frame that was not synced may be missing; the journal has it.
+            if frame.at < first_damage {
+                inner.complete = inner.last;
+            }
+            end = frame.at + frame.payload.len();
         }
-        for damage in frames.damages() {
+        // What follows the last change is room, or a write cut short.
+        if damages
+            .last()
+            .is_none_or(|damage| damage.torn || damage.at < end)
+        {
+            inner.written = end as u64;
+        }
+        for damage in damages {
             if damage.torn {
-                inner.written = damage.at as u64;
                 continue;
             }
             tracing::error!(path = %path.display(), at = damage.at, bytes = damage.bytes,
@@ -132,7 +150,11 @@ impl Store {
                 sequence: batch.sequence,
                 index: *index,
             };
-            if inner.last.is_some_and(|last| id <= last) {
+            if inner.complete.is_some_and(|complete| id <= complete) {
+                continue;
+            }
+            inner.complete = Some(id);
+            if inner.entries.contains_key(&id) {
                 continue;
             }
             let envelope = &batch.envelopes[*index as usize];
