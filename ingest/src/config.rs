@@ -48,6 +48,8 @@ pub struct IngestConfig {
     pub compact_rows: u64,
     /// Rows that one compaction takes.
     pub compact_input_rows: u64,
+    /// Whether roll-ups by minute and hour are made.
+    pub rollups: bool,
     /// Seconds (process clock) that files stay which are in no table any more.
     pub tombstone_seconds: u64,
     /// Days of event time that rows are kept; 0 for ever.
@@ -319,6 +321,7 @@ impl IngestConfig {
             rows: self.compact_rows,
             files: self.compact_files,
             input_rows: self.compact_input_rows,
+            rollups: self.rollups,
         }
     }
 

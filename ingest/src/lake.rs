@@ -17,6 +17,7 @@ mod place;
 mod plan;
 mod progress;
 mod retention;
+mod rollup;
 mod root;
 mod rows;
 mod running;
@@ -37,6 +38,7 @@ use self::log::Change;
 use self::place::Place;
 pub(crate) use self::plan::CompactionLimits;
 pub(crate) use self::retention::Retention;
+pub(crate) use self::rollup::is_rollup;
 pub use self::root::{LakeRoot, StoredFile};
 pub use self::rows::FileRows;
 use self::table::{Kind, Table};
@@ -129,14 +131,14 @@ impl Lake {
 
     /// Number of the last journal record of which some row is in a file.
     pub(crate) fn newest_record(&self) -> u64 {
-        let tables = self.all();
+        let tables = self.own();
         let through = tables.iter().map(|table| locked(table).log.through);
         through.max().unwrap_or(0)
     }
 
     /// Number of the last journal record whose rows of one class are in files, by class.
     pub(crate) fn flushed_through(&self) -> BTreeMap<Arc<str>, u64> {
-        let tables = self.all();
+        let tables = self.own();
         let tables = tables.iter().map(|table| {
             let table = locked(table);
             (table.log.name.clone(), table.log.through)
@@ -158,15 +160,22 @@ impl Lake {
 
     /// The names of all tables of classes.
     pub(crate) fn classes(&self) -> Vec<Arc<str>> {
-        self.lock().keys().cloned().collect()
+        let tables = self.lock();
+        let names = tables.keys().filter(|name| !is_rollup(name));
+        names.cloned().collect()
     }
 
-    /// The tables as they stand in files.
+    /// The tables of classes as they stand in files.
     pub(crate) fn tables(&self) -> Vec<FiledTable> {
-        self.all()
-            .iter()
-            .map(|table| locked(table).filed())
-            .collect()
+        let own = self.own();
+        own.iter().map(|table| locked(table).filed()).collect()
+    }
+
+    /// The roll-ups.
+    pub(crate) fn rollups(&self) -> Vec<FiledTable> {
+        let tables = self.lock();
+        let rollups = tables.iter().filter(|(name, _)| is_rollup(name));
+        rollups.map(|(_, table)| locked(table).filed()).collect()
     }
 
     /// The classes, columns, assets and how far each has come, as of each class's last flush.
@@ -174,7 +183,7 @@ impl Lake {
     /// **Errors**: the store refused.
     pub(crate) fn catalog(&self) -> Result<Catalog, LakeError> {
         let mut catalog = Catalog::default();
-        for table in self.all() {
+        for table in self.own() {
             let table = locked(&table);
             let log = &table.log;
             let id = catalog.add_class(&log.name);
@@ -307,6 +316,14 @@ impl Lake {
         table.or_insert_with(new).clone()
     }
 
+    /// The tables of classes.
+    fn own(&self) -> Vec<Arc<Mutex<Table>>> {
+        let tables = self.lock();
+        let own = tables.iter().filter(|(name, _)| !is_rollup(name));
+        own.map(|(_, table)| table.clone()).collect()
+    }
+
+    /// All tables, roll-ups too.
     fn all(&self) -> Vec<Arc<Mutex<Table>>> {
         self.lock().values().cloned().collect()
     }

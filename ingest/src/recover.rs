@@ -127,6 +127,9 @@ pub(crate) fn recover(
         bytes: 0,
         damages: 0,
     };
+    for rollup in lake.map(Lake::rollups).unwrap_or_default() {
+        found.tables.set_rollup(rollup);
+    }
     let remembered = found.find_last_values(data_dir);
     let folder = data_dir.join(JOURNAL);
     if !folder.is_dir() {

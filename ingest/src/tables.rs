@@ -226,6 +226,20 @@ impl Tables {
         self.publish(&inner, std::slice::from_ref(&frozen.class));
     }
 
+    /// Swaps the files of a roll-up for others, at once.
+    pub(crate) fn set_rollup(&self, filed: FiledTable) {
+        let mut inner = self.lock();
+        let name = filed.class.clone();
+        let table = Table {
+            physical: filed.physical,
+            files: filed.files,
+            ..Table::empty(filed.schema)
+        };
+        let picture = Arc::new(table.picture(&name));
+        inner.rollups.insert(name, picture);
+        self.publish(&inner, &[]);
+    }
+
     /// Swaps the files of one class for others with the same rows, at once.
     pub(crate) fn rearrange(&self, filed: FiledTable) {
         let mut inner = self.lock();
@@ -244,6 +258,7 @@ impl Tables {
     fn picture(&self, inner: &Inner, touched: &[Arc<str>]) -> Snapshot {
         let mut picture = Snapshot::clone(&self.published.load());
         picture.sequence = inner.sequence;
+        picture.rollups = inner.rollups.clone();
         for class in touched {
             let table = inner.tables[class].picture(class);
             picture.tables.insert(class.clone(), Arc::new(table));

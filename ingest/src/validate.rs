@@ -1,5 +1,6 @@
 //! What a reading must be, and the ranked reasons for which a message is refused whole.
 
+use crate::lake::is_rollup;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -316,7 +317,8 @@ pub fn class_name(published: &str) -> Result<String, Rejection> {
         let class = published.chars().take(MAX_CLASS_BYTES).collect();
         return Err(Rejection::BadClass { class });
     }
-    if RESERVED_CLASSES.contains(&class.as_str()) {
+    // A roll-up has such a name.
+    if RESERVED_CLASSES.contains(&class.as_str()) || is_rollup(&class) {
         return Err(Rejection::ReservedClass { class });
     }
     Ok(class)

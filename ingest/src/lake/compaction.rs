@@ -17,7 +17,7 @@ use super::merging::{self, Met};
 use super::plan::{self, CompactionLimits, Plan};
 use super::rows::FileRows;
 use super::table::{self, Kind};
-use super::{FILE_CELLS, Lake, LakeError, locked, physical};
+use super::{FILE_CELLS, Lake, LakeError, locked, physical, rollup};
 use crate::catalog::FIXED_COLUMNS;
 use crate::clock::wall_now;
 use crate::snapshot::{ColdFile, SEQUENCE, TIME};
@@ -63,13 +63,15 @@ type Span = (i64, i64);
 impl Lake {
     /// Compacts one table once; none when there is nothing to do.
     ///
-    /// `go_on` is asked between two spans of time; it may wait. **Errors**: see [`Ended`]: then
+    /// `exact_from` is the instant (microseconds since 1970) before which raw rows may have been
+    /// dropped. `go_on` is asked between two spans of time; it may wait. **Errors**: see [`Ended`]: then
     /// everything is as it was.
     pub(crate) fn compact(
         &self,
         name: &Arc<str>,
         limits: CompactionLimits,
         force: bool,
+        exact_from: i64,
         tables: &Tables,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Compacted>, Ended> {
@@ -106,6 +108,24 @@ impl Lake {
         if let Err(ended) = rearranged {
             self.discard(&written);
             return Err(ended);
+        }
+        if limits.rollups {
+            let flushed = plan.sources.iter().filter(|file| file.level == 0);
+            let flushed: Vec<_> = flushed.cloned().collect();
+            let mut times = self.times(&physical, &flushed, 1)?;
+            times.extend(&late_times);
+            // Where raw rows were dropped, nothing can be reckoned any more.
+            let hours = rollup::hours(times.into_iter().filter(|time| *time >= exact_from));
+            let stays = files
+                .iter()
+                .filter(|file| file.level > 0 && !plan.takes(file));
+            let new = written.iter().map(|new| &new.file);
+            let mut whole: Vec<_> = stays.chain(new).cloned().collect();
+            whole.sort_by_key(|file| file.min_time);
+            if let Err(error) = self.roll_up(name, &physical, &whole, &hours, tables) {
+                self.discard(&written);
+                return Err(error.into());
+            }
         }
         let change = Change {
             physical: Some(physical),

@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 
 use super::entry::{self, Written};
 use super::physical;
+use super::rollup::{self, is_rollup};
 use super::{LakeError, LogError};
-use crate::snapshot::{ColdFile, SEQUENCE};
+use crate::snapshot::{ASSET, ColdFile};
 
 /// Names us in `txn` actions: its version is the last journal record whose rows are in files.
 const APPLICATION: &str = "fieldwright-journal";
@@ -80,7 +81,10 @@ impl TableLog {
             version: None,
             id,
             created_ms: wall_ms,
-            physical: physical::empty(),
+            physical: match is_rollup(name) {
+                true => rollup::empty(),
+                false => physical::empty(),
+            },
             files: Vec::new(),
             through: 0,
             checkpoint: 0,
@@ -377,6 +381,6 @@ fn read_schema(text: &str) -> Option<SchemaRef> {
     // Ours have these columns.
     fields
         .iter()
-        .any(|field| field.name() == SEQUENCE)
+        .any(|field| field.name() == ASSET)
         .then(|| Arc::new(Schema::new(fields)))
 }

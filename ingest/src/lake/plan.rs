@@ -13,6 +13,8 @@ pub(crate) struct CompactionLimits {
     pub files: usize,
     /// Rows that one compaction takes from flushed files, and from files of late rows.
     pub input_rows: u64,
+    /// Whether roll-ups are made.
+    pub rollups: bool,
 }
 
 /// What one compaction does.
@@ -120,6 +122,12 @@ impl Plan {
         self.sources.append(&mut taken);
     }
 
+    /// Whether a file is written anew.
+    pub(super) fn takes(&self, file: &ColdFile) -> bool {
+        let mut taken = self.sources.iter().chain(&self.late);
+        taken.any(|own| own.path == file.path)
+    }
+
     /// Between which walls an instant lies.
     pub(super) fn segment(&self, time: i64) -> usize {
         self.walls.partition_point(|(_, max)| *max < time)
@@ -151,6 +159,7 @@ mod tests {
         rows: 100,
         files: 2,
         input_rows: 1000,
+        rollups: false,
     };
 
     fn file(name: &str, level: u8, span: (i64, i64), rows: u64) -> Arc<ColdFile> {

@@ -21,6 +21,11 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
+    /// The instant (microseconds since 1970) before which rows of a table are dropped.
+    pub(crate) fn before(&self, table: &str, now: DateTime<Utc>) -> Option<i64> {
+        self.of(table).map(|kept| (now - kept).timestamp_micros())
+    }
+
     fn of(&self, table: &str) -> Option<TimeDelta> {
         let days = *self.of_table.get(table).unwrap_or(&self.days);
         (days > 0).then(|| TimeDelta::days(i64::from(days)))
@@ -38,10 +43,9 @@ impl Lake {
         tables: &Tables,
     ) -> Result<(), LakeError> {
         for name in self.classes() {
-            let Some(kept) = retention.of(&name) else {
+            let Some(before) = retention.before(&name, now) else {
                 continue;
             };
-            let before = (now - kept).timestamp_micros();
             let shared = self.table(&name);
             let mut table = locked(&shared);
             let running = self.place.running();

@@ -62,11 +62,13 @@ impl Compactor {
 
     fn round(&self, force: bool) -> Result<(), LakeError> {
         let Shared { lake, tables, .. } = &*self.shared;
-        lake.retain(&self.retention, self.clock.now(), tables)?;
+        let now = self.clock.now();
+        lake.retain(&self.retention, now, tables)?;
         for name in lake.classes() {
+            let exact_from = self.retention.before(&name, now).unwrap_or(i64::MIN);
             loop {
                 let go_on = || self.go_on();
-                match lake.compact(&name, self.limits, force, tables, &go_on) {
+                match lake.compact(&name, self.limits, force, exact_from, tables, &go_on) {
                     Ok(None) => break,
                     Ok(Some(done)) => {
                         let counters = &self.shared.counters;

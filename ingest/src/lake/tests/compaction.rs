@@ -1,5 +1,7 @@
 //! Compaction against a naive model: whatever is merged, every reading stays what it was.
 
+use arrow::array::{Array, AsArray};
+
 use super::*;
 use crate::lake::compaction::Compacted;
 
@@ -7,6 +9,7 @@ const LIMITS: CompactionLimits = CompactionLimits {
     rows: 64,
     files: 3,
     input_rows: 300,
+    rollups: true,
 };
 
 /// Numbers that look random and repeat.
@@ -22,7 +25,14 @@ impl Numbers {
 }
 
 pub(super) fn compact(world: &World, lake: &Lake, force: bool) -> Option<Compacted> {
-    match lake.compact(&"pump".into(), LIMITS, force, &world.tables, &|| true) {
+    match lake.compact(
+        &"pump".into(),
+        LIMITS,
+        force,
+        i64::MIN,
+        &world.tables,
+        &|| true,
+    ) {
         Ok(done) => done,
         Err(Ended::Failed(error)) => panic!("{error}"),
         Err(Ended::Canceled) => panic!("nobody canceled"),
@@ -165,7 +175,14 @@ fn a_canceled_compaction_changes_nothing() {
     let before = (world.readings(), parquet_files(folder.path()).len());
     let asked = std::cell::Cell::new(0);
     let go_on = || asked.replace(asked.get() + 1) == 0;
-    let ended = lake.compact(&"pump".into(), LIMITS, true, &world.tables, &go_on);
+    let ended = lake.compact(
+        &"pump".into(),
+        LIMITS,
+        true,
+        i64::MIN,
+        &world.tables,
+        &go_on,
+    );
     assert!(matches!(ended, Err(Ended::Canceled)));
     assert_eq!(
         (world.readings(), parquet_files(folder.path()).len()),
@@ -200,4 +217,105 @@ fn rows_that_are_too_old_go() {
     check(12, &[], 2);
     check(2, &[("pump", 0)], 2);
     check(0, &[("pump", 2)], 1);
+}
+
+/// What the roll-up of one kind should be, from the readings themselves.
+fn reckoned(readings: &readings::Readings, bucket: i64) -> BTreeMap<String, String> {
+    let mut expected: BTreeMap<(String, i64, String), Vec<f64>> = BTreeMap::new();
+    for ((_, asset, time, metric), value) in readings {
+        let readings::Value::Number(value) = value else {
+            continue;
+        };
+        let begin = time - time.rem_euclid(bucket);
+        let key = (asset.clone(), begin, metric.clone());
+        expected.entry(key).or_default().push(*value);
+    }
+    let shown = expected
+        .into_iter()
+        .map(|((asset, begin, metric), values)| {
+            let all = || values.iter().copied();
+            let (min, max) = (
+                all().fold(f64::MAX, f64::min),
+                all().fold(f64::MIN, f64::max),
+            );
+            let mean = all().sum::<f64>() / values.len() as f64;
+            let last = values[values.len() - 1];
+            let count = values.len();
+            (
+                format!("{asset} {begin} {metric}"),
+                format!("{count} {min} {max} {mean:.9} {last}"),
+            )
+        });
+    shown.collect()
+}
+
+/// What the roll-up says.
+fn rolled_up(lake: &Lake, name: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let rollups = lake.rollups();
+    let filed = rollups.iter().find(|filed| *filed.class == *name).unwrap();
+    for file in &filed.files {
+        for rows in readings::read(&lake.root(), &snapshot_table(filed), file) {
+            let (assets, times) = sorting::keys(&rows).unwrap();
+            for metric in ["a", "b", "c"] {
+                let column = |what: &str| rows.column_by_name(&format!("{metric}__{what}"));
+                let Some(counts) = column("count") else {
+                    continue;
+                };
+                let counts = counts.as_primitive::<arrow::datatypes::Int64Type>();
+                let number = |what: &str, row| {
+                    let column = column(what).unwrap();
+                    column
+                        .as_primitive::<arrow::datatypes::Float64Type>()
+                        .value(row)
+                };
+                for row in (0..rows.num_rows()).filter(|row| counts.is_valid(*row)) {
+                    let key = format!("{} {} {metric}", assets.value(row), times.value(row));
+                    let said = format!(
+                        "{} {} {} {:.9} {}",
+                        counts.value(row),
+                        number("min", row),
+                        number("max", row),
+                        number("mean", row),
+                        number("last", row)
+                    );
+                    assert!(found.insert(key, said).is_none());
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn roll_ups_are_exact_under_late_data() {
+    for seed in 20..23 {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = open(folder.path());
+        let mut world = World::new(&lake);
+        let mut numbers = Numbers::new(seed);
+        let mut at = 3000;
+        for round in 0..40 {
+            commit_some(&mut world, &mut numbers, &mut at);
+            at += 400_000 * (numbers.below(30) as i64);
+            if numbers.below(3) == 0 {
+                let asset = format!("P{}", numbers.below(5));
+                let back = at - (numbers.below(40_000_000) as i64).min(at);
+                world.commit(&[(&asset, back, "\"b\":77.5")]);
+            }
+            world.flush(&lake);
+            if round % 4 == 3 {
+                compact(&world, &lake, true);
+            }
+        }
+        while compact(&world, &lake, true).is_some() {}
+        for (name, bucket) in [("pump_1m", 60_000_000), ("pump_1h", 3_600_000_000)] {
+            let expected = reckoned(&world.readings(), bucket);
+            assert_eq!(rolled_up(&lake, name), expected, "seed {seed}, {name}");
+            assert!(expected.len() > 20);
+            assert_eq!(rolled_up(&open(folder.path()), name), expected);
+        }
+        let snapshot = world.tables.snapshots().load();
+        assert_eq!(snapshot.rollups.len(), 2);
+    }
 }

@@ -103,6 +103,7 @@ fn check(doing: Doing) {
         rows: 64,
         files: 2,
         input_rows: 1000,
+        rollups: false,
     };
     let mut steps = 0;
     loop {
@@ -133,7 +134,8 @@ fn check(doing: Doing) {
             }
             Doing::Compact => {
                 let name = "pump".into();
-                let compacted = lake.compact(&name, limits, true, &world.tables, &|| true);
+                let compacted =
+                    lake.compact(&name, limits, true, i64::MIN, &world.tables, &|| true);
                 compacted.is_ok_and(|done| done.is_some())
             }
         };
@@ -162,7 +164,7 @@ fn check(doing: Doing) {
         }
         if doing == Doing::Compact && !done {
             let name = "pump".into();
-            let compacted = lake.compact(&name, limits, true, &world.tables, &|| true);
+            let compacted = lake.compact(&name, limits, true, i64::MIN, &world.tables, &|| true);
             assert!(compacted.is_ok());
         }
         assert_eq!(

@@ -54,7 +54,7 @@ fn tsbs_readings_take_few_bytes() {
     let limits = IngestConfig::default().compaction_limits();
     let name = "readings".into();
     while lake
-        .compact(&name, limits, true, &tables, &|| true)
+        .compact(&name, limits, true, i64::MIN, &tables, &|| true)
         .is_ok_and(|done| done.is_some())
     {}
     lake.clear(i64::MAX).unwrap();
