@@ -6,6 +6,7 @@ use std::time::Instant;
 use arrow::datatypes::SchemaRef;
 
 use crate::catalog::Catalog;
+use crate::codec::sparkplug::sessions::Sessions;
 use crate::decode::{AcceptedRow, Decoder, Order};
 use crate::rows::{RowHead, Rows};
 use crate::snapshot::HotBatch;
@@ -50,6 +51,8 @@ pub(crate) struct Batch {
     pub receipts: Vec<Receipt>,
     /// Place of each refused message, and why.
     pub rejects: Vec<(u32, Rejection)>,
+    /// The Sparkplug sessions after its last message.
+    pub sessions: Sessions,
     /// The accepted rows.
     pub parts: Vec<Part>,
     /// How many.
@@ -135,6 +138,13 @@ impl OpenBatch {
         catalog: &mut Catalog,
         envelope: Envelope,
     ) -> Result<(), Rejection> {
+        // Taken now, it would move the session of its node, and its aliases may mean other metrics.
+        if decoder.needs_session(&envelope.topic) {
+            return Err(Rejection::SparkplugSession {
+                detail: "an old message cannot be taken again; ask the node for a rebirth"
+                    .to_owned(),
+            });
+        }
         self.decode(decoder, catalog, &envelope)?;
         self.keep(envelope);
         Ok(())
@@ -150,7 +160,7 @@ impl OpenBatch {
         self.opened.get_or_insert(now);
     }
 
-    /// Closes the batch.
+    /// Closes the batch; the caller adds the sessions.
     pub(crate) fn close(self, catalog: &Catalog) -> Batch {
         let mut parts = Vec::new();
         for (id, table) in self.tables.into_iter().enumerate() {
@@ -171,6 +181,7 @@ impl OpenBatch {
             envelopes: self.envelopes,
             receipts: self.receipts,
             rejects: self.rejects,
+            sessions: Sessions::default(),
             parts,
             counts: self.counts,
         }

@@ -2,7 +2,6 @@
 
 mod json;
 mod line;
-#[allow(dead_code)] // until mapping rules can name it
 pub(crate) mod sparkplug;
 
 mod instant;
@@ -11,6 +10,7 @@ mod quality;
 #[cfg(test)]
 mod said;
 
+use self::sparkplug::SharedSparkplug;
 use crate::config::{CodecName, MappingRule, TimeUnit};
 use crate::decode::Sink;
 use crate::validate::Rejection;
@@ -38,12 +38,13 @@ pub(crate) trait Codec: std::fmt::Debug + Send {
     fn decode(&mut self, message: &Message<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection>;
 }
 
-/// The codec of a rule.
-pub(crate) fn codec(rule: &MappingRule) -> Box<dyn Codec> {
+/// The codec of a rule; `sparkplug` are the sessions that all Sparkplug rules share.
+pub(crate) fn codec(rule: &MappingRule, sparkplug: &SharedSparkplug) -> Box<dyn Codec> {
     match rule.codec {
         CodecName::Json => json::codec(rule),
         CodecName::LineProtocol => line::codec(rule),
         CodecName::Csv | CodecName::ArrowIpc => json::codec(rule),
+        CodecName::SparkplugB => sparkplug::codec(rule, sparkplug),
     }
 }
 

@@ -80,7 +80,6 @@ pub(crate) fn channel() -> (CommandSender, Commands) {
 
 impl CommandSender {
     /// Hands over a command if there is room; false when it was left out.
-    #[allow(dead_code)] // until the Sparkplug codec asks for rebirths
     pub(crate) fn send(&self, command: Outgoing) -> bool {
         self.0.try_send(command).is_ok()
     }

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 pub use self::mapping::{CodecName, ConvertedUnit, MappingRule, MetricUnit};
 pub use self::payload::{
-    CsvColumns, JsonShape, LineTags, QualityWords, Tags, TimeSource, TimeUnit,
+    CsvColumns, JsonShape, LineTags, QualityWords, SparkplugNames, Tags, TimeSource, TimeUnit,
 };
 use crate::lake::{CompactionLimits, Retention};
 use crate::topic::PatternError;
@@ -82,6 +82,12 @@ pub struct IngestConfig {
     pub quarantine_bytes: u64,
     /// Topics remembered with what they mean.
     pub topic_cache: usize,
+    /// Most Sparkplug nodes whose births are remembered.
+    pub sparkplug_nodes: usize,
+    /// Most metrics that these births declare, over all nodes.
+    pub sparkplug_metrics: usize,
+    /// Seconds (process clock) before a node is asked for a rebirth again.
+    pub sparkplug_rebirth_seconds: u64,
     /// Mapping rules; the first that matches a topic decides.
     pub rules: Vec<MappingRule>,
 }
@@ -119,6 +125,12 @@ pub struct DecodeRules {
     /// that refused them.
     #[serde(default)]
     pub all_types: bool,
+    /// Most Sparkplug nodes whose births are remembered; 0 in segments of a version without them.
+    #[serde(default)]
+    pub sparkplug_nodes: usize,
+    /// Most metrics that these births declare.
+    #[serde(default)]
+    pub sparkplug_metrics: usize,
 }
 
 /// What a message had in versions that did not say.
@@ -307,6 +319,8 @@ impl IngestConfig {
             one_class_per_asset: true,
             max_rows_per_message: self.max_rows_per_message,
             all_types: true,
+            sparkplug_nodes: self.sparkplug_nodes,
+            sparkplug_metrics: self.sparkplug_metrics,
         }
     }
 
@@ -338,12 +352,23 @@ impl IngestConfig {
         TimeDelta::seconds(self.tombstone_seconds as i64)
     }
 
+    /// Process time before a Sparkplug node is asked for a rebirth again.
+    pub fn rebirth_pause(&self) -> Duration {
+        Duration::from_secs(self.sparkplug_rebirth_seconds)
+    }
+
+    /// Whether messages go out to devices: Sparkplug nodes are asked for rebirths.
+    pub fn sends_commands(&self) -> bool {
+        let sparkplug = |rule: &MappingRule| rule.codec == CodecName::SparkplugB;
+        self.rules.iter().any(sparkplug)
+    }
+
     /// Process time after which hot rows are flushed.
     pub fn flush_age(&self) -> Duration {
         Duration::from_secs(self.flush_seconds)
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 25] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 28] {
         const MANY: u64 = u32::MAX as u64;
         [
             // A row's arrival number has 20 bits for its place in the batch.
@@ -403,6 +428,19 @@ impl IngestConfig {
             ),
             ("quarantine_bytes", self.quarantine_bytes, 1, 1 << 40),
             ("topic_cache", self.topic_cache as u64, 1, 1 << 24),
+            ("sparkplug_nodes", self.sparkplug_nodes as u64, 1, 1 << 20),
+            (
+                "sparkplug_metrics",
+                self.sparkplug_metrics as u64,
+                1,
+                1 << 24,
+            ),
+            (
+                "sparkplug_rebirth_seconds",
+                self.sparkplug_rebirth_seconds,
+                0,
+                86_400,
+            ),
         ]
     }
 }

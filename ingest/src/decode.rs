@@ -9,7 +9,8 @@ mod series;
 mod sink;
 mod topics;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::binding::Bindings;
 use self::draft::{Draft, NEW};
@@ -19,8 +20,11 @@ use self::sink::{OpenRow, RuleParts, TopicSays};
 pub(crate) use self::sink::{Quality, Series, Sink, Value};
 use self::topics::{KnownTopic, Names, Says, TopicCache};
 use crate::catalog::Catalog;
+use crate::codec::sparkplug::rebirth::NodeId;
+use crate::codec::sparkplug::sessions::Sessions;
+use crate::codec::sparkplug::{SharedSparkplug, Sparkplug};
 use crate::codec::{Codec, Message, codec};
-use crate::config::{DecodeRules, TimeUnit};
+use crate::config::{CodecName, DecodeRules, TimeUnit};
 use crate::rows::TagSet;
 use crate::source::Envelope;
 use crate::topic::{Mapping, PatternError};
@@ -40,6 +44,9 @@ pub(crate) struct Decoder {
     draft: Draft,
     /// Stored metrics whose unit is to be set with the next accepted message.
     units: Vec<(u32, String)>,
+    /// Units that the message says: class, stored metric, unit.
+    said_units: Vec<(u32, String, String)>,
+    sparkplug: SharedSparkplug,
     /// The series that the last accepted message brought, by their place in the draft.
     settled: Vec<Known>,
     /// The rule that they belong to.
@@ -67,8 +74,9 @@ impl Decoder {
     /// **Errors**: a mapping rule's topic is not a pattern.
     pub(crate) fn new(rules: DecodeRules) -> Result<Self, PatternError> {
         let most_series = rules.topic_cache.saturating_mul(SERIES_PER_TOPIC);
+        let sparkplug = Arc::new(Mutex::new(Sparkplug::of(&rules)));
         let of_rules = rules.rules.iter().map(|rule| OfRule {
-            codec: codec(rule),
+            codec: codec(rule, &sparkplug),
             parts: RuleParts::of(rule),
             series: SeriesCache::new(most_series),
         });
@@ -79,6 +87,8 @@ impl Decoder {
             bindings: Bindings::default(),
             draft: Draft::default(),
             units: Vec::new(),
+            said_units: Vec::new(),
+            sparkplug,
             settled: Vec::new(),
             settled_rule: 0,
             rules,
@@ -87,6 +97,31 @@ impl Decoder {
 
     pub(crate) fn rules(&self) -> &DecodeRules {
         &self.rules
+    }
+
+    /// The Sparkplug sessions after the last message.
+    pub(crate) fn sessions(&self) -> Sessions {
+        self.sparkplug().sessions().clone()
+    }
+
+    /// Goes on from sessions that were kept.
+    pub(crate) fn restore(&mut self, sessions: Sessions) {
+        self.sparkplug().restore(sessions);
+    }
+
+    /// The Sparkplug nodes to ask for a rebirth since the last call.
+    pub(crate) fn take_rebirths(&mut self) -> BTreeSet<NodeId> {
+        self.sparkplug().take_rebirths()
+    }
+
+    /// Whether what a message means hangs on those before it.
+    pub(crate) fn needs_session(&self, topic: &[u8]) -> bool {
+        let meaning = self.mapping.resolve(topic);
+        meaning.is_ok_and(|meaning| meaning.codec == CodecName::SparkplugB)
+    }
+
+    fn sparkplug(&self) -> MutexGuard<'_, Sparkplug> {
+        self.sparkplug.lock().expect("no holder panics")
     }
 
     /// Decodes one message and, when it is accepted, brings the catalog up to it.
@@ -155,6 +190,7 @@ impl Decoder {
         self.draft.begin();
         // A class of a message that was refused is none.
         self.units.retain(|(class, _)| class & NEW == 0);
+        self.said_units.clear();
         let of_rule = &mut self.of_rules[target.rule as usize];
         let rule = &self.rules.rules[target.rule as usize];
         let mut sink = Sink {
@@ -172,6 +208,8 @@ impl Decoder {
             row: OpenRow::default(),
             samples: 0,
             gravest: None,
+            said_units: &mut self.said_units,
+            silent: false,
         };
         let message = Message {
             topic: &envelope.topic,
@@ -180,7 +218,7 @@ impl Decoder {
         };
         match of_rule.codec.decode(&message, &mut sink) {
             Err(refusal) => sink.refuse(refusal),
-            Ok(()) if sink.samples == 0 => sink.refuse(Rejection::NoMetrics),
+            Ok(()) if sink.samples == 0 && !sink.silent => sink.refuse(Rejection::NoMetrics),
             Ok(()) => {}
         }
         if let Some(gravest) = sink.gravest {
@@ -227,6 +265,12 @@ impl Decoder {
             let unit = self.rules.rules[target.rule as usize].units.get(&stored);
             if let (Some(metric), Some(unit)) = (class.metric(&stored), unit) {
                 class.set_unit(metric, unit.stored());
+            }
+        }
+        for (class, stored, unit) in self.said_units.drain(..) {
+            let class = catalog.class_mut(class_of(class) as usize);
+            if let Some(metric) = class.metric(&stored) {
+                class.set_unit(metric, &unit);
             }
         }
         self.settled_rule = target.rule;

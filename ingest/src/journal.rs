@@ -1,7 +1,7 @@
 //! The journal: every message as it came, synced before it is acknowledged.
 //!
 //! A folder of numbered segments. A segment begins with the rules under which its messages were
-//! decoded, then one frame per batch. A segment is removed as a whole once all its rows are in
+//! decoded and the Sparkplug sessions before the first of them, then one frame per batch. A segment is removed as a whole once all its rows are in
 //! files. Nothing is ever appended to a segment of an earlier process, nor to one after a failed
 //! write: the next append begins a new one.
 
@@ -15,12 +15,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 #[cfg(test)]
 use self::read::segments;
-pub(crate) use self::read::{Item, Record, Segment, SegmentReport, replay};
+pub(crate) use self::read::{Item, Record, Segment, SegmentReport, WholeHead, replay};
 use crate::batch::Batch;
+use crate::codec::sparkplug::sessions::Sessions;
 use crate::config::DecodeRules;
 use crate::disk::{Disk, DiskFile, LocalDisk};
 use crate::frame;
@@ -87,7 +89,9 @@ pub enum JournalError {
 pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
-    header: Vec<u8>,
+    rules: DecodeRules,
+    /// After the last record that was appended.
+    sessions: Sessions,
     segment_bytes: u64,
     next_number: u64,
     open: Option<OpenSegment>,
@@ -137,7 +141,8 @@ impl Journal {
         Self {
             disk: disk.clone(),
             folder,
-            header: header(rules),
+            rules: rules.clone(),
+            sessions: Sessions::default(),
             segment_bytes,
             next_number,
             open: None,
@@ -154,6 +159,23 @@ impl Journal {
         self.sealed.disk = disk.clone();
         self.disk = disk;
         self
+    }
+
+    /// The same after sessions that were recovered.
+    pub(crate) fn with_sessions(mut self, sessions: Sessions) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// Makes sure that the sessions outlive the segments that are trimmed: while there are any, a
+    /// segment begins with them, even one without a record.
+    ///
+    /// **Errors**: the segment cannot be made.
+    pub(crate) fn keep_sessions(&mut self) -> Result<(), JournalError> {
+        if self.open.is_none() && !self.sessions.is_empty() {
+            self.open = Some(self.create()?);
+        }
+        Ok(())
     }
 
     /// Appends one record per batch and syncs them together.
@@ -174,6 +196,9 @@ impl Journal {
         } else {
             self.write(&buffer, last)
         };
+        if let (Ok(()), Some(last)) = (&written, group.last()) {
+            self.sessions = last.sessions.clone();
+        }
         if buffer.capacity() <= BUFFER_KEPT {
             self.buffer = buffer;
         }
@@ -253,9 +278,10 @@ impl Journal {
             .folder
             .join(format!("{:010}.{ENDING}", self.next_number));
         self.next_number += 1;
+        let header = header(&self.rules, &self.sessions);
         let make = || {
             let mut file = self.disk.create_new(&path)?;
-            file.write_all(&self.header)?;
+            file.write_all(&header)?;
             file.sync()?;
             self.disk.sync_folder(&self.folder)?;
             Ok(file)
@@ -264,8 +290,8 @@ impl Journal {
             Ok(file) => Ok(OpenSegment {
                 path,
                 file,
-                bytes: self.header.len() as u64,
-                room: self.header.len() as u64,
+                bytes: header.len() as u64,
+                room: header.len() as u64,
                 last: 0,
             }),
             Err(source) => {
@@ -348,8 +374,18 @@ pub(crate) fn drop_old_damaged(folder: &Path) -> io::Result<()> {
     kept[..surplus].iter().try_for_each(fs::remove_file)
 }
 
-fn header(rules: &DecodeRules) -> Vec<u8> {
-    let rules = serde_json::to_vec(rules).expect("rules are plain data");
+/// What a segment begins with.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Head<R, S> {
+    #[serde(flatten)]
+    pub rules: R,
+    /// Absent in segments of a version without Sparkplug.
+    #[serde(default, rename = "sparkplug_sessions")]
+    pub sessions: S,
+}
+
+fn header(rules: &DecodeRules, sessions: &Sessions) -> Vec<u8> {
+    let rules = serde_json::to_vec(&Head { rules, sessions }).expect("rules are plain data");
     let mut header = Vec::with_capacity(20 + rules.len());
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(&VERSION.to_le_bytes());

@@ -63,7 +63,6 @@ pub(crate) struct Shared {
     pub closing: Closing,
     pub turn: Turn,
     /// Where messages for devices leave.
-    #[allow(dead_code)] // until the Sparkplug codec asks for rebirths
     pub commands: CommandSender,
 }
 

@@ -13,10 +13,11 @@ use thiserror::Error;
 
 use crate::batch::{Batch, OpenBatch, Part};
 use crate::catalog::Catalog;
+use crate::codec::sparkplug::sessions::Sessions;
 use crate::config::{DecodeRules, IngestConfig};
 use crate::decode::Decoder;
 use crate::frame::Damage;
-use crate::journal::{self, Item, JournalError, Record, Sealed, Segment, SegmentReport};
+use crate::journal::{self, Item, JournalError, Record, Sealed, Segment, SegmentReport, WholeHead};
 use crate::lake::{Lake, LakeError};
 use crate::last_values::LastValues;
 use crate::last_values::checkpoint;
@@ -71,6 +72,8 @@ pub(crate) struct Recovered {
     pub bytes: usize,
     /// Damaged places that a crash does not explain.
     pub damages: u64,
+    /// The Sparkplug sessions after the last record.
+    pub sessions: Sessions,
 }
 
 /// Reads a data folder without changing it and without a service.
@@ -126,6 +129,7 @@ pub(crate) fn recover(
         rows: 0,
         bytes: 0,
         damages: 0,
+        sessions: Sessions::default(),
     };
     for rollup in lake.map(Lake::rollups).unwrap_or_default() {
         found.tables.set_rollup(rollup);
@@ -142,8 +146,9 @@ pub(crate) fn recover(
         remembered,
         fallback,
         decoder: None,
-        rules: None,
-        last_read: 0,
+        head: None,
+        begins: false,
+        last_read: None,
         unreadable: Vec::new(),
         found: &mut found,
     };
@@ -152,7 +157,7 @@ pub(crate) fn recover(
         let (ready, batches) = sync_channel::<Ready>(WAITING);
         let applier = scope.spawn(move || apply(&tables, batches, see));
         let read = journal::replay(&folder, |item| match item {
-            Item::Rules(rules) => replay.rules = rules,
+            Item::Head(head) => replay.begin(head),
             Item::Record(record) => {
                 // It takes all of them.
                 replay.record(record).map(|batch| ready.send(batch).ok());
@@ -160,6 +165,7 @@ pub(crate) fn recover(
             Item::End(segment, report) => replay.end(segment, report),
         });
         drop(ready);
+        replay.settle_sessions();
         applier
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -193,19 +199,37 @@ struct Replay<'a> {
     /// Number of the last record in the last values.
     remembered: u64,
     fallback: &'a DecodeRules,
-    rules: Option<Box<DecodeRules>>,
+    head: Option<Box<WholeHead>>,
+    /// No record of the segment was decoded yet.
+    begins: bool,
     decoder: Option<Decoder>,
-    last_read: u64,
+    last_read: Option<u64>,
     unreadable: Vec<Damage>,
     found: &'a mut Recovered,
 }
 
 impl Replay<'_> {
+    fn begin(&mut self, head: Option<Box<WholeHead>>) {
+        self.head = head;
+        self.begins = true;
+        // A segment may have no record: it is kept for its head.
+        if let (Some(head), None) = (&self.head, self.last_read) {
+            self.found.sessions = head.sessions.clone();
+        }
+    }
+
+    /// What the records led to, if there were any.
+    fn settle_sessions(&mut self) {
+        if let (Some(decoder), Some(_)) = (&self.decoder, self.last_read) {
+            self.found.sessions = decoder.sessions();
+        }
+    }
+
     /// Decodes a record; none when nothing of it is needed.
     fn record(&mut self, record: Record) -> Option<Ready> {
         let number = record.number;
         // A record that was written again after a failed sync stands twice.
-        if number <= self.last_read {
+        if self.last_read.is_some_and(|last| number <= last) {
             return None;
         }
         let envelopes = match record.envelopes() {
@@ -215,9 +239,17 @@ impl Replay<'_> {
                 return None;
             }
         };
-        self.last_read = number;
+        let goes_on = self.last_read == number.checked_sub(1);
+        self.last_read = Some(number);
         let found = &mut *self.found;
-        let decoder = decoder_for(&mut self.decoder, self.rules.as_deref(), self.fallback);
+        let rules = self.head.as_ref().map(|head| &head.rules);
+        let decoder = decoder_for(&mut self.decoder, rules, self.fallback);
+        // The head knows the sessions when records before it are gone; else those that the records
+        // led to are as new or newer: a record may stand twice.
+        if let Some(head) = self.head.as_ref().filter(|_| self.begins && !goes_on) {
+            decoder.restore(head.sessions.clone());
+        }
+        self.begins = false;
         let messages = envelopes.len() as u64;
         let mut open = OpenBatch::new(number);
         for envelope in envelopes {
@@ -312,11 +344,16 @@ fn decoder_for<'d>(
 ) -> &'d mut Decoder {
     let rules = rules.unwrap_or(fallback);
     if kept.as_ref().is_none_or(|decoder| decoder.rules() != rules) {
+        let sessions = kept.as_ref().map(Decoder::sessions);
         let decoder = Decoder::new(rules.clone()).or_else(|error| {
             tracing::error!(%error, "the rules of a journal segment cannot be used any more");
             Decoder::new(fallback.clone())
         });
-        *kept = Some(decoder.expect("the present rules were validated"));
+        let mut decoder = decoder.expect("the present rules were validated");
+        sessions
+            .into_iter()
+            .for_each(|sessions| decoder.restore(sessions));
+        *kept = Some(decoder);
     }
     kept.as_mut().expect("set above")
 }

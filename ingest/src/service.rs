@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{SharedClock, process_now};
+use crate::codec::sparkplug::rebirth::RebirthRequests;
 use crate::commands::{self, Commands};
 use crate::config::{ConfigMistake, IngestConfig};
 use crate::decode::Decoder;
@@ -177,14 +178,16 @@ impl Ingest {
             turn: Turn::default(),
             commands: command_sender,
         });
-        let journal = Journal::new(
+        let mut journal = Journal::new(
             data_dir.join(JOURNAL),
             &rules,
             config.journal_segment_bytes,
             found.next_segment,
             found.segments,
         )
-        .on(disk.clone());
+        .on(disk.clone())
+        .with_sessions(found.sessions.clone());
+        journal.keep_sessions()?;
         // Before the trim: without the journal nothing else would bring the last values up to it.
         let last = shared.tables.last_values();
         let is_remembered = || {
@@ -200,6 +203,8 @@ impl Ingest {
         let compaction = orders.downgrade();
         // An id of the quarantine is never given twice, even if the journal lost its last record.
         let quarantined = store.last().map_or(0, |id| id.sequence);
+        let mut decoder = Decoder::new(rules)?;
+        decoder.restore(found.sessions);
         let threads = Parts {
             flusher: Flusher {
                 through: found.first_needed.map_or(last_sequence, |first| first - 1),
@@ -226,7 +231,7 @@ impl Ingest {
             },
             intake: IntakeLoop {
                 submissions,
-                decoder: Decoder::new(rules)?,
+                decoder,
                 catalog,
                 limits: BatchLimits {
                     rows: config.batch_rows,
@@ -242,6 +247,8 @@ impl Ingest {
                     flush_bytes: config.flush_bytes as usize,
                     max_bytes: config.max_hot_bytes as usize,
                 },
+                rebirths: RebirthRequests::new(config.rebirth_pause(), config.sparkplug_nodes),
+                clock: clock.clone(),
                 next_sequence: last_sequence.max(quarantined) + 1,
                 shared: shared.clone(),
             },
@@ -327,6 +334,8 @@ impl Ingest {
             quarantine_entries: quarantine.entries,
             quarantine_bytes: quarantine.bytes,
             quarantine_dropped: quarantine.dropped,
+            rebirth_requests: read(&counters.rebirth_requests),
+            commands_dropped: read(&counters.commands_dropped),
             disk_trouble: counters.trouble(),
         }
     }

@@ -70,6 +70,10 @@ pub struct Stats {
     pub quarantine_bytes: u64,
     /// Entries that the quarantine dropped to make room, ever.
     pub quarantine_dropped: u64,
+    /// Sparkplug nodes asked for a rebirth.
+    pub rebirth_requests: u64,
+    /// Messages for devices that were left out because nobody sent them in time.
+    pub commands_dropped: u64,
     /// What the disk refuses at the moment; none when all is well.
     pub disk_trouble: Option<String>,
 }
@@ -85,6 +89,8 @@ pub(crate) struct Counters {
     pub repeated_rows: AtomicU64,
     pub duplicate_samples: AtomicU64,
     pub conflicting_samples: AtomicU64,
+    pub rebirth_requests: AtomicU64,
+    pub commands_dropped: AtomicU64,
     pub rejected: [AtomicU64; REASONS.len()],
     pub commits: AtomicU64,
     pub commit_lag_us: AtomicU64,

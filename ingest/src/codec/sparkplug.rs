@@ -6,6 +6,9 @@
 
 pub(crate) mod address;
 mod host;
+mod naming;
+#[cfg(test)]
+mod pipeline_tests;
 pub(crate) mod rebirth;
 pub(crate) mod sessions;
 #[cfg(test)]
@@ -14,24 +17,91 @@ mod value;
 pub(crate) mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use prost::Message;
 
 pub use self::host::host_state;
 
 use self::address::{Address, Kind, Spoken};
+use self::naming::Naming;
 use self::rebirth::NodeId;
 use self::sessions::{Birth, Bounds, Followed, Sessions};
 use self::value::{Trust, Unreadable, Value};
 use self::wire::{Metric, Payload};
+use super::{Codec, Message as Received};
+use crate::config::{DecodeRules, MappingRule};
+use crate::decode::{Quality, Sink, Value as Sample};
 use crate::validate::Rejection;
 
 /// The metric that joins a birth and its death; no reading.
 const BD_SEQ: &str = "bdSeq";
 /// Metrics that are switches for the host; no readings.
 const CONTROLS: [&str; 2] = ["Node Control/", "Device Control/"];
+/// The sender of what is not for us.
+const NOBODY: Address<'static> = Address {
+    group: "",
+    node: "",
+    device: None,
+    kind: Kind::NodeDeath,
+};
 /// What the payload of a compressed message calls itself.
 const COMPRESSED: &str = "SPBV1.0_COMPRESSED";
+
+/// One codec's share of the sessions: the topics of one node may match several rules.
+pub(crate) type SharedSparkplug = Arc<Mutex<Sparkplug>>;
+
+/// Sparkplug messages under one rule.
+#[derive(Debug)]
+struct OfRule {
+    sparkplug: SharedSparkplug,
+    naming: Naming,
+}
+
+/// The codec of a rule.
+pub(super) fn codec(rule: &MappingRule, sparkplug: &SharedSparkplug) -> Box<dyn Codec> {
+    Box::new(OfRule {
+        sparkplug: sparkplug.clone(),
+        naming: Naming::of(rule),
+    })
+}
+
+impl Codec for OfRule {
+    fn decode(&mut self, message: &Received<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection> {
+        let topic = std::str::from_utf8(message.topic).map_err(|_| Rejection::UnknownTopic)?;
+        let mut sparkplug = self.sparkplug.lock().expect("no holder panics");
+        let naming = &self.naming;
+        sparkplug.read(topic, message.payload, |address, readings| {
+            if readings.is_empty() {
+                sink.nothing();
+                return Ok(());
+            }
+            let (class, asset) = naming.name(address);
+            let series = sink.series_named(Some(&class), Some(&asset))?;
+            for row in readings.chunk_by(|one, next| one.time == next.time) {
+                sink.begin(series);
+                for reading in row {
+                    let value = match &reading.value {
+                        Some(Value::Number(number)) => Sample::Number(*number),
+                        Some(Value::Text(text)) => Sample::Text(text),
+                        None => Sample::Absent,
+                    };
+                    let quality = match reading.trust {
+                        Trust::Good => Quality::Good,
+                        Trust::Uncertain => Quality::Uncertain,
+                        Trust::Bad => Quality::Bad,
+                    };
+                    sink.sample(reading.metric, value, quality);
+                    if let Some(unit) = reading.unit {
+                        sink.unit(reading.metric, unit);
+                    }
+                }
+                sink.end(row[0].time)?;
+            }
+            Ok(())
+        })
+    }
+}
 
 /// The sessions, and which nodes should be asked for a rebirth.
 #[derive(Debug, Clone)]
@@ -54,7 +124,15 @@ pub(crate) struct Reading<'m> {
 }
 
 impl Sparkplug {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    /// No sessions yet, under the bounds of the rules.
+    pub(crate) fn of(rules: &DecodeRules) -> Self {
+        Self::new(Bounds {
+            nodes: rules.sparkplug_nodes,
+            metrics: rules.sparkplug_metrics,
+        })
+    }
+
+    fn new(bounds: Bounds) -> Self {
         Self {
             sessions: Sessions::default(),
             bounds,
@@ -77,7 +155,8 @@ impl Sparkplug {
         std::mem::take(&mut self.rebirths)
     }
 
-    /// Reads a message; `put` gets its readings. A command or the state of a host has none.
+    /// Reads a message; `put` gets its readings in order of time. A death has none, nor has a
+    /// command or the state of a host, which have no sender.
     ///
     /// **Errors**: the message cannot be read or stored. Its session has moved all the same,
     /// unless the payload is no Sparkplug at all.
@@ -85,11 +164,11 @@ impl Sparkplug {
         &mut self,
         topic: &str,
         payload: &[u8],
-        mut put: impl FnMut(Reading<'_>),
+        put: impl FnOnce(&Address<'_>, &[Reading<'_>]) -> Result<(), Rejection>,
     ) -> Result<(), Rejection> {
         let address = match address::read(topic) {
             Spoken::Message(address) => address,
-            Spoken::NotForUs => return Ok(()),
+            Spoken::NotForUs => return put(&NOBODY, &[]),
             Spoken::Unknown(detail) => return Err(malformed(detail.to_owned())),
         };
         let payload = Payload::decode(payload)
@@ -100,7 +179,7 @@ impl Sparkplug {
             ));
         }
         let followed = self.sessions.follow(&address, &payload, self.bounds);
-        let said = readings(&address, &payload, &followed, &mut put);
+        let said = readings(&address, &payload, &followed);
         let confused = matches!(said, Err(Rejection::SparkplugSession { .. })) && !followed.full;
         if confused {
             self.sessions.mark_incomplete(&address.node_key());
@@ -109,16 +188,15 @@ impl Sparkplug {
             self.rebirths
                 .insert((address.group.into(), address.node.into()));
         }
-        said
+        put(&address, &said?)
     }
 }
 
-fn readings(
+fn readings<'m>(
     address: &Address<'_>,
-    payload: &Payload,
-    followed: &Followed,
-    put: &mut impl FnMut(Reading<'_>),
-) -> Result<(), Rejection> {
+    payload: &'m Payload,
+    followed: &'m Followed,
+) -> Result<Vec<Reading<'m>>, Rejection> {
     if followed.full {
         return Err(Rejection::SparkplugSession {
             detail: "there is no room for this birth: raise ingest.sparkplug_nodes or \
@@ -127,8 +205,9 @@ fn readings(
         });
     }
     if matches!(address.kind, Kind::NodeDeath | Kind::DeviceDeath) {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut readings = Vec::with_capacity(payload.metrics.len());
     let birth = followed.birth.as_deref();
     for metric in &payload.metrics {
         let (name, declared) = meaning(metric, birth)?;
@@ -151,7 +230,7 @@ fn readings(
             }
             _ => {}
         }
-        put(Reading {
+        readings.push(Reading {
             time: i64::try_from(millis).map_or(i64::MAX, |millis| millis.saturating_mul(1000)),
             metric: name,
             value,
@@ -160,7 +239,8 @@ fn readings(
                 .or_else(|| declared.and_then(|declared| declared.unit.as_deref())),
         });
     }
-    Ok(())
+    readings.sort_by_key(|reading| reading.time);
+    Ok(readings)
 }
 
 /// The name of a metric, and how its birth declared it.

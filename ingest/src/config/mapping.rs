@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigMistake;
-use super::payload::{CsvColumns, JsonShape, LineTags, QualityWords, TimeSource, TimeUnit};
+use super::payload::{
+    CsvColumns, JsonShape, LineTags, QualityWords, SparkplugNames, TimeSource, TimeUnit,
+};
 use crate::topic::Pattern;
 use crate::units::Conversion;
 use crate::validate;
@@ -55,6 +57,9 @@ pub struct MappingRule {
     /// The columns of CSV lines and of Arrow batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<CsvColumns>,
+    /// Classes and assets of Sparkplug nodes and devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparkplug: Option<SparkplugNames>,
 }
 
 /// How payloads are written.
@@ -70,6 +75,8 @@ pub enum CodecName {
     Csv,
     /// An Arrow IPC stream.
     ArrowIpc,
+    /// Sparkplug B 3.0.
+    SparkplugB,
 }
 
 /// The unit of a metric.
@@ -145,7 +152,7 @@ impl MappingRule {
                 json.is_some_and(|shape| shape.class.is_some()),
                 json.is_some_and(|shape| shape.asset.is_some()),
             ),
-            CodecName::LineProtocol => (true, true),
+            CodecName::LineProtocol | CodecName::SparkplugB => (true, true),
             CodecName::Csv | CodecName::ArrowIpc => (
                 columns.is_some_and(|columns| columns.class.is_some()),
                 columns.is_none_or(|columns| columns.asset.is_some()),
@@ -217,6 +224,13 @@ impl MappingRule {
         if !matches!(self.codec, CodecName::Csv | CodecName::ArrowIpc) {
             option("columns", unused("csv", self.columns.is_some()));
         }
+        if self.codec != CodecName::SparkplugB {
+            option("sparkplug", unused("sparkplug_b", self.sparkplug.is_some()));
+        } else if self.asset.is_some() {
+            let detail =
+                "every node and device would be this one; name them under sparkplug.assets";
+            option("asset", Some(detail.to_owned()));
+        }
     }
 
     fn validate_names(&self, rule: usize, mistakes: &mut Vec<ConfigMistake>) {
@@ -242,6 +256,17 @@ impl MappingRule {
         }
         for stored in self.units.keys() {
             name("units", stored, validate::metric_name(stored).err());
+        }
+        let sparkplug = self.sparkplug.iter();
+        for class in sparkplug.clone().flat_map(|names| names.classes.values()) {
+            name(
+                "sparkplug.classes",
+                class,
+                validate::class_name(class).err(),
+            );
+        }
+        for asset in sparkplug.flat_map(|names| names.assets.values()) {
+            name("sparkplug.assets", asset, validate::asset_tag(asset).err());
         }
         let classes = self
             .line_protocol

@@ -125,6 +125,23 @@ pub struct CsvColumns {
     pub value: String,
 }
 
+/// Classes and assets of Sparkplug nodes and devices.
+///
+/// A node or device is named by those levels of its topic that the rule's pattern leaves open,
+/// joined by `:`, such as `plant1:press1:pump`: that is its tag where nothing else is said, and
+/// its key in these tables. Its class is `class` of the rule or `{class}` in the pattern, else
+/// what `classes` says, else the group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SparkplugNames {
+    /// Key → class.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub classes: BTreeMap<String, String>,
+    /// Key → tag of the asset.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub assets: BTreeMap<String, String>,
+}
+
 impl Default for QualityWords {
     fn default() -> Self {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();

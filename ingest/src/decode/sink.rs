@@ -78,6 +78,10 @@ pub(crate) struct Sink<'a> {
     pub(super) row: OpenRow,
     pub(super) samples: usize,
     pub(super) gravest: Option<Rejection>,
+    /// Units that the message says: class, stored metric, unit.
+    pub(super) said_units: &'a mut Vec<(u32, String, String)>,
+    /// It holds no reading and needs none.
+    pub(super) silent: bool,
 }
 
 /// The row being read.
@@ -295,6 +299,31 @@ impl Sink<'_> {
             texts: (self.row.texts, ends.1),
         });
         Ok(())
+    }
+
+    /// Says that the message is right and holds no reading.
+    pub(crate) fn nothing(&mut self) {
+        self.silent = true;
+    }
+
+    /// Gives a metric of the open row the unit that the device says, unless the rule has one.
+    pub(crate) fn unit(&mut self, name: &str, unit: &str) {
+        let stored = stored(self.rule, name);
+        if self.rule.units.contains_key(stored) || self.rule.ignore.contains(name) {
+            return;
+        }
+        let class = self.row.class;
+        if class & NEW == 0 {
+            let class = self.catalog.class(class as usize);
+            let metric = class.metric(stored);
+            if metric.is_some_and(|metric| class.unit(metric) == Some(unit)) {
+                return;
+            }
+        }
+        let said = (class, stored.to_owned(), unit.to_owned());
+        if !self.said_units.contains(&said) {
+            self.said_units.push(said);
+        }
     }
 
     /// Notes what is wrong; the gravest thing is reported.

@@ -7,10 +7,14 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::{ENDING, JournalError, MAGIC, VERSION, header_check, record};
+use super::{ENDING, Head, JournalError, MAGIC, VERSION, header_check, record};
+use crate::codec::sparkplug::sessions::Sessions;
 use crate::config::DecodeRules;
 use crate::frame::{self, Damage, Frames};
 use crate::source::Envelope;
+
+/// A head as it is read.
+pub(crate) type WholeHead = Head<DecodeRules, Sessions>;
 
 /// Bytes of the header before the rules.
 const FIXED: usize = 20;
@@ -26,8 +30,8 @@ pub(crate) struct Segment {
 /// What a journal holds, in order.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// A segment begins; the rules it was written under, none if they are damaged.
-    Rules(Option<Box<DecodeRules>>),
+    /// A segment begins; its head, none if it is damaged.
+    Head(Option<Box<WholeHead>>),
     /// A record that is whole.
     Record(Record),
     /// The segment ends.
@@ -116,7 +120,7 @@ impl Record {
 }
 
 impl Segment {
-    /// Hands the rules and every whole record to `take`.
+    /// Hands the head and every whole record to `take`.
     ///
     /// **Errors**: the file cannot be read, or has another format.
     pub(super) fn read(&self, take: impl FnMut(Item)) -> Result<SegmentReport, JournalError> {
@@ -138,8 +142,8 @@ impl Segment {
             bytes: bytes.len() as u64,
             ..Default::default()
         };
-        let (rules, start) = self.header(bytes, &mut report)?;
-        take(Item::Rules(rules.map(Box::new)));
+        let (head, start) = self.header(bytes, &mut report)?;
+        take(Item::Head(head.map(Box::new)));
         let mut frames = Frames::new(bytes, start);
         for frame in frames.by_ref() {
             report.last = report.last.max(frame.number);
@@ -153,12 +157,12 @@ impl Segment {
         Ok(report)
     }
 
-    /// The rules, and where the first frame begins.
+    /// The head, and where the first frame begins.
     fn header(
         &self,
         bytes: &[u8],
         report: &mut SegmentReport,
-    ) -> Result<(Option<DecodeRules>, usize), JournalError> {
+    ) -> Result<(Option<WholeHead>, usize), JournalError> {
         if let Some((found, rules, end)) = whole_header(bytes) {
             if found != VERSION {
                 return Err(JournalError::Version {
@@ -166,8 +170,8 @@ impl Segment {
                     found,
                 });
             }
-            if let Ok(rules) = serde_json::from_slice(rules) {
-                return Ok((Some(rules), end));
+            if let Ok(head) = serde_json::from_slice(rules) {
+                return Ok((Some(head), end));
             }
         }
         // Without rules the frames can still be found: every head has its own checksum.

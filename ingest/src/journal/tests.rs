@@ -38,7 +38,7 @@ type Found = (Vec<(u64, usize)>, bool, Vec<frame::Damage>);
 fn read(folder: &Path) -> Found {
     let (mut records, mut ruled, mut damages) = (Vec::new(), true, Vec::new());
     replay(folder, |item| match item {
-        Item::Rules(rules) => ruled &= rules.is_some(),
+        Item::Head(head) => ruled &= head.is_some(),
         Item::Record(record) => {
             let number = record.number;
             let envelopes = record.envelopes().unwrap();
@@ -84,7 +84,7 @@ fn read_bytes(bytes: Vec<u8>) -> (Vec<u64>, bool, Vec<frame::Damage>) {
         number: 1,
     };
     let take = |item| match item {
-        Item::Rules(rules) => ruled = rules.is_some(),
+        Item::Head(head) => ruled = head.is_some(),
         Item::Record(record) => numbers.push(record.number),
         Item::End(..) => {}
     };

@@ -45,6 +45,13 @@ impl Committer {
             self.publish(&mut group);
             if let Some(order) = flush {
                 self.journal.seal();
+                if let Err(error) = self.journal.keep_sessions() {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error,
+                        "after a crash Sparkplug nodes would be asked for rebirths"
+                    );
+                }
                 let frozen = self.shared.tables.freeze();
                 let job = FlushJob {
                     frozen,

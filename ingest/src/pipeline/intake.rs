@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use super::{FlushOrder, Shared, Work};
 use crate::batch::OpenBatch;
 use crate::catalog::Catalog;
-use crate::clock::process_now;
+use crate::clock::{SharedClock, process_now};
+use crate::codec::sparkplug::rebirth::RebirthRequests;
 use crate::decode::Decoder;
 use crate::intake::Submission;
 use crate::source::{Envelope, Receipt};
@@ -24,6 +25,9 @@ pub(crate) struct IntakeLoop {
     pub catalog: Catalog,
     pub limits: BatchLimits,
     pub hot: HotRows,
+    pub rebirths: RebirthRequests,
+    /// Stamps commands.
+    pub clock: SharedClock,
     /// Number of the next journal record.
     pub next_sequence: u64,
     pub shared: Arc<Shared>,
@@ -196,10 +200,30 @@ impl IntakeLoop {
                 .is_some_and(|opened| process_now() - opened >= self.limits.age)
     }
 
+    /// Asks the Sparkplug nodes whose sessions have a gap to say their births again.
+    fn ask_for_rebirths(&mut self) {
+        let nodes = self.decoder.take_rebirths();
+        if nodes.is_empty() {
+            return;
+        }
+        let at = self.clock.now().timestamp_millis();
+        let Shared {
+            commands, counters, ..
+        } = &*self.shared;
+        for command in self.rebirths.commands(nodes, process_now(), at) {
+            add(&counters.rebirth_requests, 1);
+            if !commands.send(command) {
+                add(&counters.commands_dropped, 1);
+            }
+        }
+    }
+
     /// Hands a batch over, with the order to flush when it is time. False when nobody takes it.
     fn close(&mut self, open: Open, batches: &SyncSender<Work>, last: bool) -> bool {
         let Open { batch, flushes } = open;
-        let batch = batch.close(&self.catalog);
+        let mut batch = batch.close(&self.catalog);
+        batch.sessions = self.decoder.sessions();
+        self.ask_for_rebirths();
         if batch.is_recorded() {
             self.next_sequence = batch.sequence + 1;
             // A refused message alone is reason enough: the journal is to be trimmed of it.

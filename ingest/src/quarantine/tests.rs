@@ -24,6 +24,7 @@ fn refused(sequence: u64, payloads: &[&str]) -> Batch {
         .collect();
     let rejects = (0..envelopes.len() as u32).map(|index| (index, Rejection::UnknownTopic));
     Batch {
+        sessions: Default::default(),
         sequence,
         opened: None,
         rejects: rejects.collect(),

@@ -64,7 +64,10 @@ fn a_foreign_encoder_is_understood() {
     for (number, (topic, payload, line)) in lines().enumerate() {
         let what = format!("message {number} {topic}");
         let mut found = Vec::new();
-        let said = sparkplug.read(&topic, &payload, |reading| found.push(shown(&reading)));
+        let said = sparkplug.read(&topic, &payload, |_, readings| {
+            found.extend(readings.iter().map(shown));
+            Ok(())
+        });
         match line["refused"].as_str() {
             Some(reason) => assert_eq!(said.unwrap_err().name(), reason, "{what}"),
             None => {
@@ -86,7 +89,10 @@ fn sessions_that_were_written_go_on_as_those_that_lived() {
         let mut found = Vec::new();
         for (topic, payload, _) in messages {
             let mut rows = Vec::new();
-            let said = sparkplug.read(topic, payload, |reading| rows.push(shown(&reading)));
+            let said = sparkplug.read(topic, payload, |_, readings| {
+                rows.extend(readings.iter().map(shown));
+                Ok(())
+            });
             found.push(format!("{said:?} {rows:?}"));
         }
         found
@@ -109,7 +115,7 @@ fn sessions_that_were_written_go_on_as_those_that_lived() {
 fn damaged_messages_are_refused_and_change_nothing() {
     let check = |topic: &str, payload: &[u8], reason: &str| {
         let mut sparkplug = Sparkplug::new(BOUNDS);
-        let said = sparkplug.read(topic, payload, |_| {});
+        let said = sparkplug.read(topic, payload, |_, _| Ok(()));
         assert_eq!(said.unwrap_err().name(), reason, "{topic}");
     };
     check("spBv1.0/g/NDATA/n", b"\xFF\xFF", "malformed");
@@ -151,9 +157,11 @@ fn damaged_messages_are_refused_and_change_nothing() {
     check(topic, &untyped, "sparkplug_session");
     let mut sparkplug = Sparkplug::new(BOUNDS);
     for (topic, payload, _) in lines().take(2) {
-        sparkplug.read(&topic, &payload, |_| {}).unwrap();
+        sparkplug.read(&topic, &payload, |_, _| Ok(())).unwrap();
         for cut in 0..payload.len() {
-            let _ = sparkplug.clone().read(&topic, &payload[..cut], |_| {});
+            let _ = sparkplug
+                .clone()
+                .read(&topic, &payload[..cut], |_, _| Ok(()));
         }
     }
 }
@@ -180,9 +188,14 @@ fn a_number_that_is_none_beside_a_bad_quality_has_no_value() {
     };
     let mut found = Vec::new();
     Sparkplug::new(BOUNDS)
-        .read("spBv1.0/g/NDATA/n", &payload.encode_to_vec(), |reading| {
-            found.push((reading.value, reading.trust));
-        })
+        .read(
+            "spBv1.0/g/NDATA/n",
+            &payload.encode_to_vec(),
+            |_, readings| {
+                found.extend(readings.iter().map(|one| (one.value.clone(), one.trust)));
+                Ok(())
+            },
+        )
         .unwrap();
     assert_eq!(found, [(None, Trust::Bad)]);
 }

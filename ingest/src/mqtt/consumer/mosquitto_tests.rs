@@ -257,7 +257,11 @@ impl World {
         let found = readings::of(&self.ingest.snapshot());
         let numbers = found.iter().map(|((_, _, time, _), value)| {
             let number = (time / 1000 - START) as usize;
-            assert_eq!(*value, number as f64, "the value belongs to its time");
+            assert_eq!(
+                *value,
+                readings::Value::Number(number as f64),
+                "the value belongs to its time"
+            );
             number
         });
         numbers.collect()
