@@ -74,7 +74,7 @@ impl Lake {
     ) -> Result<Self, LakeError> {
         Self::at(match config.lake_url.as_str() {
             "" => Place::folder(disk, folder)?,
-            url => Place::remote(url, std::env::vars())?,
+            url => Place::by_url(disk, url, std::env::vars())?,
         })
     }
 

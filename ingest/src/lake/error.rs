@@ -100,6 +100,15 @@ pub enum LakeError {
         /// The entry.
         version: u64,
     },
+    /// A file of the name that was to be ours is there.
+    #[error(
+        "{path} is there already in the lake; if another service writes to this lake, stop it: \
+         one lake has one writer"
+    )]
+    Exists {
+        /// The file.
+        path: Path,
+    },
     /// The folder is of an earlier version.
     #[error(
         "the lake {path} is of an earlier version (it has a manifest.json and no Delta logs); \

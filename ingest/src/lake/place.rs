@@ -69,11 +69,13 @@ impl Place {
         })
     }
 
-    /// An object store by URL (`s3://`, `gs://`, `az://`, `memory://`); what it takes to be let in
-    /// comes from `environment`, under the names that the cloud's own tools use.
+    /// An object store by URL (`s3://`, `gs://`, `az://`, `memory://`), or a folder by `file://`;
+    /// what it takes to be let in comes from `environment`, under the names that the cloud's own
+    /// tools use.
     ///
     /// **Errors**: the URL names no store that is known, or a variable cannot be used.
-    pub(super) fn remote(
+    pub(super) fn by_url(
+        disk: Arc<dyn Disk>,
         url: &str,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, LakeError> {
@@ -86,6 +88,13 @@ impl Place {
             return Err(refused(
                 "it holds a user or a password; use the environment".into(),
             ));
+        }
+        if parsed.scheme() == "file" {
+            // Through the synced store, as every folder.
+            let folder = parsed.to_file_path();
+            let folder =
+                folder.map_err(|()| refused("it names no folder of this machine".into()))?;
+            return Self::folder(disk, &folder);
         }
         if !parsed.path().ends_with('/') {
             let path = format!("{}/", parsed.path());
@@ -140,10 +149,11 @@ impl Place {
     pub(super) fn put_new(&self, path: &Path, content: Bytes) -> Result<(), LakeError> {
         let create = PutOptions::from(PutMode::Create);
         let put = self.store.put_opts(path, content.into(), create);
-        self.running
-            .wait(put)
-            .map(drop)
-            .map_err(store("write", path))
+        match self.running.wait(put) {
+            Ok(_) => Ok(()),
+            Err(Error::AlreadyExists { .. }) => Err(LakeError::Exists { path: path.clone() }),
+            Err(error) => Err(store("write", path)(error)),
+        }
     }
 
     /// Writes an object as a whole, synced; what was there is gone.

@@ -3,7 +3,9 @@
 mod compaction;
 mod crash;
 mod outside;
+mod places;
 mod size;
+mod syncs;
 
 use std::collections::BTreeMap;
 use std::fs;
