@@ -93,7 +93,9 @@ fn flush_once(folder: &Path) {
         };
         let delivery = Delivery {
             envelopes: vec![envelope],
-            receipt: Receipt::new(move || drop(done.send(()))),
+            receipt: Receipt::new(move || {
+                let _ = done.send(());
+            }),
         };
         ingest.intake().send(delivery).await.unwrap();
         confirmed.await.unwrap();
