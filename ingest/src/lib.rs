@@ -16,9 +16,9 @@
 //! 7. The rows join the [`snapshot::Snapshot`], swapped in as a whole (`tables`): queries see them.
 //! 8. The receipt is confirmed; **only now** does the source acknowledge the message.
 //! 9. The batch goes to those who follow the [`Feed`], if they keep up: nothing waits for them.
-//! 10. Later the rows become sorted Parquet files (`lake`): files, folder and manifest are synced
-//!     before the snapshot swaps rows for files, and the journal is trimmed last
-//!     (`pipeline::flush`).
+//! 10. Later the rows become sorted Parquet files of a Delta table (`lake`): files, folder, log
+//!     entry and folder are synced before the snapshot swaps rows for files, and the journal is
+//!     trimmed last (`pipeline::flush`). Compaction goes over the files (`pipeline::compact`).
 //!
 //! After a crash, `recover` reads the lake and replays the journal through steps 2 to 5 and 7.
 //!
