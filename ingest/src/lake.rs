@@ -28,6 +28,8 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -46,6 +48,7 @@ use crate::catalog::{Catalog, Watermarks};
 use crate::clock::wall_now;
 use crate::config::IngestConfig;
 use crate::disk::{Disk, LocalDisk};
+use crate::durable;
 use crate::tables::{FiledTable, Frozen, Tables, merge, pieces};
 
 /// Cells (rows × metrics, 8 bytes each) that are brought together for one file. A table whose
@@ -53,6 +56,8 @@ use crate::tables::{FiledTable, Frozen, Tables, merge, pieces};
 const FILE_CELLS: usize = 32 << 20;
 /// Flushing shares the cores with receiving; compaction has the time for more.
 const FLUSH_ZSTD: i32 = 1;
+/// The file that says where the lake lies, where that is not its folder.
+const ELSEWHERE: &str = "url";
 /// The list of files of an earlier version.
 const MANIFEST: &str = "manifest.json";
 
@@ -72,17 +77,39 @@ impl Lake {
         folder: &Path,
         config: &IngestConfig,
     ) -> Result<Self, LakeError> {
-        Self::at(match config.lake_url.as_str() {
-            "" => Place::folder(disk, folder)?,
-            url => Place::by_url(disk, url, std::env::vars())?,
-        })
+        let wanted = config.lake_url.as_str();
+        match recorded(folder)? {
+            Some(recorded) if recorded != wanted => {
+                return Err(LakeError::Elsewhere {
+                    recorded,
+                    wanted: wanted.to_owned(),
+                });
+            }
+            _ if wanted.is_empty() => return Self::at(Place::folder(disk, folder)?),
+            Some(_) => {}
+            None => {
+                let marker = folder.join(ELSEWHERE);
+                durable::replace_file_on(&*disk, &marker, wanted.as_bytes()).map_err(|source| {
+                    LakeError::Io {
+                        operation: "write into",
+                        path: folder.to_owned(),
+                        source,
+                    }
+                })?;
+            }
+        }
+        Self::at(Place::by_url(disk, wanted, std::env::vars())?)
     }
 
     /// Opens the lake in a folder to read it.
     ///
     /// **Errors**: see [`LakeError`].
     pub(crate) fn open_folder(folder: &Path) -> Result<Self, LakeError> {
-        Self::at(Place::folder(LocalDisk::shared(), folder)?)
+        let disk = LocalDisk::shared();
+        Self::at(match recorded(folder)? {
+            Some(url) if !url.is_empty() => Place::by_url(disk, &url, std::env::vars())?,
+            _ => Place::folder(disk, folder)?,
+        })
     }
 
     fn at(place: Place) -> Result<Self, LakeError> {
@@ -331,6 +358,26 @@ impl Lake {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Mutex<Table>>>> {
         self.tables.lock().expect("no holder panics")
     }
+}
+
+/// Where a data folder's lake lies, as far as it has one: empty for the folder itself.
+fn recorded(folder: &Path) -> Result<Option<String>, LakeError> {
+    let failed = |source| LakeError::Io {
+        operation: "read",
+        path: folder.to_owned(),
+        source,
+    };
+    match fs::read_to_string(folder.join(ELSEWHERE)) {
+        Ok(url) => return Ok(Some(url)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        if entry.map_err(failed)?.path().join("_delta_log").is_dir() {
+            return Ok(Some(String::new()));
+        }
+    }
+    Ok(None)
 }
 
 fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {

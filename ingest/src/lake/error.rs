@@ -124,6 +124,17 @@ pub enum LakeError {
          backup", .0.join(", ")
     )]
     Missing(Vec<String>),
+    /// The configuration names another place than the one where the files are.
+    #[error(
+        "the files of this data folder are at \"{recorded}\" and ingest.lake_url is \"{wanted}\" \
+         (empty means the folder itself): set it back, or move the files and remove lake/url"
+    )]
+    Elsewhere {
+        /// Where they are.
+        recorded: String,
+        /// What the configuration says.
+        wanted: String,
+    },
     /// The URL of the lake cannot be used.
     #[error("ingest.lake_url {url} cannot be used: {detail}")]
     Url {

@@ -108,3 +108,34 @@ fn a_url_that_cannot_be_used_is_refused_without_its_secrets() {
         assert!(!shown.contains("hush"), "{talk}");
     }
 }
+
+#[test]
+fn a_folder_remembers_where_its_lake_is() {
+    let data = tempfile::tempdir().unwrap();
+    let far = tempfile::tempdir().unwrap();
+    let url = Url::from_directory_path(far.path()).unwrap().to_string();
+    let at = |url: &str| {
+        let config = IngestConfig {
+            lake_url: url.to_owned(),
+            ..IngestConfig::default()
+        };
+        Lake::open(LocalDisk::shared(), data.path(), &config)
+    };
+    let lake = at(&url).unwrap();
+    let mut world = World::new(&lake);
+    world.commit(&[("P1", 1, "\"a\":1")]);
+    world.flush(&lake);
+    assert_eq!(reread(data.path()).1, world.readings());
+    assert_eq!(at(&url).unwrap().flushed_through()["pump"], 1);
+    for other in ["", "memory:///elsewhere"] {
+        let said = at(other).unwrap_err().to_string();
+        assert!(
+            said.contains(&url) && said.contains("set it back"),
+            "{said}"
+        );
+    }
+    // The other way round: files in the folder are not forgotten either.
+    fs::remove_file(data.path().join("url")).unwrap();
+    fs::create_dir_all(data.path().join("pump/_delta_log")).unwrap();
+    assert!(at(&url).is_err());
+}
