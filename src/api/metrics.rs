@@ -111,6 +111,26 @@ fn write_ingest(text: &mut Exposition, stats: &Stats) {
             stats.flushes,
         ),
         (
+            "fieldwright_compactions_total",
+            "Compactions since the start.",
+            stats.compactions,
+        ),
+        (
+            "fieldwright_compaction_failures_total",
+            "Compactions that failed and were tried again.",
+            stats.compaction_failures,
+        ),
+        (
+            "fieldwright_merged_duplicates_total",
+            "Readings that compaction found twice, value and all.",
+            stats.merged_duplicates,
+        ),
+        (
+            "fieldwright_merged_conflicts_total",
+            "Readings of one instant with two values; the later receipt won.",
+            stats.merged_conflicts,
+        ),
+        (
             "fieldwright_quarantine_dropped_total",
             "Entries that the quarantine dropped to make room.",
             stats.quarantine_dropped,

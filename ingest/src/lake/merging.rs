@@ -182,3 +182,112 @@ impl Reading {
             .all(|compare| compare(one, other).is_eq())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use arrow::array::{Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
+    use arrow::datatypes::{DataType, Field};
+    use arrow::util::pretty::pretty_format_batches;
+
+    use super::*;
+    use crate::catalog::instant_type;
+    use crate::snapshot::{ASSET, KIND, RECEIVED_AT, TIME};
+
+    /// (asset, time, sequence, value, text, quality); received when the sequence says.
+    type Row = (
+        &'static str,
+        i64,
+        Option<u64>,
+        Option<f64>,
+        Option<&'static str>,
+        Option<&'static str>,
+    );
+
+    fn check(rows: &[Row], expected: &[&str], met: (u64, u64)) {
+        let side = |kind: &str| {
+            let metadata = [(SIDE_OF, "m"), (KIND, kind)];
+            let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            Field::new(format!("m__{kind}"), DataType::Utf8, true)
+                .with_metadata(HashMap::from(metadata))
+        };
+        let instants = |times: Vec<i64>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
+        };
+        let received = |row: &Row| row.2.map_or(0, |sequence| sequence as i64);
+        let fields = vec![
+            Field::new(ASSET, DataType::Utf8, false),
+            Field::new(TIME, instant_type(), false),
+            Field::new(RECEIVED_AT, instant_type(), false),
+            Field::new(SEQUENCE, DataType::UInt64, true),
+            Field::new("m", DataType::Float64, true),
+            side("text"),
+            side("quality"),
+        ];
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(rows.iter().map(|row| Some(row.0)).collect::<StringArray>()),
+            instants(rows.iter().map(|row| row.1).collect()),
+            instants(rows.iter().map(received).collect()),
+            Arc::new(rows.iter().map(|row| row.2).collect::<UInt64Array>()),
+            Arc::new(rows.iter().map(|row| row.3).collect::<Float64Array>()),
+            Arc::new(rows.iter().map(|row| row.4).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|row| row.5).collect::<StringArray>()),
+        ];
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        let (merged, found) = merged(&rows).unwrap();
+        assert_eq!((found.duplicates, found.conflicts), met);
+        let shown = pretty_format_batches(&[merged]).unwrap().to_string();
+        let cells = |line: &str| line.split('|').map(str::trim).collect::<Vec<_>>().join(" ");
+        let shown: Vec<String> = shown
+            .lines()
+            .filter(|line| line.contains("1970"))
+            .map(|line| cells(line).replace("1970-01-01T00:00:00.", ""))
+            .collect();
+        let shown: Vec<&str> = shown.iter().map(|line| line.trim()).collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_last_reading_counts_as_a_whole() {
+        // A good value takes the place of a bad one, quality and all.
+        check(
+            &[
+                ("a", 1, None, Some(1.0), None, Some("bad")),
+                ("a", 1, Some(7), Some(2.0), None, None),
+            ],
+            &["a 000001Z 000007Z 2.0"],
+            (0, 1),
+        );
+        // A bad sample without a value takes the place of a good one.
+        check(
+            &[
+                ("a", 1, Some(7), None, None, Some("bad")),
+                ("a", 1, None, Some(1.0), None, None),
+            ],
+            &["a 000001Z 000007Z   bad"],
+            (0, 1),
+        );
+        // A text beside a number, and then the number again.
+        check(
+            &[
+                ("a", 1, None, Some(1.0), None, None),
+                ("a", 1, Some(8), Some(1.0), None, None),
+                ("a", 1, Some(7), None, Some("off"), None),
+            ],
+            &["a 000001Z 000008Z 1.0"],
+            (0, 2),
+        );
+        // A late row that has no reading of the metric changes its receipt only; others stay.
+        check(
+            &[
+                ("b", 1, None, Some(1.0), None, None),
+                ("a", 2, None, Some(5.0), None, None),
+                ("b", 1, Some(9), None, None, None),
+                ("b", 1, Some(10), Some(1.0), None, None),
+            ],
+            &["a 000002Z 1970-01-01T00:00:00Z 5.0", "b 000001Z 000010Z 1.0"],
+            (1, 0),
+        );
+    }
+}

@@ -105,7 +105,7 @@ impl Place {
         let (whole, base) = parse_url_opts(&parsed, options)
             .map_err(|_| refused("no store can be made of it and of the environment".into()))?;
         let whole: Arc<dyn ObjectStore> = whole.into();
-        Ok(Self::of(parsed, whole, base)?)
+        Self::of(parsed, whole, base)
     }
 
     /// A given store: `base` is the lake's place in it.

@@ -107,8 +107,10 @@ impl Sum {
     }
 }
 
-/// Buckets by asset and begin.
-type Buckets = BTreeMap<(Arc<str>, i64), Vec<Sum>>;
+/// The asset and the begin of a bucket.
+type Key = (Arc<str>, i64);
+/// What every metric did, by bucket.
+type Buckets = BTreeMap<Key, Vec<Sum>>;
 
 /// The hours of some instants.
 pub(super) fn hours(times: impl Iterator<Item = i64>) -> BTreeSet<i64> {
@@ -308,13 +310,13 @@ fn take(
             Some((values.as_primitive_opt::<Float64Type>()?, side))
         })
         .collect();
-    let mut open: Option<((Arc<str>, i64), Vec<Sum>)> = None;
+    let mut open: Option<(Key, Vec<Sum>)> = None;
     for (row, time) in times.values().iter().enumerate() {
         if !hours.contains(&floor(*time, HOUR)) {
             continue;
         }
         let begin = floor(*time, MINUTES.bucket);
-        let same = |key: &(Arc<str>, i64)| *key.0 == *assets.value(row) && key.1 == begin;
+        let same = |key: &Key| *key.0 == *assets.value(row) && key.1 == begin;
         if !open.as_ref().is_some_and(|(key, _)| same(key)) {
             if let Some((key, sums)) = open.take() {
                 buckets.insert(key, sums);
