@@ -204,7 +204,9 @@ fn half_written_folders_are_refused_with_a_clear_message() {
         &[("fieldwright/pump/p", reading(now, json!({"x": 1})))],
     );
     service.stop();
-    let entry = dir.path().join("lake/pump/_delta_log/00000000000000000000.json");
+    let entry = dir
+        .path()
+        .join("lake/pump/_delta_log/00000000000000000000.json");
     let text = std::fs::read_to_string(&entry).unwrap();
     std::fs::write(&entry, &text[..text.len() / 2]).unwrap();
     let data = dir.path().display().to_string();

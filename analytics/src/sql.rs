@@ -26,6 +26,7 @@ mod render;
 mod running;
 mod stopping;
 mod threads;
+mod timeseries;
 mod unpivot;
 mod width;
 

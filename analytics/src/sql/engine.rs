@@ -17,7 +17,7 @@ use super::operational::declared::DeclaredTables;
 use super::picture::{PictureSource, Pictures};
 use super::running::{self, Keeps};
 use super::threads::Threads;
-use super::{Answer, AnswerStream, SqlError, SqlLimits, offered, width};
+use super::{Answer, AnswerStream, SqlError, SqlLimits, offered, timeseries, width};
 
 /// Where a query gets its picture of the readings from; asked once per query.
 pub type SnapshotSource = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
@@ -174,5 +174,5 @@ fn base_session(limits: &SqlLimits) -> SessionState {
     let builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime);
-    offered::restrict(builder)
+    offered::restrict(timeseries::register(builder))
 }

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::{SqlError, SqlLimits, complexity, offered};
+use super::{SqlError, SqlLimits, complexity, offered, timeseries};
 
 /// How deep parentheses, subqueries and prefix operators may nest.
 const NESTING: usize = 50;
@@ -45,7 +45,7 @@ pub(super) fn admit(sql: &str, limits: &SqlLimits) -> Result<Statement, SqlError
             count: statements.len(),
         });
     }
-    let statement = statements.pop_front().ok_or(SqlError::Empty)?;
+    let mut statement = statements.pop_front().ok_or(SqlError::Empty)?;
     complexity::admit_relations(&statement, limits)?;
     if !only_reads(&statement) {
         return Err(SqlError::NotReadOnly {
@@ -53,6 +53,7 @@ pub(super) fn admit(sql: &str, limits: &SqlLimits) -> Result<Statement, SqlError
         });
     }
     offered::admit(&statement)?;
+    timeseries::rewrite(&mut statement)?;
     Ok(statement)
 }
 

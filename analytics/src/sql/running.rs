@@ -19,7 +19,7 @@ use super::catalog::QueryCatalogs;
 use super::engine::{Lane, Shared};
 use super::stopping::{self, Stop};
 use super::threads::Set;
-use super::{AnswerStream, SqlError, complexity, gate, offered, width};
+use super::{AnswerStream, SqlError, complexity, gate, offered, timeseries, width};
 
 /// Batches that wait for a slow reader.
 const WAITING_BATCHES: usize = 2;
@@ -193,9 +193,11 @@ impl Query {
         gate::admit_plan(&plan)?;
         offered::admit_plan(&plan)?;
         width::admit_plan(&plan)?;
+        timeseries::admit_plan(&plan)?;
         let plan = session
             .create_physical_plan(&plan)
             .await
+            .and_then(timeseries::charge_windows)
             .and_then(|plan| stopping::interruptible(plan, &self.stop))
             .map_err(|e| self.sort(e))?;
         let mut rows = execute_stream(plan, session.task_ctx()).map_err(|e| self.sort(e))?;

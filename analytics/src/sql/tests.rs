@@ -5,6 +5,7 @@ mod cases;
 mod gates;
 mod operational;
 mod property;
+mod timeseries;
 mod world;
 
 use std::sync::Arc;

@@ -10,24 +10,22 @@ use std::time::Duration;
 
 use fieldwright_ingest::clock::process_now;
 
-/// Packets that may wait for their PUBACK; below the 65,535 packet identifiers there are.
-const WINDOW: u64 = 60_000;
-/// Messages written with one system call.
-const CHUNK: usize = 256;
-/// Metrics of one message.
-pub const METRICS: usize = 10;
-/// Assets that take turns, so that keys repeat the way a fleet's do.
-const ASSETS: u64 = 100;
-/// Bytes of a PUBLISH, fixed header included.
-const MESSAGE_BYTES: usize = 240;
+use super::lines::{Lines, RING};
 
-/// Messages encoded beforehand, each with the same length and a patchable packet identifier.
+/// Packets written with one system call.
+const CHUNK: usize = 256;
+
+/// What is sent, and how long and how fast.
 #[derive(Debug)]
-pub struct Messages {
-    bytes: Vec<u8>,
-    each: usize,
-    identifier_at: usize,
-    count: u64,
+pub struct Feed {
+    /// The packets.
+    pub lines: Lines,
+    /// New ones are sent for so long.
+    pub lasting: Duration,
+    /// Messages a second at most; as fast as it goes without.
+    pub rate: Option<f64>,
+    /// Most messages without an acknowledgement.
+    pub window: usize,
 }
 
 /// What one run of the feeder saw.
@@ -39,79 +37,52 @@ pub struct Fed {
     pub elapsed: Duration,
 }
 
-impl Messages {
-    /// `count` messages with event times from `start_ms`, one second apart for each asset.
-    pub fn encode(count: u64, start_ms: i64) -> Self {
-        let mut messages = Self {
-            bytes: Vec::with_capacity(count as usize * MESSAGE_BYTES),
-            each: 0,
-            identifier_at: 0,
-            count,
-        };
-        for index in 0..count {
-            messages.push(index, start_ms);
+impl Fed {
+    /// Messages a second.
+    pub fn rate(&self) -> f64 {
+        self.acknowledged as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+impl Feed {
+    /// As fast as it goes, with as many waiting as there are identifiers.
+    pub fn flat_out(lines: Lines, lasting: Duration) -> Self {
+        Self {
+            lines,
+            lasting,
+            rate: None,
+            window: RING,
         }
-        messages
     }
 
-    fn push(&mut self, index: u64, start_ms: i64) {
-        let topic = format!("fieldwright/bench/asset-{:03}", index % ASSETS);
-        let time = start_ms + (index / ASSETS) as i64 * 1000;
-        let mut payload = format!("{{\"time\":{time:013},\"metrics\":{{");
-        for metric in 0..METRICS {
-            let value = (index * 7 + metric as u64 * 13) % 10_000;
-            let comma = if metric == 0 { "" } else { "," };
-            payload.push_str(&format!(
-                "{comma}\"metric_{metric}\":{}.{:02}",
-                10 + value / 200,
-                value % 100
-            ));
-        }
-        payload.push_str("}}");
-        let body = 2 + topic.len() + 2 + payload.len();
-        let before = self.bytes.len();
-        // QoS 1; the remaining length of these messages takes two bytes.
-        self.bytes
-            .extend([0x32, (body % 128) as u8 | 0x80, (body / 128) as u8]);
-        self.bytes.extend((topic.len() as u16).to_be_bytes());
-        self.bytes.extend(topic.as_bytes());
-        self.identifier_at = self.bytes.len() - before;
-        self.bytes.extend([0, 0]);
-        self.bytes.extend(payload.as_bytes());
-        let length = self.bytes.len() - before;
-        assert!(
-            self.each == 0 || self.each == length,
-            "messages must have one length"
-        );
-        self.each = length;
-    }
-
-    /// Bytes of one PUBLISH packet.
-    pub fn message_bytes(&self) -> usize {
-        self.each
-    }
-
-    /// Sends everything and counts the acknowledgements.
-    fn feed(mut self, mut stream: TcpStream) -> std::io::Result<Fed> {
+    /// Sends until the time is over and counts the acknowledgements.
+    fn run(mut self, mut stream: TcpStream) -> std::io::Result<Fed> {
         stream.set_nodelay(true)?;
         let mut reader = AckReader::new(stream.try_clone()?);
+        let window = self.window.clamp(CHUNK, RING) as u64;
         let started = process_now();
         let mut sent = 0u64;
-        while sent < self.count {
-            while sent - reader.acknowledged > WINDOW - CHUNK as u64 {
+        loop {
+            let passed = started.elapsed();
+            if passed >= self.lasting {
+                break;
+            }
+            if let Some(rate) = self.rate
+                && sent as f64 > passed.as_secs_f64() * rate
+            {
+                reader.take_for_a_moment()?;
+                continue;
+            }
+            while sent - reader.acknowledged > window - CHUNK as u64 {
                 reader.wait()?;
             }
-            let until = (sent + CHUNK as u64).min(self.count);
-            for index in sent..until {
-                let at = index as usize * self.each + self.identifier_at;
-                let identifier = (index % WINDOW) as u16 + 1;
-                self.bytes[at..at + 2].copy_from_slice(&identifier.to_be_bytes());
-            }
-            stream.write_all(&self.bytes[sent as usize * self.each..until as usize * self.each])?;
-            sent = until;
+            let turn_ends = RING - (sent % RING as u64) as usize;
+            let count = CHUNK.min(turn_ends);
+            stream.write_all(self.lines.packets(sent, count))?;
+            sent += count as u64;
             reader.take_what_is_there()?;
         }
-        while reader.acknowledged < self.count {
+        while reader.acknowledged < sent {
             reader.wait()?;
         }
         Ok(Fed {
@@ -122,7 +93,7 @@ impl Messages {
 }
 
 /// Plays the broker once: accepts one client, grants its subscription, feeds it.
-pub fn feed_as_broker(listener: &TcpListener, messages: Messages) -> std::io::Result<Fed> {
+pub fn feed_as_broker(listener: &TcpListener, feed: Feed) -> std::io::Result<Fed> {
     let (mut stream, _) = listener.accept()?;
     // CONNECT → CONNACK (accepted, no session), SUBSCRIBE → SUBACK (QoS 1 granted).
     let connect = read_packet(&mut stream)?;
@@ -140,21 +111,55 @@ pub fn feed_as_broker(listener: &TcpListener, messages: Messages) -> std::io::Re
             _ => expect(false, "SUBSCRIBE")?,
         }
     }
-    messages.feed(stream)
+    feed.run(stream)
 }
 
 /// Plays a client: connects to an endpoint and feeds it.
-pub fn feed_as_client(address: SocketAddr, messages: Messages) -> std::io::Result<Fed> {
+pub fn feed_as_client(address: SocketAddr, feed: Feed) -> std::io::Result<Fed> {
+    feed.run(connect(address, "feeder")?)
+}
+
+/// A connection that was accepted, without keep-alive.
+pub fn connect(address: SocketAddr, name: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
-    let name = b"feeder";
+    stream.set_nodelay(true)?;
     let mut connect = vec![0x10, 12 + name.len() as u8, 0, 4];
     connect.extend(b"MQTT");
     connect.extend([4, 2, 0, 0, 0, name.len() as u8]);
-    connect.extend(name);
+    connect.extend(name.as_bytes());
     stream.write_all(&connect)?;
     let (header, body) = read_packet(&mut stream)?;
     expect(header >> 4 == 2 && body.get(1) == Some(&0), "CONNACK")?;
-    messages.feed(stream)
+    Ok(stream)
+}
+
+/// Publishes packets of QoS 1 one after the other and waits until all are acknowledged.
+pub fn publish_all(
+    stream: TcpStream,
+    messages: impl Iterator<Item = (String, String)>,
+) -> std::io::Result<u64> {
+    let mut reader = AckReader::new(stream.try_clone()?);
+    let mut stream = std::io::BufWriter::with_capacity(64 * 1024, stream);
+    let mut sent = 0u64;
+    for (topic, payload) in messages {
+        let body = 2 + topic.len() + 2 + payload.len();
+        let identifier = (sent % RING as u64) as u16 + 1;
+        stream.write_all(&[0x32, (body % 128) as u8 | 0x80, (body / 128) as u8])?;
+        stream.write_all(&(topic.len() as u16).to_be_bytes())?;
+        stream.write_all(topic.as_bytes())?;
+        stream.write_all(&identifier.to_be_bytes())?;
+        stream.write_all(payload.as_bytes())?;
+        sent += 1;
+        if sent - reader.acknowledged > RING as u64 / 2 {
+            stream.flush()?;
+            reader.wait()?;
+        }
+    }
+    stream.flush()?;
+    while reader.acknowledged < sent {
+        reader.wait()?;
+    }
+    Ok(sent)
 }
 
 /// Counts PUBACK packets and answers pings.
@@ -185,6 +190,20 @@ impl AckReader {
 
     fn wait(&mut self) -> std::io::Result<()> {
         self.read_once()
+    }
+
+    /// Waits a millisecond for acknowledgements.
+    fn take_for_a_moment(&mut self) -> std::io::Result<()> {
+        self.stream
+            .set_read_timeout(Some(Duration::from_millis(1)))?;
+        let result = self.read_once();
+        self.stream.set_read_timeout(None)?;
+        match result {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn read_once(&mut self) -> std::io::Result<()> {
