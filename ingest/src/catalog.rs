@@ -51,12 +51,11 @@ pub(crate) enum Slot {
 }
 
 /// The columns of one metric, counted from the first metric of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Metric {
-    /// The metric's own column.
-    pub column: u32,
-    /// What it holds, decided by the metric's first value: numbers or texts.
-    pub slot: Slot,
+    /// The metric's own column and what it holds, decided by its first value. None while only the
+    /// quality of absent values was published.
+    pub own: Option<(u32, Slot)>,
     /// Values of the other type.
     side: Option<u32>,
     quality: Option<u32>,
@@ -119,14 +118,14 @@ impl Catalog {
         let class = &mut self.classes[class];
         let (known, columns) = (class.metric(metric), class.columns());
         let column = class.add_column(metric, slot);
-        if let Some(known) = known
+        if let Some((_, own)) = known.and_then(|known| known.own)
             && slot != Slot::Quality
             && class.columns() > columns
         {
             let name = class.schema.field(FIXED_COLUMNS + column as usize).name();
             tracing::warn!(class = %class.name, metric, column = name,
                 "a metric of {}s was published as {}; such values are kept in a column beside it",
-                known.slot.kind(), slot.kind());
+                own.kind(), slot.kind());
         }
         column
     }
@@ -182,7 +181,8 @@ impl Class {
 
     /// The unit of a metric's own column.
     pub(crate) fn unit(&self, metric: Metric) -> Option<&str> {
-        let field = self.schema.field(FIXED_COLUMNS + metric.column as usize);
+        let (column, _) = metric.own?;
+        let field = self.schema.field(FIXED_COLUMNS + column as usize);
         field.metadata().get(UNIT).map(String::as_str)
     }
 
@@ -214,45 +214,46 @@ impl Class {
         if let Some(column) = self.column(metric, slot) {
             return column;
         }
-        if slot == Slot::Quality && self.metric(metric).is_none() {
-            self.add_column(metric, Slot::Number);
-        }
         let next = self.columns() as u32;
-        let field = match self.metrics.get_mut(metric) {
-            None => {
-                let first = Metric {
-                    column: next,
-                    slot,
-                    side: None,
-                    quality: None,
-                };
-                self.metrics.insert(metric.into(), first);
+        let known = self.metric(metric).unwrap_or_default();
+        let own = known.own.map(|(column, _)| {
+            self.schema
+                .field(FIXED_COLUMNS + column as usize)
+                .name()
+                .clone()
+        });
+        let stored = own.as_deref().unwrap_or(metric);
+        let mut grown = known;
+        let field = match (slot, known.own) {
+            (Slot::Quality, _) => {
+                grown.quality = Some(next);
+                self.side_field(stored, slot)
+            }
+            (_, None) => {
+                grown.own = Some((next, slot));
                 self.own_field(metric, slot)
             }
-            Some(known) => {
-                match slot {
-                    Slot::Quality => known.quality = Some(next),
-                    Slot::Number | Slot::Text => {
-                        known.side = Some(next);
-                        self.mistyped.push(next);
-                    }
-                }
-                let place = FIXED_COLUMNS + known.column as usize;
-                let stored = self.schema.field(place).name().clone();
-                self.side_field(&stored, slot)
+            (_, Some(_)) => {
+                grown.side = Some(next);
+                self.mistyped.push(next);
+                self.side_field(stored, slot)
             }
         };
+        self.metrics.insert(metric.into(), grown);
         self.push_field(field);
         next
     }
 
     /// Says in which unit a metric is stored.
     pub(crate) fn set_unit(&mut self, metric: Metric, unit: &str) {
+        let Some((column, _)) = metric.own else {
+            return;
+        };
         if self.unit(metric) == Some(unit) {
             return;
         }
         let mut fields: Vec<_> = self.schema.fields().iter().cloned().collect();
-        let place = FIXED_COLUMNS + metric.column as usize;
+        let place = FIXED_COLUMNS + column as usize;
         let field = fields[place].as_ref().clone();
         let mut metadata = field.metadata().clone();
         metadata.insert(UNIT.to_owned(), unit.to_owned());
@@ -275,19 +276,16 @@ impl Class {
                 _ => Slot::Number,
             };
             let metric = Metric {
-                column,
-                slot,
-                side: None,
-                quality: None,
+                own: Some((column, slot)),
+                ..Metric::default()
             };
             self.metrics.insert(name.as_str().into(), metric);
         }
         for (field, column) in sides {
-            let metric = published.get(field.metadata()[SIDE_OF].as_str());
-            let metric = metric.and_then(|name| self.metrics.get_mut(*name));
-            let Some(metric) = metric else {
-                continue;
-            };
+            // A metric of which only qualities are stored has no column of its own.
+            let stored = field.metadata()[SIDE_OF].as_str();
+            let metric = published.get(stored).copied().unwrap_or(stored);
+            let metric = self.metrics.entry(metric.into()).or_default();
             match field.metadata().get(KIND).map(String::as_str) {
                 Some("quality") => metric.quality = Some(column),
                 Some("text" | "number") => {
@@ -367,8 +365,10 @@ impl Metric {
     pub(crate) fn column(self, slot: Slot) -> Option<u32> {
         match slot {
             Slot::Quality => self.quality,
-            _ if slot == self.slot => Some(self.column),
-            _ => self.side,
+            _ => match self.own? {
+                (column, own) if own == slot => Some(column),
+                _ => self.side,
+            },
         }
     }
 }

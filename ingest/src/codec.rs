@@ -1,15 +1,20 @@
 //! Codecs: from the bytes of a payload to rows of named values.
 
+mod arrow_ipc;
+mod csv;
 mod json;
 mod line;
 pub(crate) mod sparkplug;
 
+#[cfg(test)]
+mod contract_tests;
 mod instant;
 mod number;
 mod quality;
 #[cfg(test)]
 mod said;
 
+pub use self::line::parts as line_protocol_parts;
 use self::sparkplug::SharedSparkplug;
 use crate::config::{CodecName, MappingRule, TimeUnit};
 use crate::decode::Sink;
@@ -43,7 +48,8 @@ pub(crate) fn codec(rule: &MappingRule, sparkplug: &SharedSparkplug) -> Box<dyn 
     match rule.codec {
         CodecName::Json => json::codec(rule),
         CodecName::LineProtocol => line::codec(rule),
-        CodecName::Csv | CodecName::ArrowIpc => json::codec(rule),
+        CodecName::Csv => csv::codec(rule),
+        CodecName::ArrowIpc => arrow_ipc::codec(rule),
         CodecName::SparkplugB => sparkplug::codec(rule, sparkplug),
     }
 }

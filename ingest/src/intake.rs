@@ -35,7 +35,8 @@ pub enum TrySendError {
 #[derive(Debug)]
 pub(crate) enum Submission {
     Delivery(Delivery),
-    /// A message from the quarantine: a refusal goes back instead of into the quarantine.
+    /// A message whose sender waits for the verdict (a request, a replay from the quarantine): a
+    /// refusal goes back instead of into the quarantine.
     Requeue {
         envelope: Envelope,
         reply: oneshot::Sender<Result<(), Rejection>>,
@@ -68,6 +69,17 @@ impl Intake {
     /// **Errors**: the pipeline has stopped.
     pub async fn send(&self, delivery: Delivery) -> Result<(), IntakeClosed> {
         self.submit(Submission::Delivery(delivery)).await
+    }
+
+    /// Hands over a message whose sender waits for the verdict; it comes when the message is
+    /// synced and visible. A refused message is not kept: its sender has it.
+    ///
+    /// **Errors**: the pipeline stopped before the message was durable. The inner error is why the
+    /// message cannot become readings.
+    pub async fn write(&self, envelope: Envelope) -> Result<Result<(), Rejection>, IntakeClosed> {
+        let (reply, verdict) = oneshot::channel();
+        self.submit(Submission::Requeue { envelope, reply }).await?;
+        verdict.await.map_err(|_| IntakeClosed)
     }
 
     /// Hands over a delivery from a thread that may block.

@@ -51,6 +51,7 @@ pub mod quarantine;
 
 mod lake;
 pub mod last_values;
+pub mod notice;
 pub mod snapshot;
 pub mod tables;
 
@@ -62,6 +63,7 @@ mod readings;
 mod recover;
 pub mod stats;
 
+pub use codec::line_protocol_parts;
 pub use config::{DEFAULT_TOML, IngestConfig, MappingRule};
 pub use intake::{Intake, IntakeClosed};
 pub use journal::JournalError;

@@ -18,6 +18,7 @@ use crate::intake::{Intake, Submission};
 use crate::journal::{Journal, JournalError};
 use crate::lake::{Lake, LakeError};
 use crate::last_values::checkpoint;
+use crate::notice::{self, Notice};
 use crate::pipeline::{
     BatchLimits, Closing, Committer, CompactOrder, Compactor, Flusher, Follower, HotRows,
     IntakeLoop, Parts, Shared, Threads, Turn, WAITING_ORDERS,
@@ -284,6 +285,11 @@ impl Ingest {
     /// A handle that loads the newest picture whenever asked; cheap to clone.
     pub fn snapshots(&self) -> Snapshots {
         self.snapshots.clone()
+    }
+
+    /// Metrics that were published with two types.
+    pub fn notices(&self) -> Vec<Notice> {
+        notice::notices(&self.snapshot())
     }
 
     /// The refused messages; cheap to clone.

@@ -6,9 +6,11 @@
 //! metric that stands twice.
 
 mod fields;
+mod parts;
 mod tags;
 
 use self::fields::Field;
+pub use self::parts::parts;
 use super::instant::Instant;
 use super::{Codec, Message, malformed};
 use crate::config::{LineTags, MappingRule, TimeSource, TimeUnit};

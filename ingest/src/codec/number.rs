@@ -18,6 +18,35 @@ pub(super) fn exact(digits: &str) -> f64 {
     plain(digits.as_bytes()).unwrap_or_else(|| digits.parse().unwrap_or(f64::NAN))
 }
 
+/// Whether a word is a decimal number: no hexadecimal, no `inf`, no spaces.
+#[inline]
+pub(super) fn is_number(word: &[u8]) -> bool {
+    let (mut digits, mut points, mut at) = (0, 0, 0);
+    if let Some(b'+' | b'-') = word.first() {
+        at += 1;
+    }
+    while let Some(byte) = word.get(at) {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'.' => points += 1,
+            b'e' | b'E' => break,
+            _ => return false,
+        }
+        at += 1;
+    }
+    if digits == 0 || points > 1 {
+        return false;
+    }
+    if at == word.len() {
+        return true;
+    }
+    let exponent = match &word[at + 1..] {
+        [b'+' | b'-', rest @ ..] => rest,
+        rest => rest,
+    };
+    !exponent.is_empty() && exponent.iter().all(u8::is_ascii_digit)
+}
+
 /// A number of digits and at most one point.
 #[inline]
 fn plain(text: &[u8]) -> Option<f64> {

@@ -127,6 +127,11 @@ impl MappingRule {
         }
     }
 
+    /// The topic under which [`Self::write_door`] takes a body.
+    pub fn write_topic(unit: TimeUnit, bucket: &str) -> String {
+        format!("$write/v2/{}/{bucket}", unit.name())
+    }
+
     /// Where the event time comes from.
     pub(crate) fn time_source(&self) -> TimeSource {
         self.time_source.unwrap_or(match self.codec {

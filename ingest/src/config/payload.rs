@@ -228,8 +228,18 @@ impl CsvColumns {
 }
 
 impl TimeUnit {
-    /// The unit of a name in a topic.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    /// Its name: `s`, `ms`, `us` or `ns`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S => "s",
+            Self::Ms => "ms",
+            Self::Us => "us",
+            Self::Ns => "ns",
+        }
+    }
+
+    /// The unit of a name.
+    pub fn named(name: &str) -> Option<Self> {
         match name {
             "s" => Some(Self::S),
             "ms" => Some(Self::Ms),

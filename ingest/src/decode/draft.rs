@@ -109,12 +109,6 @@ impl Draft {
         std::mem::replace(&mut metric.row, self.row) != self.row
     }
 
-    /// Whether this message brings a first value of the metric.
-    pub(super) fn has_new(&self, class: u32, stored: &str) -> bool {
-        let metric = self.column_ids.get(&(class, stored.to_owned()));
-        metric.is_some_and(|metric| metric.columns.iter().any(Option::is_some))
-    }
-
     /// The number of a column that the class does not have.
     pub(super) fn new_column(&mut self, class: u32, stored: &str, slot: Slot) -> u32 {
         let metric = self.column_ids.entry((class, stored.to_owned()));

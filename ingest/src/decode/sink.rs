@@ -101,6 +101,11 @@ impl Sink<'_> {
         self.received_at
     }
 
+    /// Rows that a message may have.
+    pub(crate) fn most_rows(&self) -> usize {
+        self.limits.max_rows_per_message
+    }
+
     /// The series that the topic names; none where the payload has to.
     pub(crate) fn topic_series(&mut self) -> Result<Option<Series>, Rejection> {
         let names = match &self.topic {
@@ -383,7 +388,7 @@ impl Sink<'_> {
         Ok(())
     }
 
-    /// A metric that its class does not have.
+    /// A metric that has no column of its own in its class.
     fn put_new(&mut self, name: &str, value: Value<'_>, quality: Quality) -> Result<(), Rejection> {
         let stored = stored(self.rule, name);
         let conversion = self.parts.conversion(stored);
@@ -396,8 +401,7 @@ impl Sink<'_> {
         let slot = match value {
             Value::Number(_) => Some(Slot::Number),
             Value::Text(_) => Some(Slot::Text),
-            // Somebody has to be what the quality is of.
-            Value::Absent => (!self.draft.has_new(class, stored)).then_some(Slot::Number),
+            Value::Absent => None,
         };
         if let Some(slot) = slot {
             let column = self.draft.new_column(class, stored, slot);
@@ -496,7 +500,9 @@ impl Sink<'_> {
             return Ok(None);
         }
         let class = self.catalog.class(self.row.class as usize);
-        let Some(metric) = class.metric(stored) else {
+        let metric = class.metric(stored);
+        let Some((metric, (column, slot))) = metric.and_then(|metric| Some((metric, metric.own?)))
+        else {
             return Ok(None);
         };
         let unit = self.rule.units.get(stored);
@@ -504,8 +510,8 @@ impl Sink<'_> {
             self.needs_unit(self.row.class, stored.to_owned());
         }
         let bound = Bound {
-            column: metric.column,
-            slot: Some(metric.slot),
+            column,
+            slot: Some(slot),
             conversion: self.parts.conversion(stored),
         };
         Ok(Some(self.learned(place, name, bound)))

@@ -1,5 +1,7 @@
 //! The whole pipeline against its promise.
 
+mod drift;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -90,38 +90,8 @@ fn plain(word: &str) -> Option<Field<'_>> {
             };
             (whole && fits).then(|| Field::Number(number::exact(digits)))
         }
-        _ => is_float(bytes).then(|| Field::Number(number::exact(word))),
+        _ => number::is_number(bytes).then(|| Field::Number(number::exact(word))),
     }
-}
-
-/// Whether a word is a number as Go and most clients write it: no hexadecimal, no `inf`.
-#[inline]
-fn is_float(word: &[u8]) -> bool {
-    let (mut digits, mut points, mut at) = (0, 0, 0);
-    if let Some(b'+' | b'-') = word.first() {
-        at += 1;
-    }
-    while let Some(byte) = word.get(at) {
-        match byte {
-            b'0'..=b'9' => digits += 1,
-            b'.' => points += 1,
-            b'e' | b'E' => break,
-            _ => return false,
-        }
-        at += 1;
-    }
-    if digits == 0 || points > 1 {
-        return false;
-    }
-    if at == word.len() {
-        return true;
-    }
-    let exponent = &word[at + 1..];
-    let exponent = match exponent {
-        [b'+' | b'-', rest @ ..] => rest,
-        rest => rest,
-    };
-    !exponent.is_empty() && exponent.iter().all(u8::is_ascii_digit)
 }
 
 /// A text in quotes; `\"` and `\\` are its escapes, and it may hold line breaks.
