@@ -4,6 +4,7 @@
 //! `now()` is the business clock.
 
 mod answer;
+mod by_runs;
 mod catalog;
 mod class_table;
 mod cold;
@@ -12,9 +13,11 @@ mod engine;
 mod error;
 mod gate;
 mod hot;
+mod lake_scan;
 mod last_values;
 mod late;
 mod limits;
+mod metric;
 mod named;
 mod offered;
 pub mod operational;
@@ -23,6 +26,7 @@ mod picture;
 mod pruning;
 mod readings;
 mod render;
+mod run_aggregate;
 mod running;
 mod stopping;
 mod threads;

@@ -1,4 +1,4 @@
-//! `fieldwright bench ingest | latency | last-value | concurrent | restart | memory`.
+//! `fieldwright bench ingest | latency | last-value | concurrent | restart | memory | tsbs`.
 
 mod alarm_latency;
 mod concurrent;
@@ -13,6 +13,7 @@ mod pipeline;
 mod restart;
 mod service;
 mod statistics;
+mod tsbs;
 
 use std::path::Path;
 use std::time::Duration;
@@ -52,6 +53,8 @@ enum Command {
     Restart(restart::RestartBench),
     /// Resident memory that assets and idle connections add.
     Memory(memory::MemoryBench),
+    /// The 13 queries of the TSBS IoT use case over data that went through the ingest path.
+    Tsbs(tsbs::TsbsBench),
 }
 
 /// One figure.
@@ -86,6 +89,7 @@ impl Command {
             Self::Concurrent(command) => command.disk(),
             Self::Restart(command) => command.disk(),
             Self::Memory(command) => command.disk(),
+            Self::Tsbs(command) => command.disk(),
         }
     }
 
@@ -97,6 +101,8 @@ impl Command {
             Self::Concurrent(command) => command.run().await,
             Self::Restart(command) => command.run().await,
             Self::Memory(command) => command.run().await,
+            // Its lines carry rows and are printed as they come.
+            Self::Tsbs(command) => command.run().await.map(|()| Vec::new()),
         }
     }
 }

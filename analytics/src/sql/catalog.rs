@@ -8,6 +8,7 @@ use datafusion::error::{DataFusionError, Result};
 
 use super::class_table::ClassTable;
 use super::engine::{CATALOG, SCHEMA};
+use super::lake_scan::{ColumnCache, LakeSource};
 use super::last_values::{ClassLastTable, LAST_VALUES, LastValuesTable};
 use super::operational::declared::QueryOfTables;
 use super::picture::Picture;
@@ -24,13 +25,23 @@ struct QueryCatalog(Arc<QueryTables>);
 struct QueryTables {
     snapshot: Arc<Picture>,
     operational: Option<QueryOfTables>,
+    source: LakeSource,
 }
 
 impl QueryCatalogs {
-    pub(super) fn new(snapshot: Arc<Picture>, operational: Option<QueryOfTables>) -> Self {
+    pub(super) fn new(
+        snapshot: Arc<Picture>,
+        operational: Option<QueryOfTables>,
+        cache: Arc<ColumnCache>,
+    ) -> Self {
+        let source = LakeSource {
+            store: Arc::clone(&snapshot.lake.store),
+            cache,
+        };
         let tables = QueryTables {
             snapshot,
             operational,
+            source,
         };
         Self(Arc::new(QueryCatalog(Arc::new(tables))))
     }
@@ -66,9 +77,10 @@ impl QueryTables {
     /// The product's own names come first, so a class can never hide one of them.
     fn find(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         if name == READINGS {
-            return Some(Arc::new(ReadingsTable::new(Arc::clone(
-                &self.snapshot.snapshot,
-            ))));
+            return Some(Arc::new(ReadingsTable::new(
+                Arc::clone(&self.snapshot.snapshot),
+                self.source.clone(),
+            )));
         }
         if name == LAST_VALUES {
             let last = Arc::clone(&self.snapshot.last);
@@ -81,11 +93,13 @@ impl QueryTables {
         {
             return Some(table);
         }
-        let Some(class) = self.snapshot.tables.get(name) else {
+        // A class of a roll-up's name hides it: its rows are what somebody sent.
+        let snapshot = &self.snapshot;
+        let class = snapshot.tables.get(name).or_else(|| snapshot.rollups.get(name));
+        let Some(class) = class else {
             return Some(Arc::new(ClassLastTable::find(&self.snapshot.last, name)?));
         };
-        let lake = Arc::clone(&self.snapshot.lake);
-        Some(Arc::new(ClassTable::new(lake, Arc::clone(class))))
+        Some(Arc::new(ClassTable::new(Arc::clone(class), self.source.clone())))
     }
 }
 
@@ -96,7 +110,7 @@ impl SchemaProvider for QueryTables {
         if let Some(tables) = &self.operational {
             names.extend(tables.names().map(str::to_owned));
         }
-        for class in self.snapshot.tables.keys() {
+        for class in self.snapshot.tables.keys().chain(self.snapshot.rollups.keys()) {
             if !names.iter().any(|name| **name == **class) {
                 names.push(class.to_string());
             }

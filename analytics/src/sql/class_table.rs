@@ -1,8 +1,8 @@
 //! The wide table of one class: hot batches and Parquet files of one snapshot as one table.
 //!
-//! In-order rows are unique, so memory and files are simply put together. Only when late rows may
-//! touch the asked time does an [`OverlayExec`] apply them; then nothing but the key columns may
-//! be filtered below it, because a late row can change every other value.
+//! In-order rows are unique, so memory and files are simply put together. Only where late rows may
+//! touch the asked time does an [`OverlayExec`] apply them; below it nothing but the key columns
+//! may be filtered, because a late row can change every other value.
 
 use std::sync::Arc;
 
@@ -20,24 +20,24 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
-use fieldwright_ingest::snapshot::{
-    ASSET, ColdFile, HotBatch, LakeRoot, SEQUENCE, TIME, TableSnapshot,
-};
+use fieldwright_ingest::snapshot::{ASSET, ColdFile, HotBatch, SEQUENCE, TIME, TableSnapshot};
 
+use super::cold::{self, FileScan};
+use super::hot;
+use super::lake_scan::LakeSource;
 use super::overlay::OverlayExec;
-use super::pruning::TimePruning;
-use super::{cold, hot};
+use super::pruning::KeyPruning;
 
 /// One class of one snapshot.
 #[derive(Debug)]
 pub(super) struct ClassTable {
-    lake: Arc<LakeRoot>,
     table: Arc<TableSnapshot>,
+    source: LakeSource,
 }
 
 impl ClassTable {
-    pub(super) fn new(lake: Arc<LakeRoot>, table: Arc<TableSnapshot>) -> Self {
-        Self { lake, table }
+    pub(super) fn new(table: Arc<TableSnapshot>, source: LakeSource) -> Self {
+        Self { table, source }
     }
 }
 
@@ -65,14 +65,14 @@ impl TableProvider for ClassTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.table.schema.fields().len()).collect();
         let projection = projection.unwrap_or(&all);
-        plan_class(session, &self.lake, &self.table, projection, filters, limit)
+        plan_class(session, &self.source, &self.table, projection, filters, limit).await
     }
 }
 
 /// Plans the rows of one class that may pass `filters`: never fewer, sometimes more.
-pub(super) fn plan_class(
+pub(super) async fn plan_class(
     session: &dyn Session,
-    lake: &LakeRoot,
+    source: &LakeSource,
     table: &TableSnapshot,
     projection: &[usize],
     filters: &[Expr],
@@ -81,50 +81,60 @@ pub(super) fn plan_class(
     let schema = &table.schema;
     let key_filters: Vec<Expr> = filters.iter().filter(|f| only_key(f)).cloned().collect();
     let key_predicate = physical_predicate(session, schema, &key_filters)?;
-    let pruning = TimePruning::new(schema, key_predicate.clone())?;
+    let pruning = KeyPruning::new(schema, key_predicate)?;
+    let scan = |schema: SchemaRef, filters, limit| FileScan {
+        session,
+        source,
+        physical: &table.physical,
+        schema,
+        filters,
+        one_asset: key_filters.iter().any(names_one_asset),
+        limit,
+    };
     let in_order = Rows::kept(&pruning, &table.hot, &table.files)?;
     let late = Rows::kept(&pruning, &table.late_hot, &table.late_files)?;
-
     if late.is_empty() {
-        let predicate = match key_filters.len() == filters.len() {
-            true => key_predicate,
-            false => physical_predicate(session, schema, filters)?,
-        };
         let limit = limit.filter(|_| filters.is_empty());
-        return in_order.plan(session, lake, schema, projection, predicate, limit);
+        let scan = scan(Arc::clone(schema), filters, limit);
+        let parts = in_order.plan(&scan, projection).await?;
+        return together(parts, schema, projection);
     }
 
+    // Rows at whose time nothing came late are as they are.
+    let (touched, untouched) = in_order.split(&late);
     let below = with_key(schema, projection)?;
-    let in_order = in_order.plan(session, lake, schema, &below, key_predicate.clone(), None)?;
+    let keys = scan(Arc::clone(schema), &key_filters, None);
+    let touched = together(touched.plan(&keys, &below).await?, schema, &below)?;
     let late_schema = with_sequence(schema);
     let mut late_columns = below.clone();
     late_columns.push(schema.fields().len());
-    let late = late.plan(
-        session,
-        lake,
-        &late_schema,
-        &late_columns,
-        key_predicate,
-        None,
-    )?;
+    let keys = scan(Arc::clone(&late_schema), &key_filters, None);
+    let late = together(late.plan(&keys, &late_columns).await?, &late_schema, &late_columns)?;
     let overlaid: Arc<dyn ExecutionPlan> = Arc::new(OverlayExec::new(
-        one_partition(in_order),
+        one_partition(touched),
         one_partition(late),
     ));
-    project(overlaid, schema, projection, &below)
+    let overlaid = project(overlaid, schema, projection, &below)?;
+    let all = scan(Arc::clone(schema), filters, None);
+    let mut parts = untouched.plan(&all, projection).await?;
+    parts.push(overlaid);
+    together(parts, schema, projection)
 }
 
 /// The containers that a query has to read.
 struct Rows {
     hot: Vec<Arc<HotBatch>>,
     files: Vec<Arc<ColdFile>>,
+    /// Files before any was left out.
+    files_before: usize,
 }
 
 impl Rows {
-    fn kept(pruning: &TimePruning, hot: &[Arc<HotBatch>], files: &[Arc<ColdFile>]) -> Result<Self> {
+    fn kept(pruning: &KeyPruning, hot: &[Arc<HotBatch>], files: &[Arc<ColdFile>]) -> Result<Self> {
         Ok(Self {
-            hot: pruning.keep(hot, |batch| (batch.min_time, batch.max_time))?,
-            files: pruning.keep(files, |file| (file.min_time, file.max_time))?,
+            hot: pruning.keep_batches(hot)?,
+            files: pruning.keep_files(files)?,
+            files_before: files.len(),
         })
     }
 
@@ -132,36 +142,57 @@ impl Rows {
         self.hot.is_empty() && self.files.is_empty()
     }
 
-    fn plan(
+    /// Those whose times meet a container of `late`, and the others.
+    fn split(self, late: &Rows) -> (Self, Self) {
+        let of_hot = |batch: &Arc<HotBatch>| (batch.min_time, batch.max_time);
+        let of_file = |file: &Arc<ColdFile>| (file.min_time, file.max_time);
+        let ranges: Vec<(i64, i64)> = late
+            .hot
+            .iter()
+            .map(of_hot)
+            .chain(late.files.iter().map(of_file))
+            .collect();
+        let meets = |(min, max): (i64, i64)| ranges.iter().any(|(a, b)| min <= *b && *a <= max);
+        let (hot, other_hot) = self.hot.into_iter().partition(|batch| meets(of_hot(batch)));
+        let (files, other_files) = self.files.into_iter().partition(|file| meets(of_file(file)));
+        let files_before = self.files_before;
+        let rows = |hot, files| Self {
+            hot,
+            files,
+            files_before,
+        };
+        (rows(hot, files), rows(other_hot, other_files))
+    }
+
+    async fn plan(
         &self,
-        session: &dyn Session,
-        lake: &LakeRoot,
-        schema: &SchemaRef,
+        scan: &FileScan<'_>,
         projection: &[usize],
-        predicate: Option<Arc<dyn PhysicalExpr>>,
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let mut parts: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(2);
         if !self.files.is_empty() {
-            parts.push(cold::plan_files(
-                session,
-                lake,
-                schema,
-                &self.files,
-                projection,
-                predicate,
-                limit,
-            )?);
+            let files = cold::plan_files(scan, &self.files, self.files_before, projection).await?;
+            parts.extend(files);
         }
         if !self.hot.is_empty() {
-            parts.push(hot::plan_batches(schema, &self.hot, projection, limit)?);
+            let partitions = scan.session.config().target_partitions();
+            let (schema, limit) = (&scan.schema, scan.limit);
+            let hot = hot::plan_batches(schema, &self.hot, projection, limit, partitions)?;
+            parts.push(hot);
         }
-        match parts.len() {
-            0 => Ok(Arc::new(EmptyExec::new(Arc::new(
-                schema.project(projection)?,
-            )))),
-            _ => UnionExec::try_new(parts),
-        }
+        Ok(parts)
+    }
+}
+
+fn together(
+    mut parts: Vec<Arc<dyn ExecutionPlan>>,
+    schema: &SchemaRef,
+    projection: &[usize],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    match parts.len() {
+        0 => Ok(Arc::new(EmptyExec::new(Arc::new(schema.project(projection)?)))),
+        1 => Ok(parts.swap_remove(0)),
+        _ => UnionExec::try_new(parts),
     }
 }
 
@@ -175,7 +206,25 @@ fn only_key(filter: &Expr) -> bool {
             .all(|column| column.name == ASSET || column.name == TIME)
 }
 
-fn physical_predicate(
+/// True for `asset = 'literal'`.
+fn names_one_asset(filter: &Expr) -> bool {
+    use datafusion::logical_expr::Operator::{And, Eq};
+    let Expr::BinaryExpr(comparison) = filter else {
+        return false;
+    };
+    let is_asset = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == ASSET);
+    let (left, right) = (comparison.left.as_ref(), comparison.right.as_ref());
+    match comparison.op {
+        And => names_one_asset(left) || names_one_asset(right),
+        Eq => {
+            (is_asset(left) && matches!(right, Expr::Literal(..)))
+                || (is_asset(right) && matches!(left, Expr::Literal(..)))
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn physical_predicate(
     session: &dyn Session,
     schema: &SchemaRef,
     filters: &[Expr],

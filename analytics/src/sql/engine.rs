@@ -13,6 +13,8 @@ use fieldwright_ingest::snapshot::Snapshot;
 use tokio::sync::Semaphore;
 
 use super::operational::Operational;
+use super::by_runs::ByRuns;
+use super::lake_scan::ColumnCache;
 use super::operational::declared::DeclaredTables;
 use super::picture::{PictureSource, Pictures};
 use super::running::{self, Keeps};
@@ -57,6 +59,7 @@ pub(super) struct Shared {
     pub(super) clock: SharedClock,
     pub(super) limits: Arc<SqlLimits>,
     pub(super) session: SessionState,
+    pub(super) columns: Arc<ColumnCache>,
 }
 
 impl SqlEngine {
@@ -75,6 +78,7 @@ impl SqlEngine {
             operational: operational.map(|given| Arc::new(DeclaredTables::new(given, &limits))),
             clock,
             session: base_session(&limits),
+            columns: Arc::new(ColumnCache::new(limits.cache_bytes)),
             limits: Arc::new(limits),
         };
         let limits = &shared.limits;
@@ -173,6 +177,7 @@ fn base_session(limits: &SqlLimits) -> SessionState {
         .expect("a runtime without disk and without own stores touches nothing that can fail");
     let builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
-        .with_runtime_env(runtime);
+        .with_runtime_env(runtime)
+        .with_physical_optimizer_rule(Arc::new(ByRuns));
     offered::restrict(timeseries::register(builder))
 }

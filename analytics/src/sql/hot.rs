@@ -12,12 +12,16 @@ use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use fieldwright_ingest::snapshot::HotBatch;
 
-/// A scan of `batches`, projected.
+/// Rows below which a scan is not worth a second partition.
+const ROWS_PER_PARTITION: usize = 65_536;
+
+/// A scan of `batches`, projected, in about equal parts.
 pub(super) fn plan_batches(
     schema: &SchemaRef,
     batches: &[Arc<HotBatch>],
     projection: &[usize],
     limit: Option<usize>,
+    partitions: usize,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let projected = Arc::new(schema.project(projection)?);
     let mut adapter = Adapter {
@@ -25,16 +29,25 @@ pub(super) fn plan_batches(
         from: None,
         columns: vec![],
     };
-    let mut adapted = Vec::with_capacity(batches.len());
-    let mut rows = 0;
+    let all: usize = batches.iter().map(|hot| hot.batch.num_rows()).sum();
+    let share = all.div_ceil(partitions.max(1)).max(ROWS_PER_PARTITION);
+    let mut parts = vec![Vec::new()];
+    let (mut rows, mut in_part) = (0, 0);
     for hot in batches {
         if limit.is_some_and(|limit| rows >= limit) {
             break;
         }
+        if in_part >= share {
+            parts.push(Vec::new());
+            in_part = 0;
+        }
         rows += hot.batch.num_rows();
-        adapted.push(adapter.adapt(&hot.batch)?);
+        in_part += hot.batch.num_rows();
+        if let Some(part) = parts.last_mut() {
+            part.push(adapter.adapt(&hot.batch)?);
+        }
     }
-    let source = MemorySourceConfig::try_new(&[adapted], projected, None)?.with_limit(limit);
+    let source = MemorySourceConfig::try_new(&parts, projected, None)?.with_limit(limit);
     Ok(DataSourceExec::from_data_source(source))
 }
 

@@ -26,6 +26,8 @@ pub struct SqlLimits {
     pub concurrent: usize,
     /// The same for the rules of alarms, which have places and threads of their own.
     pub concurrent_rules: usize,
+    /// Memory for decoded columns of files, kept for the next query, bytes; 0 keeps none.
+    pub cache_bytes: usize,
     /// Threads that one query may keep busy.
     pub partitions: usize,
 }
@@ -44,6 +46,7 @@ impl Default for SqlLimits {
             operational_rows: 500_000,
             concurrent: 8,
             concurrent_rules: 2,
+            cache_bytes: 512 * 1024 * 1024,
             partitions: cores.min(4),
         }
     }

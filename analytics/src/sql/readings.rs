@@ -15,6 +15,8 @@ use datafusion::physical_plan::empty::EmptyExec;
 use fieldwright_ingest::snapshot::{ASSET, RECEIVED_AT, Snapshot, TIME, TableSnapshot};
 
 use super::class_table::plan_class;
+use super::lake_scan::LakeSource;
+use super::metric::Metric;
 use super::unpivot::{UnpivotExec, Wide};
 
 /// The table's name.
@@ -24,24 +26,37 @@ pub(super) const METRIC: &str = "metric";
 /// Name of the column with the value.
 pub(super) const VALUE: &str = "value";
 
+/// Name of the column with the value of a metric that is no number.
+pub(super) const TEXT: &str = "text";
+/// Name of the column that says how good the value is: good, uncertain or bad.
+pub(super) const QUALITY: &str = "quality";
+/// Name of the column with the unit of the value.
+pub(super) const UNIT: &str = "unit";
+
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     Arc::new(Schema::new(vec![
         Field::new(ASSET, DataType::Utf8, false),
         Field::new(TIME, instant.clone(), false),
         Field::new(METRIC, DataType::Utf8, false),
-        Field::new(VALUE, DataType::Float64, false),
+        Field::new(VALUE, DataType::Float64, true),
+        Field::new(TEXT, DataType::Utf8, true),
+        Field::new(QUALITY, DataType::Utf8, false),
+        Field::new(UNIT, DataType::Utf8, true),
         Field::new(RECEIVED_AT, instant, false),
     ]))
 });
 
 /// All classes of one snapshot, turned from wide to long.
 #[derive(Debug)]
-pub(super) struct ReadingsTable(Arc<Snapshot>);
+pub(super) struct ReadingsTable {
+    snapshot: Arc<Snapshot>,
+    source: LakeSource,
+}
 
 impl ReadingsTable {
-    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self(snapshot)
+    pub(super) fn new(snapshot: Arc<Snapshot>, source: LakeSource) -> Self {
+        Self { snapshot, source }
     }
 }
 
@@ -77,19 +92,16 @@ impl TableProvider for ReadingsTable {
         let metric_filter = conjunction(of(Sort::Metric));
 
         let mut classes = Vec::new();
-        for table in self.0.tables.values() {
+        for table in self.snapshot.tables.values() {
             let metrics = kept_metrics(session, table, metric_filter.as_ref())?;
             if metrics.is_empty() {
                 continue;
             }
-            let (columns, keys) = wide_columns(table, &schema, &metrics)?;
-            let lake = &self.0.lake;
-            let plan = plan_class(session, lake, table, &columns, &row_filters, None)?;
+            let (columns, metrics) = wide_columns(table, &schema, metrics)?;
+            let source = &self.source;
+            let plan = plan_class(session, source, table, &columns, &row_filters, None).await?;
             if !plan.is::<EmptyExec>() {
-                classes.push(Wide {
-                    plan,
-                    metrics_from: keys,
-                });
+                classes.push(Wide { plan, metrics });
             }
         }
         if classes.is_empty() {
@@ -127,23 +139,18 @@ impl Sort {
     }
 }
 
-/// Columns of the class that hold metrics whose names pass the filter.
+/// Metrics of the class whose names pass the filter, by their places among its columns.
 fn kept_metrics(
     session: &dyn Session,
     table: &TableSnapshot,
     filter: Option<&Expr>,
-) -> Result<Vec<usize>> {
-    let own = [ASSET, TIME, RECEIVED_AT];
-    let fields = table.schema.fields().iter().enumerate();
-    let metrics: Vec<(usize, &str)> = fields
-        .map(|(index, field)| (index, field.name().as_str()))
-        .filter(|(_, name)| !own.contains(name))
-        .collect();
+) -> Result<Vec<Metric>> {
+    let metrics = Metric::all_of(&table.schema);
     let Some(filter) = filter else {
-        return Ok(metrics.into_iter().map(|(index, _)| index).collect());
+        return Ok(metrics);
     };
     let schema = Arc::new(Schema::new(vec![Field::new(METRIC, DataType::Utf8, false)]));
-    let names = StringArray::from_iter_values(metrics.iter().map(|(_, name)| name));
+    let names = StringArray::from_iter_values(metrics.iter().map(|metric| &metric.name));
     let rows = metrics.len();
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(names)])?;
     let df_schema = DFSchema::try_from(schema.as_ref().clone())?;
@@ -155,24 +162,28 @@ fn kept_metrics(
     let metrics = metrics.into_iter().zip(kept.iter());
     Ok(metrics
         .filter(|(_, keep)| *keep == Some(true))
-        .map(|((index, _), _)| index)
+        .map(|(metric, _)| metric)
         .collect())
 }
 
-/// Columns to read of the class: what the answer needs of the row, then the metrics.
-/// Also says where the metrics begin.
+/// Columns to read of the class: what the answer needs of the row, then the metrics, whose places
+/// are then those among the columns that are read.
 fn wide_columns(
     table: &TableSnapshot,
     wanted: &SchemaRef,
-    metrics: &[usize],
-) -> Result<(Vec<usize>, usize)> {
+    mut metrics: Vec<Metric>,
+) -> Result<(Vec<usize>, Vec<Metric>)> {
     let mut columns = Vec::with_capacity(metrics.len() + 3);
     for name in [ASSET, TIME, RECEIVED_AT] {
         if wanted.index_of(name).is_ok() {
             columns.push(table.schema.index_of(name)?);
         }
     }
-    let keys = columns.len();
-    columns.extend_from_slice(metrics);
-    Ok((columns, keys))
+    for metric in &mut metrics {
+        for place in metric.places_mut() {
+            columns.push(*place);
+            *place = columns.len() - 1;
+        }
+    }
+    Ok((columns, metrics))
 }

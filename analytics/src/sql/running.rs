@@ -182,7 +182,11 @@ impl Query {
             .operational
             .as_ref()
             .map(|tables| tables.begin_query());
-        let catalogs = QueryCatalogs::new(Arc::clone(&snapshot), operational);
+        let catalogs = QueryCatalogs::new(
+            Arc::clone(&snapshot),
+            operational,
+            Arc::clone(&self.shared.columns),
+        );
         let session = self.session(catalogs);
 
         let plan = session

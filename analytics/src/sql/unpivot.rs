@@ -6,9 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatchOptions, StringArray};
-use arrow::compute::{BatchCoalescer, filter, is_not_null};
-use arrow::datatypes::{Float64Type, SchemaRef};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, RecordBatchOptions, StringArray, new_null_array,
+};
+use arrow::compute::{BatchCoalescer, filter};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::exec_datafusion_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -22,15 +24,16 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::readings::{METRIC, VALUE};
+use super::metric::{GOOD, Metric};
+use super::readings::{METRIC, QUALITY, TEXT, UNIT, VALUE};
 
-/// A scan of one class: some columns of the row, then metrics.
+/// A scan of one class.
 #[derive(Debug, Clone)]
 pub(super) struct Wide {
     /// The scan.
     pub(super) plan: Arc<dyn ExecutionPlan>,
-    /// Place of the first metric; all after it are metrics too.
-    pub(super) metrics_from: usize,
+    /// The metrics by the places of their columns in the scan.
+    pub(super) metrics: Vec<Metric>,
 }
 
 /// One row per value that is not null.
@@ -65,7 +68,7 @@ fn partitions_of(plan: &Arc<dyn ExecutionPlan>) -> usize {
 impl DisplayAs for UnpivotExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metrics = self.classes.iter();
-        let metrics = metrics.map(|c| c.plan.schema().fields().len() - c.metrics_from);
+        let metrics = metrics.map(|class| class.metrics.len());
         write!(
             f,
             "UnpivotExec: classes={}, metrics={}",
@@ -102,7 +105,7 @@ impl ExecutionPlan for UnpivotExec {
         let classes = children.into_iter().zip(&self.classes);
         let classes = classes.map(|(plan, old)| Wide {
             plan,
-            metrics_from: old.metrics_from,
+            metrics: old.metrics.clone(),
         });
         Ok(Arc::new(Self::new(
             self.schema(),
@@ -171,13 +174,16 @@ enum Source {
     Row(usize),
     Metric,
     Value,
+    Text,
+    Quality,
+    Unit,
 }
 
 /// Turns the batches of one class.
 struct Turn {
     schema: SchemaRef,
     sources: Vec<Source>,
-    metrics: Vec<(usize, String)>,
+    metrics: Vec<Metric>,
     rows: BatchCoalescer,
     /// Rows counted when no column is asked for.
     bare_rows: usize,
@@ -192,18 +198,18 @@ impl Turn {
             .map(|field| match field.name().as_str() {
                 METRIC => Source::Metric,
                 VALUE => Source::Value,
+                TEXT => Source::Text,
+                QUALITY => Source::Quality,
+                UNIT => Source::Unit,
                 // The columns of the row stand before the metrics, so the first of the name is it.
                 name => Source::Row(
                     wide.index_of(name)
                         .expect("the scan reads the row's columns"),
                 ),
             });
-        let metrics = wide.fields().iter().enumerate().skip(class.metrics_from);
         Self {
             sources: sources.collect(),
-            metrics: metrics
-                .map(|(at, field)| (at, field.name().clone()))
-                .collect(),
+            metrics: class.metrics.clone(),
             rows: BatchCoalescer::new(Arc::clone(&schema), rows_per_batch),
             schema,
             bare_rows: 0,
@@ -211,9 +217,9 @@ impl Turn {
     }
 
     fn push(&mut self, wide: &RecordBatch) -> Result<()> {
-        for (at, name) in &self.metrics {
-            let values = wide.column(*at);
-            let rows = values.len() - values.null_count();
+        for metric in &self.metrics {
+            let said = metric.said(wide)?;
+            let rows = said.as_ref().map_or(wide.num_rows(), BooleanArray::true_count);
             if rows == 0 {
                 continue;
             }
@@ -221,27 +227,36 @@ impl Turn {
                 self.bare_rows += rows;
                 continue;
             }
-            let mask = (values.null_count() > 0)
-                .then(|| is_not_null(values))
-                .transpose()?;
             let keep = |column: &ArrayRef| -> Result<ArrayRef> {
-                Ok(match &mask {
-                    Some(mask) => filter(column, mask)?,
+                Ok(match &said {
+                    Some(said) => filter(column, said)?,
                     None => Arc::clone(column),
                 })
             };
+            let texts = |text: &str| -> ArrayRef {
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
+            };
+            let keep_or_null = |at: Option<usize>, data_type: &DataType| match at {
+                None => Ok(new_null_array(data_type, rows)),
+                Some(at) if wide.column(at).data_type() == data_type => keep(wide.column(at)),
+                Some(_) => {
+                    let name = &metric.name;
+                    Err(exec_datafusion_err!("metric {name} is not a {data_type} column"))
+                }
+            };
             let columns = self.sources.iter().map(|source| match source {
                 Source::Row(at) => keep(wide.column(*at)),
-                Source::Metric => {
-                    let names = std::iter::repeat_n(name.as_str(), rows);
-                    Ok(Arc::new(StringArray::from_iter_values(names)) as ArrayRef)
-                }
-                Source::Value => {
-                    values.as_primitive_opt::<Float64Type>().ok_or_else(|| {
-                        exec_datafusion_err!("metric {name} is not a Float64 column")
-                    })?;
-                    keep(values)
-                }
+                Source::Metric => Ok(texts(&metric.name)),
+                Source::Value => keep_or_null(metric.number, &DataType::Float64),
+                Source::Text => keep_or_null(metric.text, &DataType::Utf8),
+                Source::Quality => match metric.quality {
+                    None => Ok(texts(GOOD)),
+                    Some(_) => or_good(&keep_or_null(metric.quality, &DataType::Utf8)?),
+                },
+                Source::Unit => Ok(match &metric.unit {
+                    Some(unit) => texts(unit),
+                    None => new_null_array(&DataType::Utf8, rows),
+                }),
             });
             let columns = columns.collect::<Result<Vec<_>>>()?;
             self.rows
@@ -264,4 +279,11 @@ impl Turn {
         self.rows.finish_buffered_batch()?;
         Ok(self.rows.next_completed_batch())
     }
+}
+
+fn or_good(quality: &ArrayRef) -> Result<ArrayRef> {
+    let said = quality.as_string_opt::<i32>();
+    let said = said.ok_or_else(|| exec_datafusion_err!("a quality is no text"))?;
+    let said = said.iter().map(|said| said.unwrap_or(GOOD));
+    Ok(Arc::new(StringArray::from_iter_values(said)))
 }
