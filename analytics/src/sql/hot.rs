@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use fieldwright_ingest::snapshot::HotBatch;
 
 /// Rows below which a scan is not worth a second partition.
-const ROWS_PER_PARTITION: usize = 65_536;
+const ROWS_PER_PARTITION: usize = if cfg!(test) { 8 } else { 65_536 };
 
 /// A scan of `batches`, projected, in about equal parts.
 pub(super) fn plan_batches(

@@ -4,14 +4,11 @@ use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{is_not_null, or};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::Result;
-use fieldwright_ingest::snapshot::{ASSET, RECEIVED_AT, TIME};
+use fieldwright_ingest::snapshot::{ASSET, KIND, RECEIVED_AT, SIDE_OF, TIME, UNIT};
 
 /// What the quality of a value is when nothing is said of it.
 pub(super) const GOOD: &str = "good";
 
-/// Field metadata of a column beside a metric: whose it is and what it holds of it.
-pub(super) const SIDE_OF: &str = "side_of";
-pub(super) const KIND: &str = "kind";
 /// Kinds of columns beside a metric.
 pub(super) const DOUBLE: &str = "double";
 const KIND_TEXT: &str = "text";
@@ -52,7 +49,7 @@ impl Metric {
                 let is_text = *field.data_type() == DataType::Utf8;
                 Self {
                     name: field.name().clone(),
-                    unit: field.metadata().get("unit").cloned(),
+                    unit: field.metadata().get(UNIT).cloned(),
                     number: if is_text { side(KIND_NUMBER) } else { Some(at) },
                     text: if is_text { Some(at) } else { side(KIND_TEXT) },
                     quality: side(KIND_QUALITY),

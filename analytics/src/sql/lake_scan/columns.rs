@@ -12,11 +12,11 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::object_store::ObjectStore;
-use fieldwright_ingest::snapshot::ColdFile;
+use fieldwright_ingest::snapshot::{ColdFile, KIND, SIDE_OF};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
-use super::super::metric::{DOUBLE, KIND, SIDE_OF};
+use super::super::metric::DOUBLE;
 use super::file::LakeFile;
 use super::footer::Footer;
 

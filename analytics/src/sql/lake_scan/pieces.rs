@@ -21,7 +21,7 @@ use super::columns::StoredColumn;
 use super::footer::Footer;
 
 /// Rows below which a scan is not worth a second partition.
-const ROWS_PER_PARTITION: usize = 65_536;
+const ROWS_PER_PARTITION: usize = if cfg!(test) { 8 } else { 65_536 };
 
 /// Rows of one row group.
 #[derive(Debug, Clone)]

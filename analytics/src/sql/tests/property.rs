@@ -1,13 +1,15 @@
 //! Random worlds against the naive model: rows in order, late, repeated and corrected, split at
 //! random between memory and files.
 
+use std::collections::BTreeMap;
+
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use super::super::SqlEngine;
+use super::super::{SqlEngine, SqlLimits};
 use super::world::{Values, World};
-use super::{engine, rows};
+use super::{engine_with, rows};
 
 const METRICS: [&str; 4] = ["v", "Temp.C", "load", "rpm"];
 const ASSETS: [&str; 3] = ["p-1", "p-2", "ö'3"];
@@ -86,7 +88,12 @@ async fn check(engine: &SqlEngine, sql: &str, expected: Vec<String>) {
 }
 
 async fn check_world(world: &mut World, rng: &mut ChaCha8Rng) {
-    let sql = engine(world.snapshot());
+    // Nothing kept of the files, some of it, all of it: the answers are the same.
+    let limits = SqlLimits {
+        cache_bytes: [0, 20_000, 1 << 20][rng.random_range(0..3)],
+        ..SqlLimits::default()
+    };
+    let sql = engine_with(world.snapshot(), None, limits);
     let metrics: Vec<&str> = world.metrics().to_vec();
     let world = &*world;
     let value = |values: &Values, metric: &str| json!(values.get(metric).copied());
@@ -176,8 +183,49 @@ async fn check_world(world: &mut World, rng: &mut ChaCha8Rng) {
         )],
     )
     .await;
+    check_groups(world, &sql, from, than).await;
     check_limits(world, &sql, rng).await;
     check_readings(world, &sql, from, than).await;
+}
+
+async fn check_groups(world: &World, sql: &SqlEngine, from: i64, than: f64) {
+    type Groups = BTreeMap<(String, i64), (u64, f64)>;
+    let groups = |width: i64, passes: &dyn Fn(i64, &Values) -> bool| -> Vec<String> {
+        let mut groups = Groups::new();
+        for ((asset, time), (_, values)) in &world.model {
+            if passes(*time, values) {
+                let bin = time - time.rem_euclid(width);
+                let group = groups.entry((asset.clone(), bin)).or_default();
+                group.0 += 1;
+                group.1 = values.get("v").map_or(group.1, |v| group.1.max(*v));
+            }
+        }
+        let rows = groups.into_iter();
+        rows.map(|((asset, bin), (count, most))| json!([asset, instant(bin), count, most]).to_string())
+            .collect()
+    };
+    let by = |bin: &str, condition: &str| {
+        format!(
+            "SELECT asset, date_bin(INTERVAL '{bin}', time) AS bin, count(*), \
+             coalesce(greatest(max(v), 0.0), 0.0) FROM pump WHERE {condition} \
+             GROUP BY asset, bin ORDER BY asset, bin"
+        )
+    };
+    let after = format!("time > '{}'", instant(from));
+    check(sql, &by("10 minutes", &after), groups(600_000_000, &|time, _| time > from)).await;
+    let fast = format!("v > {than}");
+    let is_fast = |_, values: &Values| values.get("v").is_some_and(|v| *v > than);
+    check(sql, &by("1 hour", &fast), groups(3_600_000_000, &is_fast)).await;
+    let newest = world.model.keys().map(|(_, time)| *time).max();
+    let newest = newest.map(|time| json!([instant(time)]).to_string());
+    check(sql, "SELECT max(time) FROM pump", newest.into_iter().collect()).await;
+    let late = world.model.keys().map(|(_, time)| *time).max().map(|max| max - 5 * STEP);
+    let late = world.model.keys().filter(|(_, time)| late.is_some_and(|late| *time > late));
+    let joined = "SELECT count(*) FROM pump JOIN (SELECT DISTINCT asset FROM pump WHERE asset <> 'p-1') chosen \
+                  ON chosen.asset = pump.asset \
+                  WHERE time > (SELECT max(time) FROM pump) - INTERVAL '150 seconds'";
+    let count = late.filter(|(asset, _)| asset != "p-1").count();
+    check(sql, joined, vec![format!("[{count}]")]).await;
 }
 
 async fn check_limits(world: &World, sql: &SqlEngine, rng: &mut ChaCha8Rng) {
@@ -224,7 +272,9 @@ async fn check_readings(world: &World, sql: &SqlEngine, from: i64, than: f64) {
     let shown = |passes: &dyn Fn(&Reading<'_>) -> bool| -> Vec<String> {
         let kept = all.iter().filter(|reading| passes(reading));
         kept.map(|(asset, time, metric, value, received)| {
-            json!([asset, instant(*time), metric, value, instant(*received)]).to_string()
+            let unit = (*metric == "v").then_some("mm/s");
+            let (time, received) = (instant(*time), instant(*received));
+            json!([asset, time, metric, value, null, "good", unit, received]).to_string()
         })
         .collect()
     };

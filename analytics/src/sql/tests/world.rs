@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{
+    ArrayRef, AsArray, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray,
+    UInt64Array, new_null_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use fieldwright_ingest::snapshot::{
-    ASSET, ColdFile, HotBatch, LakeRoot, RECEIVED_AT, SEQUENCE, Snapshot, TIME, TableSnapshot,
+    ASSET, ColdFile, HotBatch, KIND, LakeRoot, RECEIVED_AT, SEQUENCE, SIDE_OF, Snapshot, TIME,
+    TableSnapshot,
 };
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
@@ -125,7 +130,7 @@ impl World {
             return;
         }
         rows.sort_by(|a, b| (&a.asset, a.time).cmp(&(&b.asset, b.time)));
-        let batch = batch(&rows, &self.metrics, late);
+        let batch = stored(&batch(&rows, &self.metrics, late));
         let (min_time, max_time) = span(&rows);
         let name = format!("class {}%20ö.parquet", self.paths.len() + 1);
         let path = self.folder.path().join(name);
@@ -171,7 +176,7 @@ impl World {
         Arc::new(TableSnapshot {
             class: self.class.into(),
             schema: schema(&self.metrics, false),
-            physical: schema(&self.metrics, false),
+            physical: physical(&schema(&self.metrics, false)),
             hot: self.in_order.hot.clone(),
             files: self.in_order.files.clone(),
             late_hot: self.late.hot.clone(),
@@ -240,6 +245,66 @@ fn schema(metrics: &[&'static str], late: bool) -> SchemaRef {
         fields.push(Field::new(SEQUENCE, DataType::UInt64, false));
     }
     Arc::new(Schema::new(fields))
+}
+
+/// Metrics that files keep as decimals of one place, with the values that do not fit beside them.
+const DECIMALS: [&str; 2] = ["v", "load"];
+
+/// The columns as files have them.
+fn physical(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<Field> = Vec::new();
+    for field in schema.fields() {
+        let name = field.name().as_str();
+        if !DECIMALS.contains(&name) {
+            fields.push(field.as_ref().clone());
+        } else {
+            fields.push(Field::new(name, DataType::Decimal128(9, 1), true));
+            let side = [(SIDE_OF, name), (KIND, "double")];
+            let side = side.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let double = Field::new(format!("{name}__double"), DataType::Float64, true);
+            fields.push(double.with_metadata(side.into()));
+        }
+        if name == RECEIVED_AT {
+            fields.push(Field::new(SEQUENCE, DataType::Int64, true));
+        }
+    }
+    fields.retain(|field| *field.data_type() != DataType::UInt64);
+    Arc::new(Schema::new(fields))
+}
+
+/// The rows as files have them.
+fn stored(rows: &RecordBatch) -> RecordBatch {
+    let physical = physical(rows.schema_ref());
+    let columns = physical.fields().iter().map(|field| -> ArrayRef {
+        let name = field.name();
+        let fits = |value: f64| (value * 10.0).round() / 10.0 == value;
+        let numbers = |name: &str| {
+            let numbers = rows.column_by_name(name).unwrap();
+            numbers.as_primitive::<Float64Type>().clone()
+        };
+        match (field.data_type(), name.strip_suffix("__double")) {
+            (DataType::Decimal128(precision, scale), _) => {
+                let unscaled = numbers(name).iter().map(|value| {
+                    let value = value.filter(|value| fits(*value))?;
+                    Some((value * 10.0).round() as i128)
+                });
+                let decimals: Decimal128Array = unscaled.collect();
+                Arc::new(decimals.with_precision_and_scale(*precision, *scale).unwrap())
+            }
+            (_, Some(metric)) => {
+                let rest = numbers(metric);
+                let rest = rest.iter().map(|value| value.filter(|value| !fits(*value)));
+                Arc::new(rest.collect::<Float64Array>())
+            }
+            (DataType::Int64, _) => match rows.column_by_name(SEQUENCE) {
+                Some(sequence) => cast(sequence, &DataType::Int64).unwrap(),
+                None => new_null_array(&DataType::Int64, rows.num_rows()),
+            },
+            _ => Arc::clone(rows.column_by_name(name).unwrap()),
+        }
+    });
+    let columns = columns.collect();
+    RecordBatch::try_new(physical, columns).unwrap()
 }
 
 fn batch(rows: &[Row], metrics: &[&'static str], late: bool) -> RecordBatch {
