@@ -234,6 +234,7 @@ fn sql_limits(settings: &Settings) -> SqlLimits {
         time: std::time::Duration::from_secs(settings.sql.time_limit_s),
         answer_rows: settings.sql.row_limit,
         memory_bytes: settings.sql.memory_mib << 20,
+        cache_bytes: settings.sql.cache_mib << 20,
         ..SqlLimits::default()
     }
 }

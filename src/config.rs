@@ -91,6 +91,8 @@ pub struct Sql {
     pub row_limit: usize,
     /// **Units**: MiB.
     pub memory_mib: usize,
+    /// Memory for decoded columns of files. **Units** MiB.
+    pub cache_mib: usize,
 }
 
 /// Everything that is wrong with a configuration, a sentence each.

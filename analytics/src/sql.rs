@@ -39,6 +39,7 @@ mod tests;
 
 pub use answer::{Answer, AnswerStream};
 pub use engine::{SnapshotSource, SqlEngine};
+pub use lake_scan::ColumnCacheUse;
 pub use error::{SqlError, SqlErrorFamily};
 pub use limits::SqlLimits;
 pub use operational::{ColumnKind, Operational, OperationalColumn, OperationalTable, TableSource};

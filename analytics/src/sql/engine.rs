@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::operational::Operational;
 use super::by_runs::ByRuns;
-use super::lake_scan::ColumnCache;
+use super::lake_scan::{ColumnCache, ColumnCacheUse};
 use super::operational::declared::DeclaredTables;
 use super::picture::{PictureSource, Pictures};
 use super::running::{self, Keeps};
@@ -102,6 +102,11 @@ impl SqlEngine {
     #[cfg(test)]
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// What the cache of decoded columns did so far.
+    pub fn column_cache(&self) -> ColumnCacheUse {
+        self.shared.columns.figures()
     }
 
     /// Bytes of memory that the running queries hold now.

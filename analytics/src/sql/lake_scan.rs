@@ -19,6 +19,7 @@ mod stream;
 mod testing;
 
 pub(super) use cache::ColumnCache;
+pub use cache::ColumnCacheUse;
 pub(super) use columns::StoredColumn;
 pub(super) use pieces::{Found, Wanted, find, row_bytes};
 

@@ -79,10 +79,13 @@ struct Entry {
 
 /// What the cache did so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sql) struct CacheUse {
-    pub(in crate::sql) hits: u64,
-    pub(in crate::sql) misses: u64,
-    pub(in crate::sql) bytes: usize,
+pub struct ColumnCacheUse {
+    /// Columns (footers, runs) of row groups that were there when a query asked.
+    pub hits: u64,
+    /// Those that had to be read and decoded.
+    pub misses: u64,
+    /// What is held now. **Units** bytes.
+    pub bytes: usize,
 }
 
 impl ColumnCache {
@@ -102,8 +105,8 @@ impl ColumnCache {
         self.bytes
     }
 
-    pub(in crate::sql) fn figures(&self) -> CacheUse {
-        CacheUse {
+    pub(in crate::sql) fn figures(&self) -> ColumnCacheUse {
+        ColumnCacheUse {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
             bytes: self.shelf().used,

@@ -284,7 +284,8 @@ fn stored(rows: &RecordBatch) -> RecordBatch {
         };
         match (field.data_type(), name.strip_suffix("__double")) {
             (DataType::Decimal128(precision, scale), _) => {
-                let unscaled = numbers(name).iter().map(|value| {
+                let numbers = numbers(name);
+                let unscaled = numbers.iter().map(|value| {
                     let value = value.filter(|value| fits(*value))?;
                     Some((value * 10.0).round() as i128)
                 });

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fieldwright_analytics::sql::SnapshotSource;
 use fieldwright_ingest::clock::{RealClock, SharedClock, wall_now};
 use fieldwright_ingest::source::{Delivery, Envelope, Receipt};
-use fieldwright_ingest::{Ingest, IngestConfig, MappingRule};
+use fieldwright_ingest::{Ingest, IngestConfig, MappingRule, Snapshots};
 
 use super::rows::Table;
 use super::Failure;
@@ -91,9 +90,8 @@ impl Store {
         self.ingest.compact().await.map_err(Failure::failed)
     }
 
-    pub(super) fn snapshots(&self) -> SnapshotSource {
-        let snapshots = self.ingest.snapshots();
-        Arc::new(move || snapshots.load())
+    pub(super) fn snapshots(&self) -> Snapshots {
+        self.ingest.snapshots()
     }
 
     /// Per class its rows and the bytes of its folder: files and log.
