@@ -29,6 +29,7 @@ mod render;
 mod run_aggregate;
 mod running;
 mod stopping;
+mod stored_value;
 mod threads;
 mod timeseries;
 mod unpivot;
@@ -39,8 +40,8 @@ mod tests;
 
 pub use answer::{Answer, AnswerStream};
 pub use engine::{SnapshotSource, SqlEngine};
-pub use lake_scan::ColumnCacheUse;
 pub use error::{SqlError, SqlErrorFamily};
+pub use lake_scan::ColumnCacheUse;
 pub use limits::SqlLimits;
 pub use operational::{ColumnKind, Operational, OperationalColumn, OperationalTable, TableSource};
 pub use picture::Pictures;

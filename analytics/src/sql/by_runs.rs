@@ -9,12 +9,12 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::ExecutionPlan;
 use fieldwright_ingest::snapshot::{ASSET, TIME};
 
 use super::lake_scan::LakeScanExec;
@@ -57,8 +57,12 @@ fn groups_are_runs(aggregate: &AggregateExec) -> bool {
     keys.iter().all(|key| {
         let columns = collect_columns(key);
         has_asset |= key.is::<Column>()
-            && columns.iter().all(|c| origin(aggregate.input(), c.index()) == Some(ASSET));
-        columns.iter().all(|column| origin(aggregate.input(), column.index()).is_some())
+            && columns
+                .iter()
+                .all(|c| origin(aggregate.input(), c.index()) == Some(ASSET));
+        columns
+            .iter()
+            .all(|column| origin(aggregate.input(), column.index()).is_some())
     }) && has_asset
 }
 
@@ -67,7 +71,9 @@ fn origin(plan: &Arc<dyn ExecutionPlan>, at: usize) -> Option<&'static str> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let expr: &Arc<dyn PhysicalExpr> = &projection.expr().get(at)?.expr;
         let columns = collect_columns(expr);
-        let mut origins = columns.iter().map(|c| origin(projection.input(), c.index()));
+        let mut origins = columns
+            .iter()
+            .map(|c| origin(projection.input(), c.index()));
         let first = origins.next()??;
         let all_same = origins.all(|other| other == Some(first));
         // Something made of the asset is not the asset, but what is made of the time may stay so.

@@ -95,11 +95,17 @@ impl QueryTables {
         }
         // A class of a roll-up's name hides it: its rows are what somebody sent.
         let snapshot = &self.snapshot;
-        let class = snapshot.tables.get(name).or_else(|| snapshot.rollups.get(name));
+        let class = snapshot
+            .tables
+            .get(name)
+            .or_else(|| snapshot.rollups.get(name));
         let Some(class) = class else {
             return Some(Arc::new(ClassLastTable::find(&self.snapshot.last, name)?));
         };
-        Some(Arc::new(ClassTable::new(Arc::clone(class), self.source.clone())))
+        Some(Arc::new(ClassTable::new(
+            Arc::clone(class),
+            self.source.clone(),
+        )))
     }
 }
 
@@ -110,7 +116,12 @@ impl SchemaProvider for QueryTables {
         if let Some(tables) = &self.operational {
             names.extend(tables.names().map(str::to_owned));
         }
-        for class in self.snapshot.tables.keys().chain(self.snapshot.rollups.keys()) {
+        for class in self
+            .snapshot
+            .tables
+            .keys()
+            .chain(self.snapshot.rollups.keys())
+        {
             if !names.iter().any(|name| **name == **class) {
                 names.push(class.to_string());
             }

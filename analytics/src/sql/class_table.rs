@@ -65,7 +65,15 @@ impl TableProvider for ClassTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.table.schema.fields().len()).collect();
         let projection = projection.unwrap_or(&all);
-        plan_class(session, &self.source, &self.table, projection, filters, limit).await
+        plan_class(
+            session,
+            &self.source,
+            &self.table,
+            projection,
+            filters,
+            limit,
+        )
+        .await
     }
 }
 
@@ -109,7 +117,11 @@ pub(super) async fn plan_class(
     let mut late_columns = below.clone();
     late_columns.push(schema.fields().len());
     let keys = scan(Arc::clone(&late_schema), &key_filters, None);
-    let late = together(late.plan(&keys, &late_columns).await?, &late_schema, &late_columns)?;
+    let late = together(
+        late.plan(&keys, &late_columns).await?,
+        &late_schema,
+        &late_columns,
+    )?;
     let overlaid: Arc<dyn ExecutionPlan> = Arc::new(OverlayExec::new(
         one_partition(touched),
         one_partition(late),
@@ -154,7 +166,10 @@ impl Rows {
             .collect();
         let meets = |(min, max): (i64, i64)| ranges.iter().any(|(a, b)| min <= *b && *a <= max);
         let (hot, other_hot) = self.hot.into_iter().partition(|batch| meets(of_hot(batch)));
-        let (files, other_files) = self.files.into_iter().partition(|file| meets(of_file(file)));
+        let (files, other_files) = self
+            .files
+            .into_iter()
+            .partition(|file| meets(of_file(file)));
         let files_before = self.files_before;
         let rows = |hot, files| Self {
             hot,
@@ -190,7 +205,9 @@ fn together(
     projection: &[usize],
 ) -> Result<Arc<dyn ExecutionPlan>> {
     match parts.len() {
-        0 => Ok(Arc::new(EmptyExec::new(Arc::new(schema.project(projection)?)))),
+        0 => Ok(Arc::new(EmptyExec::new(Arc::new(
+            schema.project(projection)?,
+        )))),
         1 => Ok(parts.swap_remove(0)),
         _ => UnionExec::try_new(parts),
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use chrono::DateTime;
 use datafusion::catalog::Session;
+use datafusion::common::Statistics;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -17,7 +17,7 @@ use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::object_store::ObjectMeta;
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal, case, is_not_null};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
@@ -26,6 +26,7 @@ use fieldwright_ingest::snapshot::ColdFile;
 use super::class_table::physical_predicate;
 use super::lake_scan::{Found, LakeScanExec, LakeSource, StoredColumn, Wanted, find, row_bytes};
 use super::pruning::pruning;
+use super::stored_value::StoredValue;
 
 /// What the streams of the lake's files are called within a query.
 const LAKE_URL: &str = "lake://files";
@@ -128,7 +129,10 @@ fn stream(
     let rows: u64 = files.iter().map(|file| file.rows).sum();
     let mut statistics = Statistics::new_unknown(scan.physical);
     statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));
-    let places = stored.fields().iter().map(|field| scan.physical.index_of(field.name()));
+    let places = stored
+        .fields()
+        .iter()
+        .map(|field| scan.physical.index_of(field.name()));
     let places = places.collect::<Result<Vec<_>, _>>()?;
     let config = FileScanConfigBuilder::new(url, Arc::new(source))
         .with_file_groups(groups(files, session.config().target_partitions()))
@@ -136,7 +140,12 @@ fn stream(
         .with_limit(scan.limit)
         .with_projection_indices(Some(places))?
         .build();
-    as_queries_see(DataSourceExec::from_data_source(config), &stored, projected, columns)
+    as_queries_see(
+        DataSourceExec::from_data_source(config),
+        &stored,
+        projected,
+        columns,
+    )
 }
 
 /// The columns of the files that the asked ones are made of.
@@ -168,42 +177,23 @@ fn as_queries_see(
     projected: &SchemaRef,
     columns: &[StoredColumn],
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let plain = stored.fields().len() == columns.len()
-        && stored.fields().iter().zip(columns).all(|(field, column)| {
-            *field.name() == *column.name && *field.data_type() == column.data_type
-        });
-    if plain {
+    if stored.fields() == projected.fields() {
         return Ok(plan);
     }
-    let seen = columns.iter().map(|column| -> Result<ProjectionExpr> {
-        let get = |name: &str| {
-            let at = stored.index_of(name).ok()?;
-            let found: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, at));
-            Some(match stored.field(at).data_type() == &column.data_type {
-                true => found,
-                false => Arc::new(CastExpr::new(found, column.data_type.clone(), None)),
-            })
-        };
-        let double = column.double.as_deref().and_then(get);
-        let value = match (double, get(&column.name)) {
-            (Some(double), Some(value)) => either(double, value)?,
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => Arc::new(Literal::new(ScalarValue::try_new_null(&column.data_type)?)),
-        };
-        Ok(ProjectionExpr::new(value, column.name.to_string()))
-    });
-    let seen = seen.collect::<Result<Vec<_>>>()?;
-    debug_assert_eq!(seen.len(), projected.fields().len());
+    let seen = columns
+        .iter()
+        .zip(projected.fields())
+        .map(|(column, field)| {
+            let get = |name: &str| {
+                let at = stored.index_of(name).ok()?;
+                Some(Arc::new(Column::new(name, at)) as Arc<dyn PhysicalExpr>)
+            };
+            let double = column.double.as_deref().and_then(get);
+            let value = StoredValue::new(Arc::clone(field), get(&column.name), double);
+            ProjectionExpr::new(Arc::new(value), field.name().clone())
+        });
+    let seen: Vec<ProjectionExpr> = seen.collect();
     Ok(Arc::new(ProjectionExec::try_new(seen, plan)?))
-}
-
-/// The first where it is not null, else the second.
-fn either(
-    first: Arc<dyn PhysicalExpr>,
-    second: Arc<dyn PhysicalExpr>,
-) -> Result<Arc<dyn PhysicalExpr>> {
-    let is_there = is_not_null(Arc::clone(&first))?;
-    case(None, vec![(is_there, first)], Some(second))
 }
 
 /// Deals the files out, largest first, so that the groups are about equally long.

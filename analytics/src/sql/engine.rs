@@ -12,9 +12,9 @@ use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::snapshot::Snapshot;
 use tokio::sync::Semaphore;
 
-use super::operational::Operational;
 use super::by_runs::ByRuns;
 use super::lake_scan::{ColumnCache, ColumnCacheUse};
+use super::operational::Operational;
 use super::operational::declared::DeclaredTables;
 use super::picture::{PictureSource, Pictures};
 use super::running::{self, Keeps};

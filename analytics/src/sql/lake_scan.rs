@@ -20,7 +20,7 @@ mod testing;
 
 pub(super) use cache::ColumnCache;
 pub use cache::ColumnCacheUse;
-pub(super) use columns::StoredColumn;
+pub(super) use columns::{StoredColumn, join_stored};
 pub(super) use pieces::{Found, Wanted, find, row_bytes};
 
 use std::fmt;
@@ -192,7 +192,10 @@ impl ExecutionPlan for LakeScanExec {
         let new = filters.into_iter().map(|pushed| pushed.filter);
         let new = new.filter(|filter| {
             keys::is_key_condition(filter)
-                && !self.conditions.iter().any(|known| known.to_string() == filter.to_string())
+                && !self
+                    .conditions
+                    .iter()
+                    .any(|known| known.to_string() == filter.to_string())
         });
         let new: Vec<_> = new.collect();
         if new.is_empty() {

@@ -54,7 +54,10 @@ impl RunAggregateExec {
             && !group.expr().is_empty()
             && partial.limit_options().is_none()
             && partial.dynamic_expressions_produced().is_empty()
-            && partial.aggr_expr().iter().all(|f| f.groups_accumulator_supported());
+            && partial
+                .aggr_expr()
+                .iter()
+                .all(|f| f.groups_accumulator_supported());
         can.then(|| {
             Self::new(
                 Arc::clone(partial.input()),
@@ -241,8 +244,11 @@ impl Groups {
         let array = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(batch)?.into_array(rows);
         let keys = self.keys.iter().map(array).collect::<Result<Vec<_>>>()?;
         self.assign(&keys, rows)?;
-        for ((state, arguments), filter) in
-            self.states.iter_mut().zip(&self.arguments).zip(&self.filters)
+        for ((state, arguments), filter) in self
+            .states
+            .iter_mut()
+            .zip(&self.arguments)
+            .zip(&self.filters)
         {
             let arguments = arguments.iter().map(array).collect::<Result<Vec<_>>>()?;
             let filter = filter.as_ref().map(array).transpose()?;
@@ -264,7 +270,10 @@ impl Groups {
         for (place, run) in runs.iter().enumerate() {
             self.group_of.resize(run.end, first + place);
         }
-        let new = runs.iter().skip(usize::from(goes_on)).map(|run| run.start as u32);
+        let new = runs
+            .iter()
+            .skip(usize::from(goes_on))
+            .map(|run| run.start as u32);
         let new = UInt32Array::from_iter_values(new);
         self.count += new.len();
         if !new.is_empty() {

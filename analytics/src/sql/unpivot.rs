@@ -219,7 +219,9 @@ impl Turn {
     fn push(&mut self, wide: &RecordBatch) -> Result<()> {
         for metric in &self.metrics {
             let said = metric.said(wide)?;
-            let rows = said.as_ref().map_or(wide.num_rows(), BooleanArray::true_count);
+            let rows = said
+                .as_ref()
+                .map_or(wide.num_rows(), BooleanArray::true_count);
             if rows == 0 {
                 continue;
             }
@@ -234,14 +236,18 @@ impl Turn {
                 })
             };
             let texts = |text: &str| -> ArrayRef {
-                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+                    text, rows,
+                )))
             };
             let keep_or_null = |at: Option<usize>, data_type: &DataType| match at {
                 None => Ok(new_null_array(data_type, rows)),
                 Some(at) if wide.column(at).data_type() == data_type => keep(wide.column(at)),
                 Some(_) => {
                     let name = &metric.name;
-                    Err(exec_datafusion_err!("metric {name} is not a {data_type} column"))
+                    Err(exec_datafusion_err!(
+                        "metric {name} is not a {data_type} column"
+                    ))
                 }
             };
             let columns = self.sources.iter().map(|source| match source {

@@ -133,9 +133,9 @@ impl ColumnCache {
 
     /// Whoever loads a row group holds its gate, so that two queries do not decode the same.
     pub(super) fn gate(&self, file: &str, group: u32) -> &AsyncMutex<()> {
-        let sum = file
-            .bytes()
-            .fold(u64::from(group), |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let sum = file.bytes().fold(u64::from(group), |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
         &self.gates[(sum % GATES as u64) as usize]
     }
 

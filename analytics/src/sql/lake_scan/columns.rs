@@ -120,10 +120,16 @@ async fn read(
         .build()
         .map_err(DataFusionError::from)?;
     let schema = Arc::clone(groups.schema());
-    let rows = groups.next_row_group().await.map_err(DataFusionError::from)?;
+    let rows = groups
+        .next_row_group()
+        .await
+        .map_err(DataFusionError::from)?;
     let batches = rows.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
     let columns = (0..schema.fields().len()).map(|at| {
-        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(at).as_ref()).collect();
+        let parts: Vec<&dyn Array> = batches
+            .iter()
+            .map(|batch| batch.column(at).as_ref())
+            .collect();
         match parts.as_slice() {
             [] => Ok(new_null_array(schema.field(at).data_type(), 0)),
             [_] => Ok(Arc::clone(batches[0].column(at))),
@@ -140,22 +146,9 @@ impl Stored {
     }
 
     fn column(&self, column: &StoredColumn, rows: usize) -> Result<ArrayRef> {
-        let value = self
-            .get(&column.name)
-            .map(|stored| as_type(stored, &column.data_type))
-            .transpose()?;
         let double = column.double.as_deref().and_then(|name| self.get(name));
-        // Most columns of a file have no value that does not fit.
-        let double = double.filter(|double| double.null_count() < double.len());
-        let joined = match (value, double) {
-            (None, None) => new_null_array(&column.data_type, rows),
-            (Some(value), None) => value,
-            (None, Some(double)) => as_type(double, &column.data_type)?,
-            (Some(value), Some(double)) => {
-                let double = as_type(double, &column.data_type)?;
-                zip(&is_not_null(&double)?, &double, &value)?
-            }
-        };
+        let joined = join_stored(self.get(&column.name), double, &column.data_type)?;
+        let joined = joined.unwrap_or_else(|| new_null_array(&column.data_type, rows));
         match joined.len() == rows {
             true => Ok(joined),
             false => Err(exec_datafusion_err!(
@@ -167,6 +160,24 @@ impl Stored {
     }
 }
 
+/// The values that did not fit where there are any, else those that did; nothing of nothing.
+pub(in crate::sql) fn join_stored(
+    value: Option<&ArrayRef>,
+    double: Option<&ArrayRef>,
+    wanted: &DataType,
+) -> Result<Option<ArrayRef>> {
+    // Most columns of a file have no value that does not fit.
+    let double = double.filter(|double| value.is_none() || double.null_count() < double.len());
+    Ok(match (value, double) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(as_type(one, wanted)?),
+        (Some(value), Some(double)) => {
+            let (value, double) = (as_type(value, wanted)?, as_type(double, wanted)?);
+            Some(zip(&is_not_null(&double)?, &double, &value)?)
+        }
+    })
+}
+
 fn as_type(stored: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     match (stored.data_type(), wanted) {
         (found, wanted) if found == wanted => Ok(Arc::clone(stored)),
@@ -175,9 +186,15 @@ fn as_type(stored: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
             let decimals = stored.as_primitive::<Decimal128Type>();
             // Exact below 2^53 on both sides of the division, so the quotient is the nearest
             // double to the decimal: the one that the writer made it of.
-            let values = decimals.values().iter().map(|value| *value as f64 / tenth_powers);
+            let values = decimals
+                .values()
+                .iter()
+                .map(|value| *value as f64 / tenth_powers);
             let values = values.collect::<Vec<f64>>();
-            Ok(Arc::new(Float64Array::new(values.into(), decimals.nulls().cloned())))
+            Ok(Arc::new(Float64Array::new(
+                values.into(),
+                decimals.nulls().cloned(),
+            )))
         }
         _ => Ok(cast(stored, wanted)?),
     }
@@ -190,9 +207,9 @@ mod tests {
     use super::*;
 
     fn stored(columns: Vec<(&str, ArrayRef)>) -> Stored {
-        let fields = columns.iter().map(|(name, values)| {
-            Field::new(*name, values.data_type().clone(), true)
-        });
+        let fields = columns
+            .iter()
+            .map(|(name, values)| Field::new(*name, values.data_type().clone(), true));
         Stored {
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             columns: columns.into_iter().map(|(_, values)| values).collect(),
@@ -217,13 +234,26 @@ mod tests {
     #[test]
     fn decimals_and_doubles_are_one_column() {
         let m = decimals(vec![Some(1), None, None, Some(-25)]);
-        let doubles: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(0.123), None, Some(7.0)]));
+        let doubles: ArrayRef =
+            Arc::new(Float64Array::from(vec![None, Some(0.123), None, Some(7.0)]));
         let none: ArrayRef = Arc::new(Float64Array::from(vec![None; 4]));
         let (d, one) = (Some(0.123), Some(0.1));
-        check(&stored(vec![("m", m.clone())]), vec![one, None, None, Some(-2.5)]);
-        check(&stored(vec![("m", m.clone()), ("m__double", none)]), vec![one, None, None, Some(-2.5)]);
-        check(&stored(vec![("m", m), ("m__double", doubles.clone())]), vec![one, d, None, Some(7.0)]);
-        check(&stored(vec![("m__double", doubles)]), vec![None, d, None, Some(7.0)]);
+        check(
+            &stored(vec![("m", m.clone())]),
+            vec![one, None, None, Some(-2.5)],
+        );
+        check(
+            &stored(vec![("m", m.clone()), ("m__double", none)]),
+            vec![one, None, None, Some(-2.5)],
+        );
+        check(
+            &stored(vec![("m", m), ("m__double", doubles.clone())]),
+            vec![one, d, None, Some(7.0)],
+        );
+        check(
+            &stored(vec![("m__double", doubles)]),
+            vec![None, d, None, Some(7.0)],
+        );
         check(&stored(vec![]), vec![None; 2]);
     }
 
@@ -235,7 +265,9 @@ mod tests {
                 let array = Decimal128Array::from(vec![unscaled]);
                 let array = array.with_precision_and_scale(18, scale).unwrap();
                 let double = as_type(&(Arc::new(array) as ArrayRef), &DataType::Float64).unwrap();
-                let double = double.as_primitive::<arrow::datatypes::Float64Type>().value(0);
+                let double = double
+                    .as_primitive::<arrow::datatypes::Float64Type>()
+                    .value(0);
                 assert_eq!(double, text.parse::<f64>().unwrap(), "{text}");
             }
         }
@@ -243,7 +275,10 @@ mod tests {
 
     #[test]
     fn the_physical_schema_says_which_column_stands_beside_a_metric() {
-        let side = [(SIDE_OF.to_owned(), "m".to_owned()), (KIND.to_owned(), DOUBLE.to_owned())];
+        let side = [
+            (SIDE_OF.to_owned(), "m".to_owned()),
+            (KIND.to_owned(), DOUBLE.to_owned()),
+        ];
         let physical = Schema::new(vec![
             Field::new("m", DataType::Decimal128(9, 1), true),
             Field::new("m__double", DataType::Float64, true).with_metadata(side.into()),
@@ -257,6 +292,12 @@ mod tests {
         let doubles: Vec<_> = columns.iter().map(|c| c.double.as_deref()).collect();
         assert_eq!(doubles, [Some("m__double"), None]);
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
-        assert_eq!(stored(vec![("text", texts.clone())]).column(&columns[1], 1).unwrap().as_ref(), texts.as_ref());
+        assert_eq!(
+            stored(vec![("text", texts.clone())])
+                .column(&columns[1], 1)
+                .unwrap()
+                .as_ref(),
+            texts.as_ref()
+        );
     }
 }

@@ -25,7 +25,8 @@ impl Footer {
     pub(super) async fn read(store: &Arc<dyn ObjectStore>, file: &ColdFile) -> Result<Self> {
         // Types are taken from the file's own schema, as any other reader sees them.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load_async(&mut LakeFile::new(store, file), options).await;
+        let metadata =
+            ArrowReaderMetadata::load_async(&mut LakeFile::new(store, file), options).await;
         let metadata = metadata.map_err(DataFusionError::from)?;
         Ok(Self { metadata })
     }
@@ -71,7 +72,10 @@ impl Footer {
         };
         let groups = self.metadata.metadata().row_groups().iter();
         groups.into_iter().all(|group| {
-            let nulls = group.column(index).statistics().and_then(|s| s.null_count_opt());
+            let nulls = group
+                .column(index)
+                .statistics()
+                .and_then(|s| s.null_count_opt());
             nulls == u64::try_from(group.num_rows()).ok()
         })
     }

@@ -57,7 +57,11 @@ impl Gathering {
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            columns,
+            &options,
+        )?)
     }
 }
 
@@ -88,7 +92,13 @@ mod tests {
         };
         let mut found = Vec::new();
         while let Some(batch) = gathering.next_batch().unwrap() {
-            found.push(batch.column(0).as_primitive::<Int64Type>().values().to_vec());
+            found.push(
+                batch
+                    .column(0)
+                    .as_primitive::<Int64Type>()
+                    .values()
+                    .to_vec(),
+            );
         }
         assert_eq!(found, expected);
     }
@@ -98,7 +108,13 @@ mod tests {
         check(vec![], &[]);
         check(vec![0..10], &[&[0, 1, 2, 3, 4, 5, 6, 7], &[8, 9]]);
         check(vec![1..3, 5..6, 9..11], &[&[1, 2, 5, 9, 10]]);
-        check(vec![1..4, 10..13, 20..23], &[&[1, 2, 3, 10, 11, 12], &[20, 21, 22]]);
-        check(vec![1..3, 10..16, 20..21], &[&[1, 2], &[10, 11, 12, 13, 14, 15], &[20]]);
+        check(
+            vec![1..4, 10..13, 20..23],
+            &[&[1, 2, 3, 10, 11, 12], &[20, 21, 22]],
+        );
+        check(
+            vec![1..3, 10..16, 20..21],
+            &[&[1, 2], &[10, 11, 12, 13, 14, 15], &[20]],
+        );
     }
 }

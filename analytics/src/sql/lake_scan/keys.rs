@@ -170,7 +170,8 @@ mod tests {
     use super::*;
 
     fn schema() -> Schema {
-        let instant = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        let instant =
+            DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
         Schema::new(vec![
             Field::new("v", DataType::Float64, true),
             Field::new(ASSET, DataType::Utf8, false),
@@ -178,12 +179,19 @@ mod tests {
         ])
     }
 
-    fn compare(left: Arc<dyn PhysicalExpr>, op: Operator, right: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    fn compare(
+        left: Arc<dyn PhysicalExpr>,
+        op: Operator,
+        right: Arc<dyn PhysicalExpr>,
+    ) -> Arc<dyn PhysicalExpr> {
         binary(left, op, right, &schema()).unwrap()
     }
 
     fn at(micros: i64) -> Arc<dyn PhysicalExpr> {
-        lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
+        lit(ScalarValue::TimestampMicrosecond(
+            Some(micros),
+            Some("UTC".into()),
+        ))
     }
 
     #[test]
@@ -218,6 +226,11 @@ mod tests {
         let tests = KeyTests::of(&[is_b, value]).unwrap();
         let wanted = tests.wanted(&StringArray::from(vec!["a", "b"])).unwrap();
         assert_eq!(wanted, Some(BooleanArray::from(vec![false, true])));
-        assert_eq!(KeyTests::default().wanted(&StringArray::from(vec!["a"])).unwrap(), None);
+        assert_eq!(
+            KeyTests::default()
+                .wanted(&StringArray::from(vec!["a"]))
+                .unwrap(),
+            None
+        );
     }
 }

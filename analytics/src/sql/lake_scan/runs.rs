@@ -92,7 +92,12 @@ impl Runs {
 mod tests {
     use super::*;
 
-    fn check(wanted: Option<[bool; 3]>, between: Option<(i64, i64)>, rows: Range<usize>, expected: &[Range<usize>]) {
+    fn check(
+        wanted: Option<[bool; 3]>,
+        between: Option<(i64, i64)>,
+        rows: Range<usize>,
+        expected: &[Range<usize>],
+    ) {
         let assets = StringArray::from(vec!["a", "a", "a", "b", "c", "c"]);
         let times = [1, 2, 3, 2, 1, 4];
         let runs = Runs::of(&assets).unwrap();

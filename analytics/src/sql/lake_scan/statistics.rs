@@ -16,7 +16,11 @@ pub(super) fn of(schema: &SchemaRef, found: &Found, whole: bool) -> Statistics {
         let min = times().map(|(min, _)| min).min().unwrap_or_default();
         let max = times().map(|(_, max)| max).max().unwrap_or_default();
         let instant = |micros| ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
-        for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+        for (field, column) in schema
+            .fields()
+            .iter()
+            .zip(&mut statistics.column_statistics)
+        {
             if field.name() == TIME {
                 *column = ColumnStatistics {
                     min_value: Precision::Exact(instant(min)),

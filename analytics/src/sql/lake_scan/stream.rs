@@ -56,26 +56,32 @@ impl Figures {
 
 impl Reading {
     /// The rows of `pieces` that may be wanted, in order.
-    pub(super) fn rows(self, pieces: Arc<[Piece]>) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    pub(super) fn rows(
+        self,
+        pieces: Arc<[Piece]>,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send {
         let state = (self, pieces, 0, None::<Gathering>);
-        stream::try_unfold(state, |(reading, pieces, mut next, mut gathering)| async move {
-            loop {
-                if let Some(open) = &mut gathering {
-                    let timer = reading.figures.output.elapsed_compute().timer();
-                    let batch = open.next_batch()?;
-                    timer.done();
-                    if let Some(batch) = batch {
-                        reading.figures.output.record_output(batch.num_rows());
-                        return Ok(Some((batch, (reading, pieces, next, gathering))));
+        stream::try_unfold(
+            state,
+            |(reading, pieces, mut next, mut gathering)| async move {
+                loop {
+                    if let Some(open) = &mut gathering {
+                        let timer = reading.figures.output.elapsed_compute().timer();
+                        let batch = open.next_batch()?;
+                        timer.done();
+                        if let Some(batch) = batch {
+                            reading.figures.output.record_output(batch.num_rows());
+                            return Ok(Some((batch, (reading, pieces, next, gathering))));
+                        }
                     }
+                    let Some(piece) = pieces.get(next) else {
+                        return Ok(None);
+                    };
+                    next += 1;
+                    gathering = reading.open(piece).await?;
                 }
-                let Some(piece) = pieces.get(next) else {
-                    return Ok(None);
-                };
-                next += 1;
-                gathering = reading.open(piece).await?;
-            }
-        })
+            },
+        )
     }
 
     /// The wanted rows of a piece, when there are any.
@@ -111,7 +117,10 @@ impl Reading {
         }
         let runs = self.runs(piece).await?;
         let wanted = tests.wanted(runs.assets())?;
-        if wanted.as_ref().is_some_and(|wanted| wanted.true_count() == 0) {
+        if wanted
+            .as_ref()
+            .is_some_and(|wanted| wanted.true_count() == 0)
+        {
             return Ok(vec![]);
         }
         let times = match between {
@@ -142,17 +151,29 @@ impl Reading {
     async fn load(&self, piece: &Piece, wanted: &[&StoredColumn]) -> Result<Vec<ArrayRef>> {
         let mut found = self.look(piece, wanted);
         if found.iter().any(Option::is_none) {
-            let _gate = self.source.cache.gate(piece.file.path.as_ref(), piece.group as u32).lock().await;
+            let _gate = self
+                .source
+                .cache
+                .gate(piece.file.path.as_ref(), piece.group as u32)
+                .lock()
+                .await;
             // Somebody else may have loaded them meanwhile.
             found = self.look(piece, wanted);
-            let places = || found.iter().zip(wanted).filter(|(found, _)| found.is_none());
+            let places = || {
+                found
+                    .iter()
+                    .zip(wanted)
+                    .filter(|(found, _)| found.is_none())
+            };
             let missing: Vec<&StoredColumn> = places().map(|(_, column)| *column).collect();
             let store = &self.source.store;
             let decoded = decode(store, &piece.file, &piece.footer, piece.group, &missing).await?;
             self.figures.decoded.add(decoded.len());
             for (column, values) in missing.iter().zip(&decoded) {
                 let place = piece.place(Part::Column(Arc::clone(&column.name)));
-                self.source.cache.put(place, Held::Column(Arc::clone(values)));
+                self.source
+                    .cache
+                    .put(place, Held::Column(Arc::clone(values)));
             }
             let mut decoded = decoded.into_iter();
             for place in found.iter_mut().filter(|found| found.is_none()) {

@@ -153,7 +153,12 @@ async fn tables_describe_themselves() {
     check(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' \
          ORDER BY table_name",
-        &[r#"["fan-2"]"#, r#"["pump"]"#, r#"["readings"]"#],
+        &[
+            r#"["fan-2"]"#,
+            r#"["last_values"]"#,
+            r#"["pump"]"#,
+            r#"["readings"]"#,
+        ],
     )
     .await;
     check(
@@ -162,14 +167,17 @@ async fn tables_describe_themselves() {
             r#"["asset","Utf8","NO"]"#,
             r#"["time","Timestamp(µs, \"UTC\")","NO"]"#,
             r#"["metric","Utf8","NO"]"#,
-            r#"["value","Float64","NO"]"#,
+            r#"["value","Float64","YES"]"#,
+            r#"["text","Utf8","YES"]"#,
+            r#"["quality","Utf8","NO"]"#,
+            r#"["unit","Utf8","YES"]"#,
             r#"["received_at","Timestamp(µs, \"UTC\")","NO"]"#,
         ],
     )
     .await;
     let mut worlds = world();
     let engine = engine(snapshot_of(&mut worlds));
-    assert_eq!(rows(&engine, "SHOW TABLES").await.len(), 10);
+    assert_eq!(rows(&engine, "SHOW TABLES").await.len(), 11);
     assert_eq!(rows(&engine, "SHOW COLUMNS FROM pump").await.len(), 5);
     assert!(rows(&engine, "SHOW ALL").await.len() > 50);
     assert!(
@@ -196,18 +204,11 @@ async fn an_empty_service_answers() {
 async fn only_what_can_match_is_read() {
     let mut worlds = world();
     let files = worlds[0].files();
-    let engine = engine(snapshot_of(&mut worlds));
-    for file in &files {
-        std::fs::remove_file(file).unwrap();
-    }
-    // The pump's file ends at 06:00:30, so a later time never opens it (it is gone) ...
-    let later = "SELECT v FROM pump WHERE time > '2031-05-05T06:00:30Z'";
-    assert_eq!(rows(&engine, later).await, ["[3.0]"]);
-    let later = "SELECT value FROM readings WHERE metric = 'v' AND time > '2031-05-05T06:00:45Z'";
-    assert_eq!(rows(&engine, later).await, ["[3.0]"]);
-    // ... and no late row of that time means no overlay.
+    let snapshot = snapshot_of(&mut worlds);
+    let planning = engine(snapshot.clone());
     let plan = |sql: &str| format!("EXPLAIN SELECT v FROM pump WHERE {sql}");
-    let plan_of = async |sql: &str| rows(&engine, &plan(sql)).await.join("\n");
+    let plan_of = async |sql: &str| rows(&planning, &plan(sql)).await.join("\n");
+    // No late row of that time means no overlay.
     assert!(
         !plan_of("time > '2031-05-05T06:00:45Z'")
             .await
@@ -218,6 +219,15 @@ async fn only_what_can_match_is_read() {
             .await
             .contains("OverlayExec")
     );
+    let engine = engine(snapshot);
+    for file in &files {
+        std::fs::remove_file(file).unwrap();
+    }
+    // The pump's file ends at 06:00:30, so a later time never opens it (it is gone).
+    let later = "SELECT v FROM pump WHERE time > '2031-05-05T06:00:30Z'";
+    assert_eq!(rows(&engine, later).await, ["[3.0]"]);
+    let later = "SELECT value FROM readings WHERE metric = 'v' AND time > '2031-05-05T06:00:45Z'";
+    assert_eq!(rows(&engine, later).await, ["[3.0]"]);
     assert!(engine.query("SELECT v FROM pump").await.is_err());
 }
 
@@ -293,4 +303,87 @@ async fn fifty_classes_make_one_small_plan() {
         plan.contains("UnpivotExec: classes=50, metrics=100"),
         "{plan}"
     );
+}
+
+/// Files and row groups that a condition on the key rules out are not read, and neither are rows
+/// of a row group that only the other side of a join or a subquery rules out.
+#[tokio::test]
+async fn what_is_skipped_is_counted() {
+    let mut pump = World::new("pump");
+    for file in 0..3 {
+        for asset in ["p-1", "p-2", "p-3"] {
+            for step in 0..14 {
+                let time = SIX + (file * 100 + step) * SECOND;
+                pump.receive(asset, time, &[("v", step as f64)]);
+            }
+        }
+        pump.flush(false);
+    }
+    let engine = engine(pump.snapshot());
+    let plan_of = async |sql: &str| {
+        rows(&engine, &format!("EXPLAIN ANALYZE {sql}"))
+            .await
+            .join("\n")
+    };
+    let check = async |sql: &str, answer: &str, read: &[&str]| {
+        assert_eq!(rows(&engine, sql).await, [answer], "{sql}");
+        let plan = plan_of(sql).await;
+        for read in read {
+            assert!(plan.contains(read), "{sql}: {read} in {plan}");
+        }
+    };
+    // Row groups have 7 rows: two of each asset in each file.
+    check(
+        "SELECT count(v) FROM pump",
+        "[126]",
+        &["files=3 of 3, row_groups=18 of 18"],
+    )
+    .await;
+    check(
+        "SELECT count(v) FROM pump WHERE asset = 'p-2'",
+        "[42]",
+        &["files=3 of 3, row_groups=6 of 18"],
+    )
+    .await;
+    check(
+        "SELECT count(v) FROM pump WHERE time >= '2031-05-05T06:03:20Z'",
+        "[42]",
+        &["files=1 of 3, row_groups=6 of 6"],
+    )
+    .await;
+    check(
+        "SELECT count(v) FROM pump WHERE asset = 'p-4' AND time < '2031-05-05T06:00:01Z'",
+        "[0]",
+        &["PlaceholderRowExec"],
+    )
+    .await;
+    check(
+        "SELECT count(v) FROM pump WHERE v > 12.5",
+        "[9]",
+        &["files=3 of 3, row_groups=9 of 18"],
+    )
+    .await;
+    check(
+        "SELECT count(v) FROM pump WHERE time > (SELECT max(time) FROM pump) - INTERVAL '3 seconds'",
+        "[9]",
+        &["rows_skipped=117"],
+    )
+    .await;
+    check(
+        "SELECT count(p.v) FROM pump p JOIN (SELECT asset FROM pump WHERE v = 3 AND asset > 'p-2' \
+         GROUP BY asset) few ON few.asset = p.asset",
+        "[42]",
+        &["rows_skipped=84"],
+    )
+    .await;
+    let grouped = "SELECT asset, count(v) FROM pump GROUP BY asset ORDER BY asset LIMIT 1";
+    check(grouped, r#"["p-1",42]"#, &["RunAggregateExec"]).await;
+    // One asset's rows ascend through files that follow each other.
+    let ordered = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY time) AS r FROM pump WHERE asset = 'p-1')";
+    assert!(
+        !plan_of(ordered).await.contains("SortExec"),
+        "{}",
+        plan_of(ordered).await
+    );
+    check(ordered, "[42]", &["output_ordering=[time@"]).await;
 }

@@ -201,8 +201,10 @@ async fn check_groups(world: &World, sql: &SqlEngine, from: i64, than: f64) {
             }
         }
         let rows = groups.into_iter();
-        rows.map(|((asset, bin), (count, most))| json!([asset, instant(bin), count, most]).to_string())
-            .collect()
+        rows.map(|((asset, bin), (count, most))| {
+            json!([asset, instant(bin), count, most]).to_string()
+        })
+        .collect()
     };
     let by = |bin: &str, condition: &str| {
         format!(
@@ -212,15 +214,33 @@ async fn check_groups(world: &World, sql: &SqlEngine, from: i64, than: f64) {
         )
     };
     let after = format!("time > '{}'", instant(from));
-    check(sql, &by("10 minutes", &after), groups(600_000_000, &|time, _| time > from)).await;
+    check(
+        sql,
+        &by("10 minutes", &after),
+        groups(600_000_000, &|time, _| time > from),
+    )
+    .await;
     let fast = format!("v > {than}");
     let is_fast = |_, values: &Values| values.get("v").is_some_and(|v| *v > than);
     check(sql, &by("1 hour", &fast), groups(3_600_000_000, &is_fast)).await;
     let newest = world.model.keys().map(|(_, time)| *time).max();
     let newest = newest.map(|time| json!([instant(time)]).to_string());
-    check(sql, "SELECT max(time) FROM pump", newest.into_iter().collect()).await;
-    let late = world.model.keys().map(|(_, time)| *time).max().map(|max| max - 5 * STEP);
-    let late = world.model.keys().filter(|(_, time)| late.is_some_and(|late| *time > late));
+    check(
+        sql,
+        "SELECT max(time) FROM pump",
+        newest.into_iter().collect(),
+    )
+    .await;
+    let late = world
+        .model
+        .keys()
+        .map(|(_, time)| *time)
+        .max()
+        .map(|max| max - 5 * STEP);
+    let late = world
+        .model
+        .keys()
+        .filter(|(_, time)| late.is_some_and(|late| *time > late));
     let joined = "SELECT count(*) FROM pump JOIN (SELECT DISTINCT asset FROM pump WHERE asset <> 'p-1') chosen \
                   ON chosen.asset = pump.asset \
                   WHERE time > (SELECT max(time) FROM pump) - INTERVAL '150 seconds'";

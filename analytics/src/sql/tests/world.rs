@@ -290,7 +290,11 @@ fn stored(rows: &RecordBatch) -> RecordBatch {
                     Some((value * 10.0).round() as i128)
                 });
                 let decimals: Decimal128Array = unscaled.collect();
-                Arc::new(decimals.with_precision_and_scale(*precision, *scale).unwrap())
+                Arc::new(
+                    decimals
+                        .with_precision_and_scale(*precision, *scale)
+                        .unwrap(),
+                )
             }
             (_, Some(metric)) => {
                 let rest = numbers(metric);
