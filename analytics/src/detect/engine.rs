@@ -166,7 +166,11 @@ impl Engine {
                 track.learning_from = time;
                 track.dirty = true;
             }
-            let value = |metric: usize| slices[metric].map_or(f64::NAN, |slice| slice.value(row));
+            let value = |metric: usize| {
+                slices[metric]
+                    .as_ref()
+                    .map_or(f64::NAN, |slice| slice.value(row))
+            };
             track
                 .windows
                 .add(time, metrics, value, |window| closed.push(window));

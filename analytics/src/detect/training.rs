@@ -60,7 +60,8 @@ impl TrainingJob {
             };
             let slices = columns.by_metric(job.metrics.len());
             for row in 0..batch.num_rows() {
-                let value = |metric: usize| slices[metric].map_or(f64::NAN, |s| s.value(row));
+                let value =
+                    |metric: usize| slices[metric].as_ref().map_or(f64::NAN, |s| s.value(row));
                 cutter.add(columns.time(row), slices.len(), value, |window| {
                     if window.rows >= job.settings.min_samples {
                         job.windows.push(window);
