@@ -184,7 +184,7 @@ fn wait_until_ready(service: &Service) {
 }
 
 /// Promise 1: nothing missing, nothing twice, nothing changed.
-fn assert_each_once(data: &Path, ledger: &Ledger) {
+pub fn assert_each_once(data: &Path, ledger: &Ledger) {
     assert!(
         ledger.acknowledged.len() > 100,
         "only {} acknowledged",
@@ -316,10 +316,10 @@ fn is_root() -> bool {
 }
 
 /// A small seeded generator: the instants of the kills repeat from run to run.
-struct Lcg(u64);
+pub struct Lcg(pub u64);
 
 impl Lcg {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

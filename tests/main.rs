@@ -8,6 +8,7 @@
 mod cli;
 mod contract;
 mod crash;
+mod faults;
 mod service;
 mod story;
 mod tidy;

@@ -64,7 +64,8 @@ struct Change {
 struct ForgetfulFile {
     file: Box<dyn DiskFile>,
     number: u64,
-    at: usize,
+    /// Where the next write goes; at the end when it is none.
+    at: Option<usize>,
     disk: ForgetfulDisk,
 }
 
@@ -122,7 +123,7 @@ impl ForgetfulDisk {
         state: &mut State,
         path: &Path,
         file: Box<dyn DiskFile>,
-        at: usize,
+        at: Option<usize>,
     ) -> Box<dyn DiskFile> {
         let number = state.file_at(path).expect("it was just made or found");
         Box::new(ForgetfulFile {
@@ -301,7 +302,7 @@ impl Disk for ForgetfulDisk {
                 state.come(path, Named::File(number));
             }
         }
-        Ok(self.opened(&mut state, path, file, 0))
+        Ok(self.opened(&mut state, path, file, Some(0)))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -309,7 +310,7 @@ impl Disk for ForgetfulDisk {
         let file = LocalDisk.create_new(path)?;
         let number = state.add(Content::default());
         state.come(path, Named::File(number));
-        Ok(self.opened(&mut state, path, file, 0))
+        Ok(self.opened(&mut state, path, file, Some(0)))
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -319,9 +320,7 @@ impl Disk for ForgetfulDisk {
             let number = state.add(Content::default());
             state.come(path, Named::File(number));
         }
-        let number = state.file_at(path).unwrap();
-        let at = state.files[&number].now.len();
-        Ok(self.opened(&mut state, path, file, at))
+        Ok(self.opened(&mut state, path, file, None))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -393,9 +392,12 @@ impl Write for ForgetfulFile {
         let at = self.at;
         let written = self.content(
             |file| file.write(bytes),
-            |content, written| content.write(at, &bytes[..*written]),
+            |content, written| {
+                let at = at.unwrap_or(content.now.len());
+                content.write(at, &bytes[..*written]);
+            },
         )?;
-        self.at += written;
+        self.at = at.map(|at| at + written);
         Ok(written)
     }
 
@@ -422,7 +424,7 @@ impl DiskFile for ForgetfulFile {
     }
 
     fn seek_to(&mut self, place: u64) -> io::Result<()> {
-        self.at = place as usize;
+        self.at = Some(place as usize);
         self.file.seek_to(place)
     }
 }
