@@ -217,7 +217,7 @@ impl OpenBatch {
         // files, single receipts to the microsecond would take as much as a metric.
         let floor = row.received_at - row.received_at.rem_euclid(RECEIPT_UNIT);
         let head = RowHead {
-            asset: &class.asset(row.asset).tag,
+            asset: class.tag(row.asset),
             time: row.time,
             received_at: *self.received_at.get_or_insert(floor),
             sequence: late.then_some((self.sequence << PLACE_BITS) | self.counts.rows),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
+use crate::last_values::Assets;
 use crate::snapshot::{ASSET, KIND, RECEIVED_AT, SEQUENCE, SIDE_OF, TIME, UNIT};
 
 /// Key of a field's metadata: the name under which its metric is published, where that is not the
@@ -24,8 +25,6 @@ pub(crate) struct Catalog {
     classes: Vec<Class>,
     by_name: HashMap<Arc<str>, usize>,
     assets: usize,
-    /// The class under which each tag was first seen; the names are shared with the classes.
-    first_class: HashMap<Arc<str>, u32>,
 }
 
 /// One class.
@@ -38,8 +37,9 @@ pub(crate) struct Class {
     metrics: HashMap<Arc<str>, Metric>,
     /// Columns of values whose type is not their metric's, in order.
     mistyped: Vec<u32>,
-    assets: Vec<Asset>,
-    asset_ids: HashMap<Arc<str>, u32>,
+    assets: Assets,
+    /// The newest event time of each asset.
+    newest: Vec<i64>,
 }
 
 /// What a column holds.
@@ -59,15 +59,6 @@ pub(crate) struct Metric {
     /// Values of the other type.
     side: Option<u32>,
     quality: Option<u32>,
-}
-
-/// One asset.
-#[derive(Debug)]
-pub(crate) struct Asset {
-    /// Its tag.
-    pub tag: Arc<str>,
-    /// Its newest event time.
-    pub newest: i64,
 }
 
 impl Catalog {
@@ -101,15 +92,16 @@ impl Catalog {
             schema: Arc::new(Schema::new(fixed_fields())),
             metrics: HashMap::new(),
             mistyped: Vec::new(),
-            assets: Vec::new(),
-            asset_ids: HashMap::new(),
+            assets: Assets::default(),
+            newest: Vec::new(),
         });
         id
     }
 
-    /// The class under which a tag was first seen.
+    /// The first class that has a tag. Looked up class by class, and only for a tag that is new.
     pub(crate) fn class_of_asset(&self, tag: &str) -> Option<usize> {
-        self.first_class.get(tag).map(|class| *class as usize)
+        let mut classes = self.classes.iter();
+        classes.position(|class| class.asset_id(tag).is_some())
     }
 
     /// The column that takes what is published for a metric; says so where its type is not that
@@ -133,19 +125,16 @@ impl Catalog {
     /// Adds an asset that has no reading yet.
     pub(crate) fn add_asset(&mut self, class: usize, tag: &str) -> u32 {
         self.assets += 1;
-        let (id, tag) = self.classes[class].add_asset(tag);
-        self.first_class.entry(tag).or_insert(class as u32);
-        id
+        let class = &mut self.classes[class];
+        class.newest.push(i64::MIN);
+        class.assets.add(tag.into())
     }
 
     /// How far every asset has come.
     pub(crate) fn watermarks(&self) -> Watermarks {
         let of = |class: &Class| {
-            class
-                .assets
-                .iter()
-                .map(|asset| (asset.tag.clone(), asset.newest))
-                .collect()
+            let tags = class.assets.tags().iter().cloned();
+            tags.zip(class.newest.iter().copied()).collect()
         };
         self.classes
             .iter()
@@ -187,15 +176,16 @@ impl Class {
     }
 
     pub(crate) fn asset_id(&self, tag: &str) -> Option<u32> {
-        self.asset_ids.get(tag).copied()
+        self.assets.find(tag)
     }
 
-    pub(crate) fn asset(&self, id: u32) -> &Asset {
-        &self.assets[id as usize]
+    pub(crate) fn tag(&self, asset: u32) -> &Arc<str> {
+        self.assets.tag(asset)
     }
 
-    pub(crate) fn asset_mut(&mut self, id: u32) -> &mut Asset {
-        &mut self.assets[id as usize]
+    /// The newest event time of an asset; the least there is before its first reading.
+    pub(crate) fn newest_mut(&mut self, asset: u32) -> &mut i64 {
+        &mut self.newest[asset as usize]
     }
 
     /// Adds a number metric, or gives an existing one its unit.
@@ -336,17 +326,6 @@ impl Class {
         let metadata = [(SIDE_OF, metric), (KIND, kind)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Field::new(name, slot.stored_type(), true).with_metadata(metadata.into())
-    }
-
-    fn add_asset(&mut self, tag: &str) -> (u32, Arc<str>) {
-        let tag: Arc<str> = tag.into();
-        let id = self.assets.len() as u32;
-        self.asset_ids.insert(tag.clone(), id);
-        self.assets.push(Asset {
-            tag: tag.clone(),
-            newest: i64::MIN,
-        });
-        (id, tag)
     }
 }
 

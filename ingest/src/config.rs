@@ -55,6 +55,7 @@ pub struct IngestConfig {
     /// Days of event time that rows are kept; 0 for ever.
     pub retention_days: u32,
     /// The same for single tables, by class.
+    #[serde(default)]
     pub table_retention_days: BTreeMap<String, u32>,
     /// Deliveries that may wait to be decoded.
     pub queue_deliveries: usize,

@@ -223,7 +223,7 @@ impl Lake {
             };
             for (tag, newest) in &newest {
                 let asset = catalog.add_asset(id, tag);
-                catalog.class_mut(id).asset_mut(asset).newest = *newest;
+                *catalog.class_mut(id).newest_mut(asset) = *newest;
             }
         }
         Ok(catalog)

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 pub use self::arrays::long_schema;
-use self::assets::Assets;
+pub(crate) use self::assets::Assets;
 pub(crate) use self::cells::Repeats;
 use self::cells::{AssetCells, Value};
 pub(crate) use self::writer::Writer;

@@ -90,7 +90,10 @@ fn assert_last_values(service: &Service, ledger: &Ledger) {
         let newest = ledger.acknowledged.iter().filter(of_asset);
         let newest = newest.map(|entry| entry.value).fold(0.0, f64::max);
         let told = row["value"].as_f64().unwrap();
-        assert!(told >= newest && told <= ledger.sent as f64, "{row}: {newest}");
+        assert!(
+            told >= newest && told <= ledger.sent as f64,
+            "{row}: {newest}"
+        );
     }
 }
 
@@ -105,6 +108,10 @@ fn assert_compacted(data: &Path) {
     let entries = log.map(|entry| entry.unwrap().path());
     let removes = entries
         .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
-        .filter(|path| std::fs::read_to_string(path).unwrap().contains("\"remove\""));
+        .filter(|path| {
+            std::fs::read_to_string(path)
+                .unwrap()
+                .contains("\"remove\"")
+        });
     assert!(removes.count() > 0, "no file was replaced by a compaction");
 }

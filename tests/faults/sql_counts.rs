@@ -18,6 +18,9 @@ fn counts_are_exact_during_flushes_and_compactions() {
     runtime.block_on(count(times("FIELDWRIGHT_SQL_COUNTS", 300)));
 }
 
+/// Flushes, with compactions between them, during which it counts at least.
+const FLUSHES: u64 = 6;
+
 async fn count(counts: u64) {
     let folder = tempfile::tempdir().unwrap();
     let config = IngestConfig {
@@ -48,8 +51,8 @@ async fn count(counts: u64) {
             }
         })
     };
-    let mut last = 0;
-    for number in 0..counts {
+    let (mut last, mut number) = (0, 0);
+    while number < counts || ingest.stats().flushes < FLUSHES {
         // Of the table, of the long form, of one metric's last values with the table.
         let least = acknowledged.load(Ordering::SeqCst);
         let sql = match number % 3 {
@@ -64,6 +67,7 @@ async fn count(counts: u64) {
             tokio::task::yield_now().await;
             continue;
         }
+        number += 1;
         let answer = engine.query(sql).await.unwrap();
         let most = sent.load(Ordering::SeqCst);
         let row = &answer.to_json_rows()["rows"][0];
@@ -79,8 +83,7 @@ async fn count(counts: u64) {
     done.store(true, Ordering::SeqCst);
     writer.await.unwrap();
     let flushes = ingest.stats().flushes;
-    eprintln!("{counts} counts during {flushes} flushes");
-    assert!(flushes > 0);
+    eprintln!("{number} counts during {flushes} flushes");
     ingest.shutdown().await.unwrap();
 }
 

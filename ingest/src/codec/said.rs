@@ -75,7 +75,7 @@ impl World {
                 cells.push((*column, format!("{}:{text}", field(*column))));
             }
             cells.sort();
-            let asset = &class.asset(row.asset).tag;
+            let asset = class.tag(row.asset);
             let mut line = format!("{} {asset} {}", class.name, row.time - T);
             cells
                 .iter()

@@ -65,13 +65,13 @@ pub(super) fn classify<'a>(
     for place in 0..draft.rows.len() {
         let row = &draft.rows[place];
         let (class, asset, _) = parts.series(row.series);
-        let asset = catalog.class_mut(class as usize).asset_mut(asset);
-        let order = match row.time.cmp(&asset.newest) {
+        let newest = catalog.class_mut(class as usize).newest_mut(asset);
+        let order = match row.time.cmp(newest) {
             std::cmp::Ordering::Greater => Order::Newer,
             std::cmp::Ordering::Equal => Order::Same,
             std::cmp::Ordering::Less => Order::Older,
         };
-        asset.newest = asset.newest.max(row.time);
+        *newest = row.time.max(*newest);
         // Only a row that is not newer can repeat a key of its own message.
         let mut twin = None;
         if order != Order::Newer && place > 0 {

@@ -536,7 +536,7 @@ impl Sink<'_> {
         match &self.topic {
             TopicSays::Known { class, asset, .. } => {
                 let class = self.catalog.class(*class as usize);
-                let asset = class.asset(*asset).tag.to_string();
+                let asset = class.tag(*asset).to_string();
                 (Some(class.name.to_string()), Some(asset))
             }
             TopicSays::Names(names) => (names.class.clone(), names.asset.clone()),

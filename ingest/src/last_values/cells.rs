@@ -108,6 +108,15 @@ impl AssetCells {
         self.cells.len()
     }
 
+    /// What its lists take, with what they keep free.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        let texts = self.texts.as_ref().map_or(0, |texts| texts.capacity());
+        self.stamps.capacity() * size_of::<Stamp>()
+            + self.cells.capacity() * size_of::<Cell>()
+            + texts * size_of::<Arc<str>>()
+    }
+
     /// The newest instant of all.
     pub(super) fn newest(&self) -> Option<Instant> {
         let used = self.stamps.iter().filter(|stamp| stamp.used > 0);

@@ -119,12 +119,6 @@ impl MetricColumns {
             quality: quality.map_or(Quality::Good, Quality::of_name),
         })
     }
-
-    /// Every row has a sample.
-    pub(super) fn is_full(&self) -> bool {
-        let full = |numbers: &Float64Array| numbers.null_count() == 0;
-        self.numbers.iter().any(full) || self.text.as_ref().is_some_and(Texts::is_full)
-    }
 }
 
 impl Texts {
@@ -145,13 +139,6 @@ impl Texts {
         match self {
             Self::Plain(texts) => texts.is_valid(row).then(|| texts.value(row)),
             Self::Coded(codes, words) => Some(words.value(codes.key(row)?)),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        match self {
-            Self::Plain(texts) => texts.null_count() == 0,
-            Self::Coded(codes, _) => codes.null_count() == 0,
         }
     }
 }

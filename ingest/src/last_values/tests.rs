@@ -275,3 +275,40 @@ async fn wide_and_long_rows() {
     assert_eq!(pump.wide(&[0, 1], &[]).unwrap().num_rows(), 2);
     assert_eq!(pump.long(&[0], &[]).unwrap().num_rows(), 2);
 }
+
+/// Bytes of memory an asset, the allocator's own taken as 16 a piece.
+async fn bytes_per_asset(assets: usize, metrics_of: impl Fn(usize) -> String) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _feed) = start(folder.path());
+    for time in 1..=2 {
+        for from in (0..assets).step_by(5_000) {
+            let some = (from..assets.min(from + 5_000)).map(|number| {
+                let asset = format!("asset-{number:06}");
+                reading("pump", &asset, time, &metrics_of(number))
+            });
+            put(&ingest, some.collect()).await;
+        }
+    }
+    let (_, last) = ingest.snapshots().load_with_last();
+    let pump = last.class("pump").unwrap();
+    assert_eq!(pump.assets(), assets);
+    let pieces = 16 * 3;
+    let cells = pump.chunks.iter().flat_map(|chunk| chunk.iter());
+    let lists: usize = cells.map(|cells| cells.heap_bytes() + pieces).sum();
+    let chunks = pump.chunks.iter().map(|chunk| chunk.capacity());
+    let chunks: usize = chunks.sum::<usize>() * size_of::<super::AssetCells>();
+    (lists + chunks) / assets + pump.assets.bytes() / assets
+}
+
+#[tokio::test]
+async fn ten_values_of_an_asset_take_some_300_bytes_however_many_metrics_its_class_has() {
+    let ten = |of: usize| {
+        let metric = |place: usize| format!("\"m{}\":{}", (of * 7 + place) % 2_000, place);
+        (0..10).map(metric).collect::<Vec<_>>().join(",")
+    };
+    let same = bytes_per_asset(20_000, |_| ten(0)).await;
+    let sparse = bytes_per_asset(4_000, ten).await;
+    eprintln!("{same} bytes an asset of ten metrics, {sparse} where the class has 2,000");
+    assert!(same < 400, "{same}");
+    assert!(sparse < 400, "{sparse}");
+}

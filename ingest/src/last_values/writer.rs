@@ -14,6 +14,8 @@ use crate::batch::Part;
 use crate::catalog::fixed_fields;
 use crate::snapshot::{ASSET, RECEIVED_AT, TIME};
 
+/// Columns that a mask has room for.
+const MASK_BITS: usize = 64;
 /// Texts that are shared between assets; the set begins anew when it is full.
 const SHARED_TEXTS: usize = 4_096;
 /// Bytes of a text beyond which it is hardly one of a few.
@@ -26,9 +28,35 @@ pub(crate) struct Writer {
     /// Numbers of metrics by name, per class.
     metrics: HashMap<Arc<str>, HashMap<Arc<str>, u32>>,
     texts: HashSet<Arc<str>>,
-    /// Marks the assets whose newest row of a batch was taken.
-    seen: Vec<u32>,
+    taken: Taken,
+}
+
+/// Which columns of a batch have given an asset its newest sample.
+#[derive(Debug, Default)]
+struct Taken {
     round: u32,
+    assets: Vec<(u32, u64)>,
+}
+
+impl Taken {
+    fn begin(&mut self, assets: usize) {
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 {
+            self.assets.clear();
+            self.round = 1;
+        }
+        if self.assets.len() < assets {
+            self.assets.resize(assets, (0, 0));
+        }
+    }
+
+    fn of(&mut self, asset: u32) -> &mut u64 {
+        let (round, columns) = &mut self.assets[asset as usize];
+        if *round != self.round {
+            (*round, *columns) = (self.round, 0);
+        }
+        columns
+    }
 }
 
 impl Writer {
@@ -62,7 +90,8 @@ impl Writer {
     }
 
     /// Takes the rows of one class in order of arrival. `rising` says that the times of each asset
-    /// rise, so that its last row alone counts where every row has every metric.
+    /// rise, so that only its last sample of each metric counts: rows are read from the end, and
+    /// most are passed over.
     pub(crate) fn rows(
         &mut self,
         class: &Arc<str>,
@@ -107,40 +136,25 @@ impl Writer {
             received_at: received_at[row],
         };
         let count = rows.num_rows();
+        // New assets take their numbers in order of arrival, whatever the order below.
+        let ids: Vec<Option<u32>> = (0..count)
+            .map(|row| Some(put.last.asset(assets.get(row)?)))
+            .collect();
         let mut scratch = Vec::with_capacity(columns.len());
-        let mut known: Option<(&str, u32)> = None;
-        let mut number = |put: &mut ClassLastValues, row: usize| {
-            let tag = assets.get(row)?;
-            match known {
-                Some((before, id)) if before == tag => Some(id),
-                _ => {
-                    let id = put.asset(tag);
-                    known = Some((tag, id));
-                    Some(id)
-                }
-            }
-        };
-        if rising && columns.iter().all(MetricColumns::is_full) {
-            self.round = self.round.wrapping_add(1);
-            if self.round == 0 {
-                self.seen.fill(0);
-                self.round = 1;
-            }
-            // New assets take their numbers in order of arrival all the same.
-            let ids: Vec<Option<u32>> = (0..count).map(|row| number(put.last, row)).collect();
-            if self.seen.len() < put.last.assets() {
-                self.seen.resize(put.last.assets(), 0);
-            }
+        if rising && columns.len() <= MASK_BITS {
+            self.taken.begin(put.last.assets());
+            let all = u64::MAX >> (MASK_BITS - columns.len().max(1));
             for (row, asset) in ids.into_iter().enumerate().rev() {
                 let Some(asset) = asset else { continue };
-                if std::mem::replace(&mut self.seen[asset as usize], self.round) != self.round {
-                    put.row(&mut scratch, asset, row, instant(row));
+                let taken = self.taken.of(asset);
+                if *taken != all {
+                    put.row(&mut scratch, asset, row, instant(row), taken);
                 }
             }
         } else {
-            for row in 0..count {
-                if let Some(asset) = number(put.last, row) {
-                    put.row(&mut scratch, asset, row, instant(row));
+            for (row, asset) in ids.into_iter().enumerate() {
+                if let Some(asset) = asset {
+                    put.row(&mut scratch, asset, row, instant(row), &mut 0);
                 }
             }
         }
@@ -156,13 +170,26 @@ struct Put<'a, I> {
 }
 
 impl<'a, I: FnMut(&str) -> Arc<str>> Put<'a, I> {
-    fn row(&mut self, scratch: &mut Vec<Sample<'a>>, asset: u32, row: usize, instant: Instant) {
+    /// Puts the samples of a row, but for the columns in `taken`, and adds those that it has.
+    fn row(
+        &mut self,
+        scratch: &mut Vec<Sample<'a>>,
+        asset: u32,
+        row: usize,
+        instant: Instant,
+        taken: &mut u64,
+    ) {
         scratch.clear();
-        scratch.extend(
-            self.columns
-                .iter()
-                .filter_map(|columns| columns.sample(row)),
-        );
+        for (place, columns) in self.columns.iter().enumerate() {
+            // Beyond the width of a mask nothing is ever taken.
+            let bit = 1_u64.checked_shl(place as u32).unwrap_or(0);
+            if *taken & bit == 0
+                && let Some(sample) = columns.sample(row)
+            {
+                scratch.push(sample);
+                *taken |= bit;
+            }
+        }
         let cells = self.last.cells_mut(asset);
         let repeats = cells.put(instant, scratch, &mut self.intern);
         self.repeats.duplicates += repeats.duplicates;
