@@ -94,7 +94,7 @@ fn in_order_rows(snapshot: &crate::snapshot::Snapshot) -> u64 {
 
 /// What `kill -9` would leave at this instant. The journal first: a copy of a living folder must
 /// not find the trim of a flush whose log entry it missed.
-fn as_killed(folder: &Path) -> tempfile::TempDir {
+pub(crate) fn as_killed(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for part in ["journal", "quarantine", "lake"] {
         copy_folder(&folder.join(part), &copy.path().join(part));
@@ -108,13 +108,17 @@ fn as_killed(folder: &Path) -> tempfile::TempDir {
 
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
+    let entries = std::fs::read_dir(from).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    // A table's log before its files: what a compaction replaced is still there.
+    paths.sort_by_key(|path| !path.ends_with("_delta_log"));
+    for path in paths {
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
             copy_folder(&path, &target);
         } else {
-            std::fs::copy(&path, &target).unwrap();
+            // What was being written when the folder was listed has its name by now.
+            drop(std::fs::copy(&path, &target));
         }
     }
 }

@@ -152,7 +152,7 @@ impl ClassLastValues {
         self.assets.tag(asset)
     }
 
-    /// The last value of each metric of one asset, in order of first sight.
+    /// The last value of each metric of one asset, in order of the metrics of its class.
     pub fn values(&self, asset: u32) -> Vec<LastValue> {
         let values = self.cells(asset).samples().map(|(instant, sample)| {
             let metric = self.metrics[sample.metric as usize].clone();

@@ -90,8 +90,10 @@ pub(crate) fn of(snapshot: &Snapshot) -> Readings {
                 let known = table.schema.field_with_name(field.name());
                 assert!(
                     field.name() == SEQUENCE || known.is_ok(),
-                    "{}",
-                    field.name()
+                    "{} of {class}: files {}, late files {}, hot {}, late hot {}, physical {}",
+                    field.name(),
+                    table.files.len(), table.late_files.len(), table.hot.len(), table.late_hot.len(),
+                    table.physical.field_with_name(field.name()).is_ok(),
                 );
             }
         }

@@ -46,6 +46,7 @@ pub(crate) struct Repeats {
 #[derive(Debug, Clone, Default)]
 pub(super) struct AssetCells {
     stamps: Vec<Stamp>,
+    /// By the number of their metric.
     cells: Vec<Cell>,
     texts: Texts,
 }
@@ -124,7 +125,7 @@ impl AssetCells {
             .max_by_key(|instant| (instant.time, instant.received_at))
     }
 
-    /// Every cell, in order of first sight.
+    /// Every cell, in order of its metric's number.
     pub(super) fn samples(&self) -> impl Iterator<Item = (Instant, Sample<'_>)> {
         self.cells.iter().map(|cell| {
             let sample = Sample {
@@ -177,12 +178,16 @@ impl AssetCells {
                     self.set(place, to, sample, intern);
                 }
                 None => {
-                    self.cells.push(Cell {
+                    let place = self
+                        .cells
+                        .partition_point(|cell| cell.metric < sample.metric);
+                    let cell = Cell {
                         bits: 0,
                         metric: sample.metric,
                         tag: Cell::tag(to, ABSENT, Quality::Good),
-                    });
-                    self.set(self.cells.len() - 1, to, sample, intern);
+                    };
+                    self.cells.insert(place, cell);
+                    self.set(place, to, sample, intern);
                 }
             }
             self.stamps[to].used += 1;
@@ -205,7 +210,10 @@ impl AssetCells {
     fn place_of(&self, metric: u32, hint: usize) -> Option<usize> {
         match self.cells.get(hint) {
             Some(cell) if cell.metric == metric => Some(hint),
-            _ => self.cells.iter().position(|cell| cell.metric == metric),
+            _ => {
+                let found = self.cells.binary_search_by_key(&metric, |cell| cell.metric);
+                found.ok()
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint;
 use crate::clock::ManualClock;
+use crate::faults::as_killed;
 use crate::readings;
 use crate::source::{Delivery, Envelope, Receipt};
 use crate::{Feed, Ingest, IngestConfig};
@@ -80,34 +81,6 @@ fn seen(ingest: &Ingest) -> Last {
         }
     }
     seen
-}
-
-/// What a kill would leave. The journal first: see the pipeline's tests.
-fn as_killed(folder: &Path) -> tempfile::TempDir {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        let entries = fs::read_dir(from).unwrap();
-        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-        // A table's log before its files: what a compaction replaced is still there.
-        paths.sort_by_key(|path| !path.ends_with("_delta_log"));
-        for path in paths {
-            let target = to.join(path.file_name().unwrap());
-            match path.is_dir() {
-                true => copy(&path, &target),
-                // What was being written when the folder was listed has its name by now.
-                false => drop(fs::copy(&path, &target)),
-            }
-        }
-    }
-    let to = tempfile::tempdir().unwrap();
-    for part in ["journal", "quarantine", "lake"] {
-        copy(&folder.join(part), &to.path().join(part));
-    }
-    let checkpoint = folder.join(checkpoint::NAME);
-    if checkpoint.exists() {
-        fs::copy(&checkpoint, to.path().join(checkpoint::NAME)).unwrap();
-    }
-    to
 }
 
 /// A small seeded generator.
