@@ -92,7 +92,10 @@ pub(crate) fn of(snapshot: &Snapshot) -> Readings {
                     field.name() == SEQUENCE || known.is_ok(),
                     "{} of {class}: files {}, late files {}, hot {}, late hot {}, physical {}",
                     field.name(),
-                    table.files.len(), table.late_files.len(), table.hot.len(), table.late_hot.len(),
+                    table.files.len(),
+                    table.late_files.len(),
+                    table.hot.len(),
+                    table.late_hot.len(),
                     table.physical.field_with_name(field.name()).is_ok(),
                 );
             }

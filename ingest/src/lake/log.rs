@@ -174,7 +174,12 @@ impl TableLog {
     ///
     /// **Errors**: the entry is not there, or nobody knows: [`settle`](Self::settle) finds out.
     pub(super) async fn commit(&mut self, change: Change, wall_ms: i64) -> Result<(), LakeError> {
-        let physical = change.physical.unwrap_or_else(|| self.physical.clone());
+        // A flush and a compaction may both have begun before the other's columns came.
+        let physical = match &change.physical {
+            None => self.physical.clone(),
+            Some(found) if change.rearranged => physical::united(&self.physical, found),
+            Some(grown) => physical::united(grown, &self.physical),
+        };
         let mut actions = Vec::new();
         if self.version.is_none() {
             let protocol = json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}});

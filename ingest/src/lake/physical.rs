@@ -139,6 +139,17 @@ pub(super) fn ordered(physical: &SchemaRef, logical: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The first schema, with the columns of the second that it lacks after its own.
+pub(super) fn united(one: &SchemaRef, other: &SchemaRef) -> SchemaRef {
+    let lacking = |field: &&Arc<Field>| one.field_with_name(field.name()).is_err();
+    let more: Vec<Arc<Field>> = other.fields().iter().filter(lacking).cloned().collect();
+    if more.is_empty() {
+        return one.clone();
+    }
+    let fields = one.fields().iter().cloned().chain(more);
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 /// The form of a column that is written for the first time, for good.
 fn first_form(field: &Field, column: &ArrayRef) -> Field {
     let form = match column.data_type() {
