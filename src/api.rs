@@ -27,7 +27,10 @@ pub mod clock;
 pub mod detect;
 pub mod events;
 pub mod health;
+pub mod influx;
 pub mod invoices;
+pub mod lake;
+pub mod last_values;
 pub mod ledger;
 pub mod metrics;
 pub mod quarantine;
@@ -104,17 +107,26 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(ledger::get_entry))
         .routes(routes!(ledger::get_trial_balance))
         .routes(routes!(events::list))
-        .routes(routes!(sql::run))
+        .routes(routes!(sql::run, sql::list))
+        .routes(routes!(sql::cancel))
+        .routes(routes!(last_values::list))
+        .routes(routes!(last_values::of_asset))
         .routes(routes!(detect::train))
         .routes(routes!(detect::list))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::replay))
         .routes(routes!(verify::run))
+        .routes(routes!(lake::get))
+        .routes(routes!(lake::compact))
         .routes(routes!(document::get));
     OpenApiRouter::new()
         .nest(BASE, base)
         .routes(routes!(problem::catalog::explain))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(influx::write))
+        .routes(routes!(influx::write_v1))
+        .routes(routes!(influx::ping))
+        .routes(routes!(influx::health))
         .routes(routes!(metrics::get))
 }

@@ -28,13 +28,14 @@ use crate::business_clock::{self, ClockError};
 use crate::config::Settings;
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::wiring::{Parts, Wiring};
-use doors::{HttpDoor, MqttDoor};
+use doors::{HttpDoor, MqttDoor, SqlDoors};
 
 /// A running service.
 #[derive(Debug)]
 pub struct App {
     // Declared in the order in which they must be dropped: the folder last.
     http: HttpDoor,
+    sql_doors: SqlDoors,
     mqtt: MqttDoor,
     wiring: Wiring,
     parts: Parts,
@@ -81,6 +82,11 @@ pub enum AppError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A door of SQL.
+    #[error(
+        "SQL cannot be offered to other tools; choose another address with --postgres or --flight"
+    )]
+    SqlDoor(#[from] fieldwright_analytics::doors::DoorError),
     /// MQTT, as endpoint or as consumer.
     #[error("MQTT cannot start")]
     Mqtt(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -154,15 +160,22 @@ impl App {
         let wiring = Wiring::start(parts.clone()).await?;
         let mqtt =
             MqttDoor::open(&settings, token.as_deref(), folder.path(), &ingest, &clock).await?;
+        if let Some(commands) = ingest.commands() {
+            mqtt.follow(commands);
+        }
         let state = state::api_state(&parts, &ingest, &sql, &mqtt, token.as_deref(), &listener);
+        let sql_doors = SqlDoors::open(&settings, token.as_deref(), &sql).await?;
         let http = HttpDoor::open(listener, api::router(state));
         let endpoints = Endpoints {
             http: http.address(),
             mqtt: mqtt.address(),
+            postgres: sql_doors.postgres(),
+            flight: sql_doors.flight(),
         };
         folder.write_endpoints(&endpoints)?;
         Ok(Self {
             http,
+            sql_doors,
             mqtt,
             wiring,
             parts,
@@ -192,6 +205,7 @@ impl App {
     pub async fn shutdown(self) -> Result<(), AppError> {
         self.folder.clear_endpoints();
         self.mqtt.close().await;
+        self.sql_doors.close().await;
         // Whoever waits for the store lets go first: nothing may hold up what was received.
         self.parts.detection.stop();
         let flushed = self.ingest.shutdown().await;

@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod demo;
 mod detect;
+mod lake;
 mod openapi;
 mod output;
 mod replay;
@@ -62,6 +63,8 @@ enum Command {
     Verify(verify::Verify),
     /// Show or check the configuration.
     Config(config::Config),
+    /// The files behind the tables: show them, compact them.
+    Lake(lake::Lake),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
     /// Measure throughput and latency on this machine.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
             Command::Simulate(command) => command.run(output).await,
             Command::Verify(command) => command.run(output).await,
             Command::Config(command) => command.run(output),
+            Command::Lake(command) => command.run(output).await,
             Command::Openapi => openapi::run(output),
             Command::Bench(command) => command.run(output).await,
         }

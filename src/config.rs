@@ -25,6 +25,10 @@ pub struct Settings {
     pub clock: Option<ClockSpec>,
     /// URL of the operational store; `None`: SQLite in the data folder.
     pub store_url: Option<String>,
+    /// PostgreSQL's wire protocol.
+    pub postgres: Door,
+    /// Arrow Flight SQL.
+    pub flight: Door,
     /// Limits of SQL.
     pub sql: Sql,
     /// The ingest crate's own.
@@ -81,6 +85,15 @@ pub struct Mqtt {
     pub sparkplug_host_id: Option<String>,
 }
 
+/// `[postgres]` and `[flight]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Door {
+    /// Where it listens; nothing: it stays closed.
+    #[serde(deserialize_with = "optional_address")]
+    pub listen: Option<SocketAddr>,
+}
+
 /// `[sql]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +131,8 @@ impl Settings {
         let mut found = mistakes::against_defaults(layers);
         let http: Option<Http> = section(layers, "http", &mut found);
         let mqtt: Option<Mqtt> = section(layers, "mqtt", &mut found);
+        let postgres: Option<Door> = section(layers, "postgres", &mut found);
+        let flight: Option<Door> = section(layers, "flight", &mut found);
         let sql: Option<Sql> = section(layers, "sql", &mut found);
         let ingest: Option<IngestConfig> = section(layers, "ingest", &mut found);
         let detect: Option<DetectConfig> = section(layers, "detect", &mut found);
@@ -149,18 +164,27 @@ impl Settings {
         if let Some(url) = &store_url {
             found.extend(mistakes::of_store_url(url));
         }
-        match (http, mqtt, sql, ingest, detect) {
-            (Some(http), Some(mqtt), Some(sql), Some(ingest), Some(detect)) if found.is_empty() => {
-                Ok(Self {
-                    http,
-                    mqtt,
-                    clock: clock.filter(|_| layers.origin("clock.mode") != Origin::Default),
-                    store_url,
-                    sql,
-                    ingest,
-                    detect,
-                })
-            }
+        let sections = (http, mqtt, postgres, flight, sql, ingest, detect);
+        match sections {
+            (
+                Some(http),
+                Some(mqtt),
+                Some(postgres),
+                Some(flight),
+                Some(sql),
+                Some(ingest),
+                Some(detect),
+            ) if found.is_empty() => Ok(Self {
+                http,
+                mqtt,
+                postgres,
+                flight,
+                clock: clock.filter(|_| layers.origin("clock.mode") != Origin::Default),
+                store_url,
+                sql,
+                ingest,
+                detect,
+            }),
             _ => Err(Mistakes(found)),
         }
     }
@@ -186,12 +210,25 @@ fn section<T: serde::de::DeserializeOwned>(
 }
 
 fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    parse_address(&String::deserialize(deserializer)?)
+}
+
+fn parse_address<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| {
-        serde::de::Error::custom(format!(
+        E::custom(format!(
             "listen is `{text}`; write ADDRESS:PORT such as 127.0.0.1:8080, or port 0 for a free one"
         ))
     })
+}
+
+fn optional_address<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    parse_address(&text).map(Some)
 }
 
 fn empty_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>

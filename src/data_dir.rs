@@ -17,6 +17,22 @@ pub struct Endpoints {
     pub http: String,
     /// Address of the MQTT endpoint or of the broker that the service consumes from.
     pub mqtt: String,
+    /// Where PostgreSQL's wire protocol is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<String>,
+    /// Where Arrow Flight SQL is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flight: Option<String>,
+}
+
+impl Endpoints {
+    /// The doors of SQL that are open, by a short name.
+    pub fn sql_doors(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let doors = [("pg", &self.postgres), ("flight", &self.flight)];
+        doors
+            .into_iter()
+            .filter_map(|(name, address)| Some((name, address.as_deref()?)))
+    }
 }
 
 /// A data folder that this process owns until it is dropped.
@@ -115,7 +131,7 @@ impl DataDir {
 
     /// Says where the service listens. Written whole or not at all.
     pub fn write_endpoints(&self, endpoints: &Endpoints) -> Result<(), DataDirError> {
-        let text = serde_json::to_string(endpoints).expect("two strings serialize");
+        let text = serde_json::to_string(endpoints).expect("strings serialize");
         write_whole(&self.path.join("endpoints.json"), text.as_bytes())
     }
 
@@ -187,6 +203,8 @@ mod tests {
         let said = Endpoints {
             http: "http://127.0.0.1:1".into(),
             mqtt: "mqtt://127.0.0.1:2".into(),
+            postgres: Some("postgres://127.0.0.1:3/fieldwright".into()),
+            flight: None,
         };
         owned.write_endpoints(&said).unwrap();
         assert_eq!(read_endpoints(dir.path()), Some(said));

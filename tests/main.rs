@@ -8,6 +8,7 @@
 mod cli;
 mod contract;
 mod crash;
+mod doors;
 mod faults;
 mod service;
 mod story;

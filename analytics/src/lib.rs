@@ -2,6 +2,7 @@
 
 pub mod alarms;
 pub mod detect;
+pub mod doors;
 pub mod sql;
 
 #[cfg(test)]

@@ -31,6 +31,20 @@ pub enum TrySendError {
     Closed(Delivery),
 }
 
+/// Why an offered message was not taken.
+#[derive(Debug, Error)]
+pub enum OfferError {
+    /// It cannot become readings; nothing of it is stored.
+    #[error("the message was refused: {0}")]
+    Refused(Rejection),
+    /// The queue is full: try later.
+    #[error("the ingest queue is full")]
+    Full,
+    /// The pipeline has stopped; the message may come again.
+    #[error("the ingest pipeline has stopped")]
+    Closed,
+}
+
 /// What reaches the intake thread.
 #[derive(Debug)]
 pub(crate) enum Submission {
@@ -103,6 +117,26 @@ impl Intake {
                 Err(TrySendError::Closed(delivery))
             }
             Err(_) => unreachable!("the refused submission is the delivery"),
+        }
+    }
+
+    /// Offers one message and waits until it is synced and visible; a message that cannot become
+    /// readings is refused whole and does not go to the quarantine.
+    ///
+    /// **Errors**: see [`OfferError`]. Dropping the future takes nothing back.
+    pub async fn offer(&self, envelope: Envelope) -> Result<(), OfferError> {
+        use mpsc::error::TrySendError as Refused;
+        let (reply, answered) = oneshot::channel();
+        let submission = Submission::Requeue { envelope, reply };
+        match self.submissions.try_send(submission) {
+            Ok(()) => {}
+            Err(Refused::Full(_)) => return Err(OfferError::Full),
+            Err(Refused::Closed(_)) => return Err(OfferError::Closed),
+        }
+        match answered.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(rejection)) => Err(OfferError::Refused(rejection)),
+            Err(_) => Err(OfferError::Closed),
         }
     }
 

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::problem::{MALFORMED, Problem, UNAUTHENTICATED, UNTRUSTED_HOST};
 
 /// Paths that are open to everyone who can reach the listener: probes carry no secret.
-const OPEN: &[&str] = &["/healthz", "/readyz"];
+const OPEN: &[&str] = &["/healthz", "/readyz", "/ping", "/health"];
 
 /// The rule that a request must satisfy.
 #[derive(Clone)]
@@ -135,7 +135,10 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    // Influx clients call the scheme `Token`.
+    let known = ["bearer", "token"];
+    let is_known = known.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    is_known.then(|| token.trim())
 }
 
 /// What stands behind `scheme://` in `Origin`; a page without an origin sends `null`.
@@ -197,6 +200,13 @@ mod tests {
             &[("authorization", "bearer s3cret")],
             200,
         );
+        check(
+            &access,
+            "/api/v2/write",
+            &[("authorization", "Token s3cret")],
+            200,
+        );
+        check(&access, "/ping", &[], 200);
         check(
             &access,
             "/api/v1/assets",

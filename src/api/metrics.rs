@@ -96,6 +96,36 @@ fn write_ingest(text: &mut Exposition, stats: &Stats) {
             stats.accepted_messages,
         ),
         (
+            "fieldwright_rows_accepted_total",
+            "Rows accepted and synced.",
+            stats.accepted_rows,
+        ),
+        (
+            "fieldwright_samples_mistyped_total",
+            "Values of another type than their metric's, kept in a side column.",
+            stats.mistyped_samples,
+        ),
+        (
+            "fieldwright_samples_duplicate_total",
+            "Values that were there already.",
+            stats.duplicate_samples + stats.merged_duplicates,
+        ),
+        (
+            "fieldwright_samples_conflicting_total",
+            "Values that took the place of another one of the same instant.",
+            stats.conflicting_samples + stats.merged_conflicts,
+        ),
+        (
+            "fieldwright_compactions_total",
+            "Tables compacted.",
+            stats.compactions,
+        ),
+        (
+            "fieldwright_compaction_failures_total",
+            "Compactions that failed; the tables stayed as they were.",
+            stats.compaction_failures,
+        ),
+        (
             "fieldwright_rows_late_total",
             "Accepted rows not after their asset's newest time.",
             stats.late_rows,

@@ -187,6 +187,11 @@ impl Problem {
         self
     }
 
+    /// What happened, to what, and what to do.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.0.status).expect("statuses come from StatusCode")

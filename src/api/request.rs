@@ -14,9 +14,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use fieldwright_ingest::clock::{process_now, wall_now};
 use futures::FutureExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
+use super::influx;
 use super::page;
 use super::problem::{self, INTERNAL, Problem, TIMEOUT};
 
@@ -34,6 +35,8 @@ pub struct Limits {
     pub reading: usize,
     /// How long a body may take to come.
     pub body_timeout: Duration,
+    /// How many answers are sent at once part by part; each holds a few parts in memory.
+    pub answers: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +47,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(60),
             reading: 512,
             body_timeout: Duration::from_secs(10),
+            answers: 64,
         }
     }
 }
@@ -56,6 +60,8 @@ pub struct Requests {
     pub(super) places: Semaphore,
     /// Places among the requests whose body is read.
     pub(super) readers: Semaphore,
+    /// Places among the answers that are sent part by part.
+    answers: Arc<Semaphore>,
     /// Tells requests of one start of the service from those of another.
     start: i64,
     next: AtomicU64,
@@ -75,10 +81,16 @@ impl Requests {
             limits,
             places: Semaphore::new(limits.at_once),
             readers: Semaphore::new(limits.reading),
+            answers: Arc::new(Semaphore::new(limits.answers)),
             start: wall_now().timestamp_millis(),
             next: AtomicU64::new(1),
             tallies: Mutex::default(),
         }
+    }
+
+    /// A place among the answers that are sent part by part; nothing when all are taken.
+    pub fn answers(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.answers).try_acquire_owned().ok()
     }
 
     /// The counts in Prometheus' text format.
@@ -195,7 +207,10 @@ fn finish(response: &mut Response, method: &str, path: &str, id: &str) {
         (failed && bare).then(|| problem::of_bare_status(status, method, path))
     });
     if let Some(problem) = problem {
-        let mut rendered = problem.render(path, id);
+        let mut rendered = match influx::speaks_at(path) {
+            true => influx::failure(&problem),
+            false => problem.render(path, id),
+        };
         if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
             rendered.headers_mut().insert(header::ALLOW, allow);
         }

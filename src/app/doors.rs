@@ -1,6 +1,8 @@
-//! The doors of the service: HTTP, and MQTT as endpoint or as consumer of a broker.
+//! The doors of the service: HTTP, SQL for other tools, and MQTT as endpoint or as consumer of a
+//! broker.
 
 mod http;
+mod sql;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 
 use fieldwright_ingest::Ingest;
 use fieldwright_ingest::clock::SharedClock;
+use fieldwright_ingest::commands::Commands;
 use fieldwright_ingest::mqtt::{
     ClientCertificate, Consumer, ConsumerConfig, Endpoint, EndpointConfig, EndpointLimits,
 };
@@ -17,6 +20,7 @@ use super::AppError;
 use crate::config::Settings;
 
 pub use http::HttpDoor;
+pub use sql::SqlDoors;
 
 /// Remembers in the data folder which sessions the broker has.
 const SESSIONS_FILE: &str = "mqtt-sessions.json";
@@ -68,6 +72,13 @@ impl MqttDoor {
         Ok(Self::Consumer(Arc::new(consumer), broker.clone()))
     }
 
+    /// Sends what the pipeline has for devices, such as a Sparkplug rebirth request.
+    pub fn follow(&self, commands: Commands) {
+        if let Self::Consumer(consumer, _) = self {
+            tokio::spawn(consumer.publisher().follow(commands));
+        }
+    }
+
     /// The address for devices.
     pub fn address(&self) -> String {
         match self {
@@ -106,6 +117,8 @@ pub fn token(settings: &Settings) -> Result<Option<String>, AppError> {
 /// Nothing but loopback without a token.
 pub fn refuse_strangers(settings: &Settings, has_token: bool) -> Result<(), AppError> {
     let mut addresses = vec![settings.http.listen];
+    addresses.extend(settings.postgres.listen);
+    addresses.extend(settings.flight.listen);
     if settings.mqtt.broker.is_none() {
         addresses.push(settings.mqtt.listen);
     }

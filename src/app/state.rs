@@ -1,6 +1,7 @@
 //! What the API is given: handles, probes and figures.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::Ingest;
@@ -17,6 +18,9 @@ use crate::api::metrics::{Gauge, Gauges};
 use crate::api::request::{Limits, Requests};
 use crate::api::verify::Verifier;
 use crate::wiring::Parts;
+
+/// How much longer than a query its request may take.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Everything that handlers work with.
 pub fn api_state(
@@ -48,8 +52,15 @@ pub fn api_state(
         readiness: readiness(parts, ingest, mqtt),
         verifier: verifier(parts, sql),
         gauges: gauges(parts, mqtt),
-        requests: Arc::new(Requests::new(Limits::default())),
+        requests: Arc::new(Requests::new(limits(sql))),
     }
+}
+
+/// A request may take longer than a query, whose own words about its limit say more.
+fn limits(sql: &SqlEngine) -> Limits {
+    let limits = Limits::default();
+    let timeout = limits.timeout.max(sql.limits().time + LAST_WORDS);
+    Limits { timeout, ..limits }
 }
 
 /// What must work before the service is ready.

@@ -80,6 +80,8 @@ impl Demo {
             store: self.store.clone(),
             http: Some(self.http.clone()),
             mqtt: Some(self.mqtt.clone()),
+            postgres: None,
+            flight: None,
             broker: None,
             clock: Some(self.clock.clone()),
             token_file: None,
@@ -88,6 +90,9 @@ impl Demo {
         eprintln!("data   {}", app.data_dir().display());
         eprintln!("http   {}", app.endpoints().http);
         eprintln!("mqtt   {}", app.endpoints().mqtt);
+        for (name, address) in app.endpoints().sql_doors() {
+            eprintln!("{name:<6} {address}");
+        }
         eprintln!("clock  {} of business time", self.clock);
         eprintln!("ready; Ctrl-C ends it");
         let client = Client::new(&app.endpoints().http, None)?;

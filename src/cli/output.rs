@@ -113,7 +113,9 @@ impl From<AppError> for Failure {
             AppError::Clock(_) | AppError::NotLoopback { .. } | AppError::Token { .. } => {
                 Self::Usage(text)
             }
-            AppError::Listen { .. } | AppError::Mqtt(_) => Self::Unavailable(text),
+            AppError::Listen { .. } | AppError::Mqtt(_) | AppError::SqlDoor(_) => {
+                Self::Unavailable(text)
+            }
             AppError::Store(error) if error.family() == Family::Refused => Self::Refused(text),
             AppError::Store(_) => Self::Unavailable(text),
             _ => Self::Failed(text),

@@ -35,6 +35,12 @@ pub struct Serve {
     /// Where devices connect with MQTT, 127.0.0.1:1883 by default; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     pub mqtt: Option<String>,
+    /// Where PostgreSQL clients ask, a free loopback port by default; "" keeps it closed.
+    #[arg(long, value_name = "ADDR")]
+    pub postgres: Option<String>,
+    /// Where Flight SQL clients ask, a free loopback port by default; "" keeps it closed.
+    #[arg(long, value_name = "ADDR")]
+    pub flight: Option<String>,
     /// Consume from this broker instead: mqtt://host:1883 or mqtts://host:8883.
     #[arg(long, value_name = "URL")]
     pub broker: Option<String>,
@@ -57,6 +63,8 @@ impl Serve {
             ("store.url", self.store.clone(), "--store"),
             ("http.listen", self.http.clone(), "--http"),
             ("mqtt.listen", self.mqtt.clone(), "--mqtt"),
+            ("postgres.listen", self.postgres.clone(), "--postgres"),
+            ("flight.listen", self.flight.clone(), "--flight"),
             ("mqtt.broker", self.broker.clone(), "--broker"),
             ("clock.mode", self.clock.clone(), "--clock"),
             ("http.token_file", token_file, "--token-file"),
@@ -72,6 +80,9 @@ impl Serve {
         eprintln!("data   {}", app.data_dir().display());
         eprintln!("http   {}", app.endpoints().http);
         eprintln!("mqtt   {}", app.endpoints().mqtt);
+        for (name, address) in app.endpoints().sql_doors() {
+            eprintln!("{name:<6} {address}");
+        }
         let clock = &app.parts().clock;
         eprintln!(
             "clock  {}, now {}",

@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::register::Registered;
 use super::running::{Task, Told, died};
 use super::{SqlError, SqlLimits};
 
@@ -35,11 +36,26 @@ pub struct AnswerStream {
     schema: SchemaRef,
     rows: mpsc::Receiver<Told>,
     limits: Arc<SqlLimits>,
+    /// Rows that may still come, where the question named a limit.
+    rows_left: Option<usize>,
     ended: bool,
+    truncated: bool,
     /// Nothing once the time limit has passed.
     task: Option<Task>,
+    registered: Registered,
     deadline: Deadline,
 }
+
+/// The caller's end of a running query.
+pub(super) struct Rows {
+    pub(super) told: mpsc::Receiver<Told>,
+    pub(super) task: Task,
+    pub(super) registered: Registered,
+    /// The limit that the question named.
+    pub(super) at_most: Option<usize>,
+}
+
+const CANCELED: Poll<Result<(), oneshot::error::RecvError>> = Poll::Ready(Ok(()));
 
 /// When a query's time is over.
 pub(super) type Deadline = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -56,19 +72,51 @@ impl std::fmt::Debug for AnswerStream {
 impl AnswerStream {
     pub(super) fn new(
         schema: SchemaRef,
-        rows: mpsc::Receiver<Told>,
-        task: Task,
+        rows: Rows,
         limits: Arc<SqlLimits>,
         deadline: Deadline,
     ) -> Self {
         Self {
             schema,
-            rows,
+            rows: rows.told,
             limits,
+            rows_left: rows.at_most,
             ended: false,
-            task: Some(task),
+            truncated: false,
+            task: Some(rows.task),
+            registered: rows.registered,
             deadline,
         }
+    }
+
+    /// The id under which the query can be canceled.
+    pub fn id(&self) -> &str {
+        self.registered.id()
+    }
+
+    /// True once the stream has ended although there are more rows than the question asked for.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Ends the query, and with it the stream, before its end.
+    fn cut(&mut self) {
+        self.ended = true;
+        self.task = None;
+    }
+
+    /// What is let through of a batch under the question's own limit.
+    fn within_rows(&mut self, batch: RecordBatch) -> Option<RecordBatch> {
+        let Some(left) = self.rows_left else {
+            return Some(batch);
+        };
+        if batch.num_rows() <= left {
+            self.rows_left = Some(left - batch.num_rows());
+            return Some(batch);
+        }
+        self.truncated = true;
+        self.cut();
+        (left > 0).then(|| batch.slice(0, left))
     }
 
     /// Names and types of the columns.
@@ -106,6 +154,8 @@ impl AnswerStream {
         let schema = self.schema();
         let mut batches = Vec::new();
         let mut truncated = false;
+        // One limit is enough: the answer's own is the lower one.
+        self.rows_left = None;
         let (mut rows_left, mut bytes) = (self.limits.answer_rows, 0);
         while let Some(batch) = self.next().await {
             let batch = batch?;
@@ -143,20 +193,32 @@ impl Stream for AnswerStream {
         if self.ended {
             return Poll::Ready(None);
         }
-        let rows = match self.rows.poll_recv(context) {
-            Poll::Ready(Some(Told::Rows(rows))) => Some(rows),
-            Poll::Ready(Some(Told::Done)) => None,
-            Poll::Ready(None) => Some(Err(died())),
-            Poll::Pending => {
-                std::task::ready!(self.deadline.as_mut().poll(context));
-                let limit = self.limits.time;
-                Some(Err(SqlError::TimedOut { limit }))
+        // Looked at first: a query that always has rows must end, too.
+        let canceled = Pin::new(&mut self.registered.canceled).poll(context);
+        let rows = if canceled == CANCELED {
+            Some(Err(SqlError::Canceled))
+        } else {
+            match self.rows.poll_recv(context) {
+                Poll::Ready(Some(Told::Rows(rows))) => Some(rows),
+                Poll::Ready(Some(Told::Done)) => None,
+                Poll::Ready(None) => Some(Err(died())),
+                Poll::Pending => {
+                    std::task::ready!(self.deadline.as_mut().poll(context));
+                    let limit = self.limits.time;
+                    Some(Err(SqlError::TimedOut { limit }))
+                }
             }
         };
-        self.ended = !matches!(rows, Some(Ok(_)));
-        if matches!(rows, Some(Err(_))) {
-            self.task = None;
+        match rows {
+            Some(Ok(batch)) => Poll::Ready(self.within_rows(batch).map(Ok)),
+            Some(Err(error)) => {
+                self.cut();
+                Poll::Ready(Some(Err(error)))
+            }
+            None => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(rows)
     }
 }

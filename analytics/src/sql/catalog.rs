@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
@@ -19,7 +20,11 @@ use super::readings::{READINGS, ReadingsTable};
 pub(super) struct QueryCatalogs(Arc<QueryCatalog>);
 
 #[derive(Debug)]
-struct QueryCatalog(Arc<QueryTables>);
+struct QueryCatalog {
+    tables: Arc<QueryTables>,
+    /// One more schema, for those who ask about the tables.
+    extra: Option<(&'static str, Arc<dyn SchemaProvider>)>,
+}
 
 #[derive(Debug)]
 struct QueryTables {
@@ -43,7 +48,36 @@ impl QueryCatalogs {
             operational,
             source,
         };
-        Self(Arc::new(QueryCatalog(Arc::new(tables))))
+        Self(Arc::new(QueryCatalog {
+            tables: Arc::new(tables),
+            extra: None,
+        }))
+    }
+
+    /// The same with one more schema.
+    pub(super) fn with_schema(self, name: &'static str, tables: Arc<dyn SchemaProvider>) -> Self {
+        Self(Arc::new(QueryCatalog {
+            tables: Arc::clone(&self.0.tables),
+            extra: Some((name, tables)),
+        }))
+    }
+
+    /// Every table with its columns.
+    pub(super) fn listed(&self) -> Vec<(String, SchemaRef)> {
+        let tables = &self.0.tables;
+        let names = tables.table_names().into_iter();
+        let found = names.filter_map(|name| tables.find(&name).map(|table| (name, table.schema())));
+        found.collect()
+    }
+
+    /// The columns of a table.
+    pub(super) fn columns(&self, table: &str) -> Option<SchemaRef> {
+        self.0.tables.find(table).map(|table| table.schema())
+    }
+
+    /// The names of all tables.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.tables.table_names()
     }
 }
 
@@ -66,10 +100,18 @@ impl CatalogProviderList for QueryCatalogs {
 
 impl CatalogProvider for QueryCatalog {
     fn schema_names(&self) -> Vec<String> {
-        vec![SCHEMA.to_owned()]
+        let extra = self.extra.iter().map(|(name, _)| *name);
+        std::iter::once(SCHEMA)
+            .chain(extra)
+            .map(str::to_owned)
+            .collect()
     }
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        (name == SCHEMA).then(|| Arc::clone(&self.0) as _)
+        if name == SCHEMA {
+            return Some(Arc::clone(&self.tables) as _);
+        }
+        let (extra, tables) = self.extra.as_ref()?;
+        (name == *extra).then(|| Arc::clone(tables))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The engine: one runtime for all queries, one cheap session for each.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -14,19 +15,26 @@ use tokio::sync::Semaphore;
 
 use super::by_runs::ByRuns;
 use super::lake_scan::{ColumnCache, ColumnCacheUse};
+use super::catalog::QueryCatalogs;
 use super::operational::Operational;
 use super::operational::declared::DeclaredTables;
-use super::picture::{PictureSource, Pictures};
+use super::pg_catalog::PgCatalog;
+use super::picture::{Picture, PictureSource, Pictures};
+use super::register::Register;
 use super::running::{self, Keeps};
+use super::statements::Statements;
 use super::threads::Threads;
-use super::{Answer, AnswerStream, SqlError, SqlLimits, offered, timeseries, width};
+use super::{
+    Answer, AnswerStream, Described, RunningQuery, SqlError, SqlLimits, SqlRequest, offered,
+    timeseries, width,
+};
 
 /// Where a query gets its picture of the readings from; asked once per query.
 pub type SnapshotSource = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
 
 /// Name of the one catalog and of the one schema in it.
-pub(super) const CATALOG: &str = "fieldwright";
-pub(super) const SCHEMA: &str = "public";
+pub(crate) const CATALOG: &str = "fieldwright";
+pub(crate) const SCHEMA: &str = "public";
 
 /// Answers read-only SQL.
 ///
@@ -60,6 +68,34 @@ pub(super) struct Shared {
     pub(super) limits: Arc<SqlLimits>,
     pub(super) session: SessionState,
     pub(super) columns: Arc<ColumnCache>,
+    pub(super) statements: Statements,
+    pub(super) register: Arc<Register>,
+    /// Made when a PostgreSQL client first asks about it.
+    pg_catalog: OnceLock<PgCatalog>,
+}
+
+impl Shared {
+    /// The tables of one query, over this picture of the readings.
+    pub(super) fn catalogs(&self, picture: Arc<Picture>) -> QueryCatalogs {
+        let operational = self.operational.as_ref();
+        QueryCatalogs::new(
+            picture,
+            operational.map(|tables| tables.begin_query()),
+            Arc::clone(&self.columns),
+        )
+    }
+
+    /// What PostgreSQL clients find out about the tables.
+    ///
+    /// **Errors**: it cannot be made, which is a fault of ours.
+    pub(super) fn pg_catalog(self: &Arc<Self>) -> Result<&PgCatalog, SqlError> {
+        if let Some(catalog) = self.pg_catalog.get() {
+            return Ok(catalog);
+        }
+        let made = PgCatalog::new(Arc::downgrade(self), &self.session)
+            .map_err(|error| SqlError::from_engine(error, self.limits.memory_bytes))?;
+        Ok(self.pg_catalog.get_or_init(|| made))
+    }
 }
 
 impl SqlEngine {
@@ -80,6 +116,9 @@ impl SqlEngine {
             session: base_session(&limits),
             columns: Arc::new(ColumnCache::new(limits.cache_bytes)),
             limits: Arc::new(limits),
+            statements: Statements::default(),
+            register: Arc::default(),
+            pg_catalog: OnceLock::new(),
         };
         let limits = &shared.limits;
         Self {
@@ -127,7 +166,14 @@ impl SqlEngine {
     ///
     /// **Errors**: see [`SqlError`].
     pub async fn stream(&self, sql: &str) -> Result<AnswerStream, SqlError> {
-        running::start(&self.shared, &self.people, sql, Keeps::WhileRunning).await
+        self.open(&SqlRequest::new(sql)).await
+    }
+
+    /// The same as [`stream`](Self::stream), with parameters, limits and an id of its own.
+    ///
+    /// **Errors**: see [`SqlError`].
+    pub async fn open(&self, request: &SqlRequest) -> Result<AnswerStream, SqlError> {
+        running::start(&self.shared, &self.people, request, Keeps::WhileRunning).await
     }
 
     /// Runs a query and writes its rows up to the limits of an answer as JSON text:
@@ -136,9 +182,39 @@ impl SqlEngine {
     /// Dropping the future cancels the query.
     ///
     /// **Errors**: see [`SqlError`].
-    pub async fn json(&self, sql: &str) -> Result<String, SqlError> {
-        let answer = running::start(&self.shared, &self.people, sql, Keeps::ToTheEnd).await?;
+    pub async fn json(&self, request: &SqlRequest) -> Result<String, SqlError> {
+        let answer = running::start(&self.shared, &self.people, request, Keeps::ToTheEnd).await?;
         answer.collect_json().await
+    }
+
+    /// Plans a query and says what it would answer, and which parameters it has.
+    ///
+    /// **Errors**: see [`SqlError`].
+    pub async fn describe(&self, request: &SqlRequest) -> Result<Described, SqlError> {
+        running::describe(&self.shared, &self.people, request).await
+    }
+
+    /// Reads a query without planning it.
+    ///
+    /// **Errors**: the text is not admitted; what it names is looked up later.
+    pub async fn admit(&self, request: &SqlRequest) -> Result<(), SqlError> {
+        let admitted = running::admit(&self.shared, &self.people, request).await;
+        admitted.map(|_statement| ())
+    }
+
+    /// The queries that run now, the oldest first.
+    pub fn running(&self) -> Vec<RunningQuery> {
+        self.shared.register.list()
+    }
+
+    /// Cancels a running query; says whether one ran under this id.
+    pub fn cancel(&self, id: &str) -> bool {
+        self.shared.register.cancel(id)
+    }
+
+    /// Every table that a query sees now, with its columns: what clients list.
+    pub fn tables(&self) -> Vec<(String, SchemaRef)> {
+        self.shared.catalogs((self.shared.snapshots)()).listed()
     }
 
     /// The same as [`query`](Self::query) for the rules of alarms: in places and on threads that
@@ -146,7 +222,9 @@ impl SqlEngine {
     ///
     /// **Errors**: see [`SqlError`].
     pub async fn query_rule(&self, sql: &str) -> Result<Answer, SqlError> {
-        let answer = running::start(&self.shared, &self.rules, sql, Keeps::WhileRunning).await?;
+        let request = SqlRequest::new(sql).through("rules");
+        let answer =
+            running::start(&self.shared, &self.rules, &request, Keeps::WhileRunning).await?;
         answer.collect_answer().await
     }
 }

@@ -91,6 +91,15 @@ pub enum SqlError {
         /// The limit.
         limit: Duration,
     },
+    /// Somebody canceled it.
+    #[error("The query was canceled.")]
+    Canceled,
+    /// Another query runs under its id.
+    #[error("Another query runs under the query_id {id}. Choose another one, or leave it out.")]
+    IdTaken {
+        /// The id.
+        id: String,
+    },
     /// The memory limit was reached.
     #[error(
         "The running queries need more than the {limit_bytes} bytes of memory set aside for them. \
@@ -149,6 +158,8 @@ impl SqlError {
             | Self::NotReadOnly { .. }
             | Self::Invalid { .. }
             | Self::Failed { .. }
+            | Self::Canceled
+            | Self::IdTaken { .. }
             | Self::TooManyRows { .. } => SqlErrorFamily::Refused,
             Self::TimedOut { .. } | Self::OutOfMemory { .. } | Self::Store { .. } => {
                 SqlErrorFamily::Unavailable
@@ -170,6 +181,8 @@ impl SqlError {
             Self::Invalid { .. } => "invalid_query",
             Self::Failed { .. } => "failed_on_data",
             Self::TimedOut { .. } => "timed_out",
+            Self::Canceled => "canceled",
+            Self::IdTaken { .. } => "query_id_taken",
             Self::OutOfMemory { .. } => "out_of_memory",
             Self::TooManyRows { .. } => "too_many_rows",
             Self::Store { .. } => "store_unavailable",

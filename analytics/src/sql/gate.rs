@@ -5,11 +5,12 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::pg_catalog::PgCatalog;
 use super::{SqlError, SqlLimits, complexity, offered, timeseries};
 
 /// How deep parentheses, subqueries and prefix operators may nest.
@@ -21,21 +22,9 @@ const EXPLAINS: usize = 2;
 ///
 /// **Errors** are all of the family *refused*.
 pub(super) fn admit(sql: &str, limits: &SqlLimits) -> Result<Statement, SqlError> {
-    if sql.len() > limits.text_bytes {
-        return Err(SqlError::TooLong {
-            bytes: sql.len(),
-            limit: limits.text_bytes,
-        });
-    }
-    let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
-        .tokenize()
-        .map_err(|error| SqlError::Invalid {
-            message: format!("Not readable as SQL: {error}"),
-        })?;
-    check_size(&tokens, limits)?;
+    let tokens = bounded_tokens(sql, &GenericDialect {}, limits)?;
     let mut statements = DFParserBuilder::new(sql)
-        .with_dialect(&dialect)
+        .with_dialect(&GenericDialect {})
         .with_recursion_limit(NESTING)
         .build()
         .and_then(|mut parser| parser.parse_statements())
@@ -45,12 +34,61 @@ pub(super) fn admit(sql: &str, limits: &SqlLimits) -> Result<Statement, SqlError
             count: statements.len(),
         });
     }
-    let mut statement = statements.pop_front().ok_or(SqlError::Empty)?;
+    let statement = statements.pop_front().ok_or(SqlError::Empty)?;
+    admit_statement(statement, &tokens, limits)
+}
+
+/// The same for a question of a PostgreSQL client about the catalog, which is read and rewritten
+/// for our engine.
+///
+/// **Errors** are all of the family *refused*.
+pub(super) fn admit_catalog(
+    sql: &str,
+    catalog: &PgCatalog,
+    limits: &SqlLimits,
+) -> Result<Statement, SqlError> {
+    let tokens = bounded_tokens(sql, &PostgreSqlDialect {}, limits)?;
+    let mut statements = catalog.read(sql).map_err(|error| {
+        refused_by_parser(DataFusionError::SQL(Box::new(error), None), &tokens, limits)
+    })?;
+    if statements.len() > 1 {
+        return Err(SqlError::SeveralStatements {
+            count: statements.len(),
+        });
+    }
+    let statement = statements.pop().ok_or(SqlError::Empty)?;
+    let statement = Statement::Statement(Box::new(statement));
+    admit_statement(statement, &tokens, limits)
+}
+
+fn bounded_tokens(
+    sql: &str,
+    dialect: &dyn Dialect,
+    limits: &SqlLimits,
+) -> Result<Vec<Token>, SqlError> {
+    if sql.len() > limits.text_bytes {
+        return Err(SqlError::TooLong {
+            bytes: sql.len(),
+            limit: limits.text_bytes,
+        });
+    }
+    let tokens = Tokenizer::new(dialect, sql)
+        .tokenize()
+        .map_err(|error| SqlError::Invalid {
+            message: format!("Not readable as SQL: {error}"),
+        })?;
+    check_size(&tokens, limits)?;
+    Ok(tokens)
+}
+
+fn admit_statement(
+    mut statement: Statement,
+    tokens: &[Token],
+    limits: &SqlLimits,
+) -> Result<Statement, SqlError> {
     complexity::admit_relations(&statement, limits)?;
     if !only_reads(&statement) {
-        return Err(SqlError::NotReadOnly {
-            verb: verb(&tokens),
-        });
+        return Err(SqlError::NotReadOnly { verb: verb(tokens) });
     }
     offered::admit(&statement)?;
     timeseries::rewrite(&mut statement)?;

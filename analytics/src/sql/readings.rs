@@ -20,7 +20,7 @@ use super::metric::Metric;
 use super::unpivot::{UnpivotExec, Wide};
 
 /// The table's name.
-pub(super) const READINGS: &str = "readings";
+pub(crate) const READINGS: &str = "readings";
 /// Name of the column with the metric's name.
 pub(super) const METRIC: &str = "metric";
 /// Name of the column with the value.

@@ -152,7 +152,7 @@ fn type_name(data_type: &DataType) -> String {
     word.to_owned()
 }
 
-fn value_json(column: &dyn Array, row: usize) -> Value {
+pub(super) fn value_json(column: &dyn Array, row: usize) -> Value {
     if column.is_null(row) {
         return Value::Null;
     }

@@ -35,6 +35,23 @@ fn engine(snapshot: Snapshot) -> SqlEngine {
     engine_with(snapshot, None, SqlLimits::default())
 }
 
+/// An engine over three pumps, for the tests of the doors.
+pub(crate) fn pumps() -> Arc<SqlEngine> {
+    let mut world = world::World::new("pump");
+    for asset in ["p-1", "p-2", "p-3"] {
+        for second in 0..100 {
+            let value = f64::from(second) + 0.5;
+            world.receive(
+                asset,
+                i64::from(second) * 1_000_000,
+                &[("v", value), ("w", 1.0)],
+            );
+        }
+    }
+    // The hot rows live in memory; the folder of files may go.
+    Arc::new(engine(world.snapshot()))
+}
+
 /// The rows of a query as JSON, each row as one text.
 async fn rows(engine: &SqlEngine, sql: &str) -> Vec<String> {
     let answer = engine

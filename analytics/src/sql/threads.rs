@@ -18,7 +18,7 @@ const SPARE_WORKERS: usize = 2;
 /// Sets of threads at most, stuck ones included.
 const SETS: usize = 4;
 /// A set that takes up nothing for so long is stuck.
-const TAKE_UP: Duration = Duration::from_millis(500);
+pub(super) const TAKE_UP: Duration = Duration::from_millis(500);
 /// How long a thread waits for a stuck set to end before it is given up and counts for ever.
 const LAST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -61,8 +61,13 @@ impl Threads {
         }
     }
 
+    /// The threads in use, stuck or not.
+    pub(super) fn current(&self) -> Arc<Set> {
+        Arc::clone(&self.locked())
+    }
+
     /// Starts another set in the place of a stuck one, when there may be one more.
-    fn replace(&self, stuck: &Arc<Set>) {
+    pub(super) fn replace(&self, stuck: &Arc<Set>) {
         let mut current = self.locked();
         let replaced = !Arc::ptr_eq(&current, stuck);
         if replaced || self.sets.load(Ordering::Acquire) >= SETS {

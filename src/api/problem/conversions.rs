@@ -27,6 +27,7 @@ impl<E: Failure + 'static> From<E> for Problem {
 pub fn of_sql(error: SqlError) -> Problem {
     let status = match (&error, error.family()) {
         (SqlError::NotReadOnly { .. }, _) => StatusCode::FORBIDDEN,
+        (SqlError::Canceled | SqlError::IdTaken { .. }, _) => StatusCode::CONFLICT,
         (_, SqlErrorFamily::Refused) => StatusCode::UNPROCESSABLE_ENTITY,
         (_, SqlErrorFamily::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
         (_, SqlErrorFamily::Bug) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -49,6 +49,8 @@ impl Train {
                     store: None,
                     http: free.clone(),
                     mqtt: free,
+                    postgres: Some(String::new()),
+                    flight: Some(String::new()),
                     broker: None,
                     clock: None,
                     token_file: None,

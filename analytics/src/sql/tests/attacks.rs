@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::super::engine::Lane;
 use super::super::running::{self, Keeps};
 use super::super::threads::Threads;
-use super::super::{Answer, SqlErrorFamily, SqlLimits, offered};
+use super::super::{Answer, SqlErrorFamily, SqlLimits, SqlRequest, offered};
 use super::world::World;
 use super::{engine, engine_with, refusal, rows};
 
@@ -244,7 +244,8 @@ async fn json_text_is_the_same_answer() {
     let mut world = world();
     let engine = engine(world.snapshot());
     let sql = "SELECT asset, time, v, NULL AS n, 'a\"b' AS t FROM pump ORDER BY time";
-    let text: Value = serde_json::from_str(&engine.json(sql).await.unwrap()).unwrap();
+    let text: Value =
+        serde_json::from_str(&engine.json(&SqlRequest::new(sql)).await.unwrap()).unwrap();
     assert_eq!(text, engine.query(sql).await.unwrap().to_json_rows());
     assert_eq!(text["rows"].as_array().unwrap().len(), 10);
 }
@@ -258,7 +259,8 @@ async fn a_place_is_kept_until_the_answer_is_written() {
     let engine = engine_with(world().snapshot(), None, limits);
     for (keeps, free) in [(Keeps::ToTheEnd, 0), (Keeps::WhileRunning, 1)] {
         let lane = engine.people();
-        let started = running::start(engine.shared(), lane, "SELECT 1", keeps).await;
+        let started =
+            running::start(engine.shared(), lane, &SqlRequest::new("SELECT 1"), keeps).await;
         let mut answer = started.unwrap();
         while let Some(batch) = answer.next().await {
             batch.unwrap();
