@@ -33,6 +33,7 @@ pub mod lake;
 pub mod last_values;
 pub mod ledger;
 pub mod metrics;
+pub mod notices;
 pub mod quarantine;
 pub mod receipts;
 pub mod registry;
@@ -114,6 +115,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(detect::train))
         .routes(routes!(detect::list))
         .routes(routes!(quarantine::list))
+        .routes(routes!(notices::list))
         .routes(routes!(quarantine::replay))
         .routes(routes!(verify::run))
         .routes(routes!(lake::get))

@@ -108,22 +108,12 @@ fn write_ingest(text: &mut Exposition, stats: &Stats) {
         (
             "fieldwright_samples_duplicate_total",
             "Values that were there already.",
-            stats.duplicate_samples + stats.merged_duplicates,
+            stats.duplicate_samples,
         ),
         (
             "fieldwright_samples_conflicting_total",
             "Values that took the place of another one of the same instant.",
-            stats.conflicting_samples + stats.merged_conflicts,
-        ),
-        (
-            "fieldwright_compactions_total",
-            "Tables compacted.",
-            stats.compactions,
-        ),
-        (
-            "fieldwright_compaction_failures_total",
-            "Compactions that failed; the tables stayed as they were.",
-            stats.compaction_failures,
+            stats.conflicting_samples,
         ),
         (
             "fieldwright_rows_late_total",

@@ -201,7 +201,8 @@ pub(super) fn collect_leaves<'a>(
             format!("{prefix}.{key}")
         };
         match value {
-            Value::Table(inner) => collect_leaves(&path, inner, leaves),
+            // An empty table is a value: without it its section would lack the key.
+            Value::Table(inner) if !inner.is_empty() => collect_leaves(&path, inner, leaves),
             _ => leaves.push((path, value)),
         }
     }

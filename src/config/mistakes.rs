@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration beyond the type of one section.
 
 use fieldwright_workorders::store::without_password;
-use toml::Value;
+use toml::{Table, Value};
 
 use super::Mqtt;
 use super::layers::{Layers, collect_leaves, lookup};
@@ -15,7 +15,8 @@ pub fn against_defaults(layers: &Layers) -> Vec<String> {
     collect_leaves("", layers.merged(), &mut leaves);
     let mut found = Vec::new();
     for (path, value) in leaves {
-        if OPEN_TABLES.iter().any(|open| path.starts_with(open)) {
+        let is_open = OPEN_TABLES.iter().any(|open| path.starts_with(open));
+        if is_open || stands_in_an_empty_default(layers.defaults(), &path) {
             continue;
         }
         match lookup(layers.defaults(), &path) {
@@ -93,6 +94,13 @@ pub fn of_store_url(url: &str) -> Vec<String> {
         "store.url is `{}`, but must begin with sqlite: or postgres:",
         without_password(url)
     )]
+}
+
+/// A default of `{}` says that a person chooses the keys.
+fn stands_in_an_empty_default(defaults: &Table, path: &str) -> bool {
+    let around = path.rsplit_once('.').map(|(around, _)| around);
+    let default = around.and_then(|around| lookup(defaults, around));
+    default.is_some_and(|default| default.as_table().is_some_and(Table::is_empty))
 }
 
 fn same_kind(default: &Value, value: &Value) -> bool {

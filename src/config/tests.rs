@@ -76,3 +76,16 @@ fn passwords_are_hidden() {
         .unwrap();
     assert_eq!(url.value, "\"postgres://me:***@db/fw\"");
 }
+
+#[test]
+fn a_table_of_ones_own_keys_and_a_closed_door_are_settings() {
+    let (_, settings) = load(
+        "[ingest.table_retention_days]\npump = 400\n[postgres]\nlisten = ''\n",
+        &[],
+        &[("flight.listen", Some("127.0.0.1:7".into()), "--flight")],
+    );
+    let settings = settings.unwrap();
+    assert_eq!(settings.ingest.table_retention_days["pump"], 400);
+    assert_eq!(settings.postgres.listen, None);
+    assert_eq!(settings.flight.listen.unwrap().port(), 7);
+}

@@ -144,24 +144,31 @@ pub(super) async fn admit(
     lane: &Lane,
     request: &SqlRequest,
 ) -> Result<Arc<Statement>, SqlError> {
-    let (manner, text) = (request.manner, &request.text);
-    if let Some(statement) = shared.statements.get(manner, text) {
+    if let Some(statement) = shared.statements.get(request.manner, &request.text) {
         return Ok(statement);
     }
     let set = lane.threads.ready().await;
-    let (shared, text) = (Arc::clone(shared), Arc::clone(text));
-    let admitted = set.handle().spawn(async move {
-        let statement = match manner {
-            Manner::Plain => gate::admit(&text, &shared.limits)?,
-            Manner::PostgresCatalog => {
-                gate::admit_catalog(&text, shared.pg_catalog()?, &shared.limits)?
-            }
-        };
-        let statement = Arc::new(statement);
-        shared.statements.keep(manner, &text, &statement);
-        Ok(statement)
-    });
+    let (shared, manner, text) = (Arc::clone(shared), request.manner, request.text.clone());
+    let admitted = set
+        .handle()
+        .spawn(async move { read(&shared, manner, &text) });
     admitted.await.unwrap_or_else(|_| Err(died()))
+}
+
+/// Reads a text, on a thread of ours: their stacks are deep enough.
+fn read(shared: &Arc<Shared>, manner: Manner, text: &Arc<str>) -> Result<Arc<Statement>, SqlError> {
+    if let Some(statement) = shared.statements.get(manner, text) {
+        return Ok(statement);
+    }
+    let statement = match manner {
+        Manner::Plain => gate::admit(text, &shared.limits)?,
+        Manner::PostgresCatalog => {
+            gate::admit_catalog(text, shared.pg_catalog()?, &shared.limits)?
+        }
+    };
+    let statement = Arc::new(statement);
+    shared.statements.keep(manner, text, &statement);
+    Ok(statement)
 }
 
 async fn begin(
@@ -172,9 +179,16 @@ async fn begin(
     keeps: Keeps,
     aim: Aim,
 ) -> Result<(Described, Task), SqlError> {
-    let statement = admit(shared, lane, request).await?;
-    let place = Arc::clone(&lane.places).acquire_owned().await;
-    let place = place.expect("the engine never closes its places");
+    let place = match Arc::clone(&lane.places).try_acquire_owned() {
+        // The query's own task reads the text, too: going to a thread and back costs time.
+        Ok(place) => place,
+        Err(_) => {
+            // A text that is refused waits for no place.
+            admit(shared, lane, request).await?;
+            let place = Arc::clone(&lane.places).acquire_owned().await;
+            place.expect("the engine never closes its places")
+        }
+    };
     let place = Place(Arc::new(Mutex::new(Some(place))));
     loop {
         let set = lane.threads.current();
@@ -185,17 +199,13 @@ async fn begin(
             shared: Arc::clone(shared),
             limits: Arc::clone(limits),
             manner: request.manner,
+            text: Arc::clone(&request.text),
             parameters: request.parameters.clone(),
             lowered_memory: request.memory_bytes.is_some(),
             stop: stop.clone(),
             free_at_end: (keeps == Keeps::WhileRunning).then(|| place.clone()),
         };
-        let running = query.run(
-            Arc::clone(&begun),
-            Arc::clone(&statement),
-            planned,
-            aim.clone(),
-        );
+        let running = query.run(Arc::clone(&begun), planned, aim.clone());
         let handle = set.handle().spawn(running);
         let answered = timeout(TAKE_UP, &mut when_planned).await;
         if answered.is_err() && begun.give_up() {
@@ -268,6 +278,7 @@ struct Query {
     shared: Arc<Shared>,
     limits: Arc<SqlLimits>,
     manner: Manner,
+    text: Arc<str>,
     parameters: Parameters,
     lowered_memory: bool,
     stop: Stop,
@@ -275,7 +286,7 @@ struct Query {
 }
 
 impl Query {
-    async fn run(self, begun: Arc<Begun>, statement: Arc<Statement>, planned: Planned, aim: Aim) {
+    async fn run(self, begun: Arc<Begun>, planned: Planned, aim: Aim) {
         if !begun.begin() {
             return;
         }
@@ -284,7 +295,7 @@ impl Query {
         let ended = tokio::select! {
             biased;
             () = process_sleep(limit) => Err(SqlError::TimedOut { limit }),
-            ended = self.work(statement, &mut planned, &aim) => ended,
+            ended = self.work(&mut planned, &aim) => ended,
         };
         // A slow reader of the last rows keeps nobody waiting.
         if let Some(place) = &self.free_at_end {
@@ -303,12 +314,8 @@ impl Query {
         }
     }
 
-    async fn work(
-        &self,
-        statement: Arc<Statement>,
-        planned: &mut Option<Planned>,
-        aim: &Aim,
-    ) -> Result<(), SqlError> {
+    async fn work(&self, planned: &mut Option<Planned>, aim: &Aim) -> Result<(), SqlError> {
+        let statement = read(&self.shared, self.manner, &self.text)?;
         // Held to the end: files of this snapshot stay until the query is done with them.
         let snapshot = (self.shared.snapshots)();
         let catalogs = self.shared.catalogs(Arc::clone(&snapshot));

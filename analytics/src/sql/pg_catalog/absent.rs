@@ -37,6 +37,9 @@ const WITHOUT_ROWS: [&str; 17] = [
 /// Columns of the catalog that are not there and would be null.
 const WITHOUT_VALUE: [&str; 1] = ["reloptions"];
 
+/// How [`null`] is written.
+const NULL: &str = "NULL::TEXT";
+
 /// Functions that give one row also where there is none.
 const AGGREGATES: [&str; 9] = [
     "array_agg",
@@ -80,9 +83,18 @@ impl VisitorMut for Absent {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let replaced = match expr {
             Expr::Subquery(query) if is_no_rows(query) => Some(null()),
+            // No column of ours has a collation.
+            Expr::Subquery(query) if gives(query, "typcollation") => Some(zero()),
             Expr::Function(function) => match &function.args {
                 // array(SELECT …): a list that is shown, of things that do not exist.
                 FunctionArguments::Subquery(_) => Some(null()),
+                // A list that was taken out is no list any more.
+                FunctionArguments::List(list)
+                    if function.name.to_string().ends_with("array_to_string")
+                        && list.args.iter().any(|arg| arg.to_string().contains(NULL)) =>
+                {
+                    Some(null())
+                }
                 _ => None,
             },
             Expr::CompoundIdentifier(parts) => {
@@ -99,7 +111,7 @@ impl VisitorMut for Absent {
                 if matches!(value.value, Value::Placeholder(_)))
                 && names_object(data_type) =>
             {
-                Some(Expr::value(Value::Number("0".to_owned(), false)))
+                Some(zero())
             }
             Expr::Like {
                 pattern,
@@ -222,6 +234,15 @@ fn is_no_rows(query: &Query) -> bool {
     select.from.is_empty() && condition.is_some_and(|text| text == "false")
 }
 
+/// Whether a query gives this one column.
+fn gives(query: &Query, column: &str) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return false;
+    };
+    let names = names(select).unwrap_or_default();
+    names.len() == 1 && names[0].eq_ignore_ascii_case(column)
+}
+
 fn names_object(kind: &DataType) -> bool {
     let name = kind.to_string().to_lowercase();
     let last = name.rsplit('.').next().unwrap_or_default();
@@ -249,6 +270,10 @@ fn with_backslash(pattern: &Expr, escape: &str) -> Option<Expr> {
         SelectItem::UnnamedExpr(expr) => Some(expr),
         _ => None,
     }
+}
+
+fn zero() -> Expr {
+    Expr::value(Value::Number("0".to_owned(), false))
 }
 
 fn null() -> Expr {
@@ -301,6 +326,14 @@ mod tests {
             "SELECT NULL::TEXT FROM pg_class c",
         );
         check("SELECT CAST($1 AS REGCLASS)", "SELECT 0");
+        check(
+            "SELECT array_to_string(c.reloptions || array(SELECT 1), ',')",
+            "SELECT NULL::TEXT",
+        );
+        check(
+            "SELECT a <> (SELECT t.typcollation FROM pg_type t WHERE t.oid = b)",
+            "SELECT a <> 0",
+        );
         check(
             "SELECT 1 WHERE a NOT LIKE $1::VARCHAR || '%' ESCAPE '/'",
             "SELECT 1 WHERE a NOT LIKE replace($1::VARCHAR || '%', '/', '\\')",
