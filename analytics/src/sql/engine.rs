@@ -14,8 +14,8 @@ use fieldwright_ingest::snapshot::Snapshot;
 use tokio::sync::Semaphore;
 
 use super::by_runs::ByRuns;
-use super::lake_scan::{ColumnCache, ColumnCacheUse};
 use super::catalog::QueryCatalogs;
+use super::lake_scan::{ColumnCache, ColumnCacheUse};
 use super::operational::Operational;
 use super::operational::declared::DeclaredTables;
 use super::pg_catalog::PgCatalog;

@@ -162,9 +162,7 @@ fn read(shared: &Arc<Shared>, manner: Manner, text: &Arc<str>) -> Result<Arc<Sta
     }
     let statement = match manner {
         Manner::Plain => gate::admit(text, &shared.limits)?,
-        Manner::PostgresCatalog => {
-            gate::admit_catalog(text, shared.pg_catalog()?, &shared.limits)?
-        }
+        Manner::PostgresCatalog => gate::admit_catalog(text, shared.pg_catalog()?, &shared.limits)?,
     };
     let statement = Arc::new(statement);
     shared.statements.keep(manner, text, &statement);
