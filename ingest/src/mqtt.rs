@@ -4,10 +4,12 @@
 //! only what the pipeline has confirmed, in the order in which it came.
 
 mod ack_line;
+mod answer;
 pub mod consumer;
 pub mod endpoint;
 mod frame;
 mod packet;
+mod property;
 mod queue;
 mod topic;
 
@@ -16,5 +18,6 @@ pub use consumer::{
 };
 pub use endpoint::{
     CloseReason, Endpoint, EndpointConfig, EndpointError, EndpointLimits, EndpointStats,
+    HashError, TlsConfig, User, hash_password,
 };
 pub use queue::DeliveryQueue;

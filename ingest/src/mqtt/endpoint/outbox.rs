@@ -1,16 +1,19 @@
-//! What waits to be written to one client, and what it waits for.
+//! What waits to be written to one connection, and what it waits for.
+//!
+//! A received message goes through two lines. First it waits for the pipeline's receipt; then it is
+//! routed, and its acknowledgement waits for the session log where a subscriber's queue or a
+//! retained message was written down for it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 
 use super::EndpointLimits;
-use super::router::Message;
+use super::message::Message;
 use super::stats::{CloseReason, Counters, add};
 use crate::mqtt::ack_line::{AckLine, ReceiptLost};
-use crate::mqtt::frame;
 use crate::source::Receipt;
 
 /// Answers that may wait unwritten before the client's next request is read.
@@ -19,54 +22,59 @@ const ANSWER_BYTES: usize = 64 * 1024;
 const TURN_BYTES: usize = 256 * 1024;
 
 /// Received messages that wait for one receipt.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Inbound {
     /// The acknowledgements, ready to be written.
     pub(crate) acks: Vec<u8>,
-    /// How many messages they stand for.
+    /// How many acknowledgements that are.
+    pub(crate) acked: usize,
+    /// How many of them end an exchange, so that the client may send more.
+    pub(crate) ended: usize,
+    /// How many messages wait.
     pub(crate) messages: usize,
     /// What goes to subscribers once it is durable.
-    pub(crate) routes: Vec<Message>,
+    pub(crate) routes: Vec<Route>,
+    /// Packet ids of quality of service 2 that go to no subscriber.
+    pub(crate) arrived: Vec<u16>,
     /// The share of the endpoint's memory that goes back with the receipt.
     pub(crate) budget: Option<OwnedSemaphorePermit>,
 }
 
-/// A PUBLISH to one subscriber.
-#[derive(Debug, Clone)]
-pub(crate) struct Outgoing {
-    packet: Bytes,
-    /// Where the packet id goes; none at quality of service 0.
-    id_at: Option<usize>,
+/// One received message on its way to subscribers.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) message: Message,
+    /// The packet id at quality of service 2, to be remembered together with the routing; else 0.
+    pub(crate) arrived: u16,
 }
 
-impl Outgoing {
-    /// Encodes a message; a copy, so that a slow subscriber does not keep receive buffers alive.
-    pub(crate) fn new(message: &Message, qos: u8, retain: bool) -> Self {
-        let mut packet = Vec::with_capacity(message.topic.len() + message.payload.len() + 9);
-        let id_at = frame::put_publish(&mut packet, &message.topic, &message.payload, qos, retain);
-        Self {
-            packet: packet.into(),
-            id_at,
-        }
+impl Inbound {
+    /// Whether its acknowledgements can go as soon as it is durable.
+    fn is_plain(&self) -> bool {
+        self.routes.is_empty() && self.arrived.is_empty()
     }
 }
 
-/// What one turn of the writer found.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
-    /// A receipt was dropped: nothing behind it may be acknowledged.
-    pub(crate) lost: bool,
-    /// No received message waits any more and none will come.
-    pub(crate) settled: bool,
+/// Something to be written once the session log has reached its ticket.
+#[derive(Debug)]
+struct Gated {
+    ticket: u64,
+    packet: Vec<u8>,
+    acked: usize,
+    ended: usize,
+    messages: usize,
+    _budget: Option<OwnedSemaphorePermit>,
 }
 
-/// The sending side of one connection, shared by its reader, its writer and the router.
+/// The sending side of one connection, shared by its reader, its writer and its session.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     wake: Arc<Notify>,
     room: Notify,
     closing: watch::Sender<Option<CloseReason>>,
+    /// Exchanges that the client has begun and that are not over; counted for MQTT 5 only.
+    exchanges: AtomicUsize,
     limits: Arc<EndpointLimits>,
     counters: Arc<Counters>,
 }
@@ -75,12 +83,11 @@ pub(crate) struct Outbox {
 struct Inner {
     answers: Vec<u8>,
     line: AckLine<Inbound>,
+    gated: VecDeque<Gated>,
+    /// Messages in both lines.
     line_messages: usize,
     input_ended: bool,
-    queue: VecDeque<Outgoing>,
-    queue_bytes: usize,
-    in_flight: HashSet<u16>,
-    last_id: u16,
+    lost: bool,
 }
 
 impl Outbox {
@@ -91,16 +98,15 @@ impl Outbox {
             inner: Mutex::new(Inner {
                 answers: Vec::new(),
                 line,
+                gated: VecDeque::new(),
                 line_messages: 0,
                 input_ended: false,
-                queue: VecDeque::new(),
-                queue_bytes: 0,
-                in_flight: HashSet::new(),
-                last_id: 0,
+                lost: false,
             }),
             wake,
             room: Notify::new(),
             closing: watch::Sender::new(None),
+            exchanges: AtomicUsize::new(0),
             limits,
             counters,
         }
@@ -134,6 +140,11 @@ impl Outbox {
         }
     }
 
+    /// Tells the writer that there is something to do.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// Waits until the writer has something to do.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
@@ -159,6 +170,48 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// Adds an answer that waits for the session log, and for those that wait before it.
+    ///
+    /// `ended` exchanges of the client are over with it.
+    pub(crate) fn answer_when(&self, ticket: u64, packet: Vec<u8>, ended: usize) {
+        let mut inner = self.lock();
+        if ticket == 0 && inner.gated.is_empty() {
+            inner.answers.extend_from_slice(&packet);
+            self.end_exchanges(ended);
+        } else {
+            inner.line_messages += 1;
+            inner.gated.push_back(Gated {
+                ticket,
+                packet,
+                acked: 0,
+                ended,
+                messages: 1,
+                _budget: None,
+            });
+        }
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// The client begins exchanges; how many are under way.
+    pub(crate) fn begin_exchanges(&self, count: usize) {
+        self.exchanges.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Exchanges that the client has begun and that are not over.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
+    fn end_exchanges(&self, count: usize) {
+        if count > 0 {
+            let less = |under_way: usize| Some(under_way.saturating_sub(count));
+            let _ = self
+                .exchanges
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
     /// Enters received messages that are acknowledged and routed when the receipt is confirmed.
     pub(crate) fn expect(&self, inbound: Inbound) -> Receipt {
         let mut inner = self.lock();
@@ -179,98 +232,71 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Queues a message for the subscriber behind this outbox.
-    pub(crate) fn offer(&self, outgoing: Outgoing) {
-        if self.closing().is_some() {
-            return;
-        }
-        let mut inner = self.lock();
-        let bytes = inner.queue_bytes + outgoing.packet.len();
-        if inner.queue.len() >= self.limits.outgoing_messages || bytes > self.limits.outgoing_bytes
-        {
-            drop(inner);
-            match outgoing.id_at {
-                None => add(&self.counters.dropped_queue_full, 1),
-                // Dropping it silently would break the promise of quality of service 1.
-                Some(_) => self.close(CloseReason::SlowSubscriber),
-            }
-            return;
-        }
-        inner.queue_bytes = bytes;
-        inner.queue.push_back(outgoing);
-        drop(inner);
-        self.wake.notify_one();
-    }
-
-    /// The subscriber has acknowledged a message.
-    pub(crate) fn acknowledged(&self, packet_id: u16) {
-        let freed = self.lock().in_flight.remove(&packet_id);
-        if freed {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Takes what can be written now into `out`, and what is durable now into `routes`.
-    pub(crate) fn take(&self, out: &mut Vec<u8>, routes: &mut Vec<Message>) -> Turn {
+    /// Takes what can be written now into `out`, and what is durable and must be routed first into
+    /// `work`; false when a receipt was dropped, so that nothing behind it may be acknowledged.
+    pub(crate) fn take(&self, out: &mut Vec<u8>, work: &mut Vec<Inbound>) -> bool {
         let mut inner = self.lock();
         out.append(&mut inner.answers);
-        let mut lost = false;
-        while out.len() < TURN_BYTES {
+        let mut ended = 0;
+        while out.len() < TURN_BYTES && work.len() < 64 {
             match inner.line.pop_confirmed() {
                 Ok(Some(mut inbound)) => {
-                    inner.line_messages -= inbound.messages;
-                    add(&self.counters.acknowledgements_out, inbound.acks.len() / 4);
-                    out.append(&mut inbound.acks);
-                    routes.append(&mut inbound.routes);
+                    if work.is_empty() && inner.gated.is_empty() && inbound.is_plain() {
+                        inner.line_messages -= inbound.messages;
+                        add(&self.counters.acknowledgements_out, inbound.acked);
+                        ended += inbound.ended;
+                        out.append(&mut inbound.acks);
+                    } else {
+                        work.push(inbound);
+                    }
                 }
                 Ok(None) => break,
                 Err(ReceiptLost) => {
-                    lost = true;
+                    inner.lost = true;
                     break;
                 }
             }
         }
-        while out.len() < TURN_BYTES && inner.put_next(out, self.limits.outgoing_in_flight) {
-            add(&self.counters.messages_out, 1);
-        }
-        let settled = lost || (inner.input_ended && inner.line.is_empty());
+        let lost = inner.lost;
         drop(inner);
+        self.end_exchanges(ended);
         self.room.notify_one();
-        Turn { lost, settled }
-    }
-}
-
-impl Inner {
-    /// Writes the next queued message, when the window allows it.
-    fn put_next(&mut self, out: &mut Vec<u8>, window: usize) -> bool {
-        let Some(next) = self.queue.front() else {
-            return false;
-        };
-        if next.id_at.is_some() && self.in_flight.len() >= window {
-            return false;
-        }
-        let Some(next) = self.queue.pop_front() else {
-            return false;
-        };
-        self.queue_bytes -= next.packet.len();
-        let start = out.len();
-        out.extend_from_slice(&next.packet);
-        if let Some(at) = next.id_at {
-            let id = self.free_id();
-            self.in_flight.insert(id);
-            out[start + at..start + at + 2].copy_from_slice(&id.to_be_bytes());
-        }
-        true
+        !lost
     }
 
-    /// The next packet id that is not in flight; the window is smaller than the id space.
-    fn free_id(&mut self) -> u16 {
-        loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.in_flight.contains(&self.last_id) {
-                return self.last_id;
-            }
+    /// Enters the acknowledgements of what was routed; they wait for the session log.
+    pub(crate) fn gate(&self, ticket: u64, inbound: Inbound) {
+        self.lock().gated.push_back(Gated {
+            ticket,
+            packet: inbound.acks,
+            acked: inbound.acked,
+            ended: inbound.ended,
+            messages: inbound.messages,
+            _budget: inbound.budget,
+        });
+    }
+
+    /// Writes what the session log has reached into `out`; the ticket that the next one waits for.
+    pub(crate) fn release(&self, out: &mut Vec<u8>, synced: u64) -> Option<u64> {
+        let mut inner = self.lock();
+        let mut ended = 0;
+        while let Some(next) = inner.gated.pop_front_if(|next| next.ticket <= synced) {
+            out.extend_from_slice(&next.packet);
+            inner.line_messages -= next.messages;
+            add(&self.counters.acknowledgements_out, next.acked);
+            ended += next.ended;
         }
+        let waits_for = inner.gated.front().map(|next| next.ticket);
+        drop(inner);
+        self.end_exchanges(ended);
+        self.room.notify_one();
+        waits_for
+    }
+
+    /// Whether no received message waits any more and none will come.
+    pub(crate) fn is_settled(&self) -> bool {
+        let inner = self.lock();
+        inner.lost || (inner.input_ended && inner.line.is_empty() && inner.gated.is_empty())
     }
 }
 
@@ -279,70 +305,64 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn outbox() -> Arc<Outbox> {
-        with(EndpointLimits::default())
+        Arc::new(Outbox::new(Arc::default(), Arc::default()))
     }
 
-    fn with(limits: EndpointLimits) -> Arc<Outbox> {
-        Arc::new(Outbox::new(Arc::new(limits), Arc::default()))
-    }
-
-    fn message(qos: u8) -> Outgoing {
-        let message = Message {
-            topic: Bytes::from_static(b"t"),
-            payload: Bytes::from_static(b"p"),
-            qos,
-            retain: false,
+    fn inbound(ack: u8, routed: bool) -> Inbound {
+        let route = || Route {
+            message: super::super::message::message("t", "p", 1),
+            arrived: 0,
         };
-        Outgoing::new(&message, qos, false)
-    }
-
-    fn take(outbox: &Outbox) -> Vec<u8> {
-        let (mut out, mut routes) = (Vec::new(), Vec::new());
-        outbox.take(&mut out, &mut routes);
-        out
-    }
-
-    #[test]
-    fn the_window_holds_back_what_is_not_acknowledged() {
-        let outbox = with(EndpointLimits {
-            outgoing_in_flight: 2,
-            ..EndpointLimits::default()
-        });
-        for _ in 0..3 {
-            outbox.offer(message(1));
+        Inbound {
+            acks: vec![ack],
+            acked: 1,
+            messages: 1,
+            routes: routed.then(route).into_iter().collect(),
+            ..Inbound::default()
         }
-        let publish = |id: u8| vec![0x32, 6, 0, 1, b't', 0, id, b'p'];
-        assert_eq!(take(&outbox), [publish(1), publish(2)].concat());
-        assert!(take(&outbox).is_empty());
-        outbox.acknowledged(9);
-        assert!(take(&outbox).is_empty());
-        outbox.acknowledged(1);
-        assert_eq!(take(&outbox), publish(3));
     }
 
     #[test]
-    fn a_full_queue_drops_quality_0_and_closes_on_quality_1() {
-        let outbox = with(EndpointLimits {
-            outgoing_messages: 1,
-            ..EndpointLimits::default()
-        });
-        outbox.offer(message(0));
-        outbox.offer(message(0));
-        assert_eq!(outbox.counters.snapshot().dropped_queue_full, 1);
-        assert_eq!(outbox.closing(), None);
-        outbox.offer(message(1));
-        assert_eq!(outbox.closing(), Some(CloseReason::SlowSubscriber));
+    fn acknowledgements_keep_their_order_through_both_lines() {
+        let outbox = outbox();
+        let (mut out, mut work) = (Vec::new(), Vec::new());
+        for (ack, routed) in [(1, false), (2, true), (3, false)] {
+            outbox.expect(inbound(ack, routed)).confirm();
+        }
+        assert!(outbox.take(&mut out, &mut work));
+        assert_eq!(out, [1], "the third is behind one that is to be routed");
+        assert_eq!(work.len(), 2);
+        for (inbound, ticket) in work.drain(..).zip([7, 0]) {
+            outbox.gate(ticket, inbound);
+        }
+        outbox.answer_when(0, vec![4], 0);
+        outbox.expect(inbound(5, false)).confirm();
+        assert!(outbox.take(&mut out, &mut work));
+        for inbound in work.drain(..) {
+            outbox.gate(0, inbound);
+        }
+        assert_eq!(outbox.release(&mut out, 6), Some(7));
+        assert_eq!(out, [1]);
+        assert_eq!(outbox.release(&mut out, 7), None);
+        assert_eq!(out, [1, 2, 3, 4, 5]);
+        outbox.end_input();
+        assert!(outbox.is_settled());
+        assert_eq!(outbox.lock().line_messages, 0);
+    }
+
+    #[test]
+    fn a_lost_receipt_ends_the_line() {
+        let outbox = outbox();
+        drop(outbox.expect(inbound(1, false)));
+        assert!(!outbox.take(&mut Vec::new(), &mut Vec::new()));
+        assert!(outbox.is_settled());
+    }
+
+    #[test]
+    fn the_first_reason_to_close_stays() {
+        let outbox = outbox();
+        outbox.close(CloseReason::SlowSubscriber);
         outbox.close(CloseReason::KeepAlive);
         assert_eq!(outbox.closing(), Some(CloseReason::SlowSubscriber));
-    }
-
-    #[test]
-    fn packet_ids_go_around_and_skip_those_in_flight() {
-        let outbox = outbox();
-        let mut inner = outbox.lock();
-        inner.last_id = u16::MAX - 1;
-        inner.in_flight.insert(1);
-        assert_eq!(inner.free_id(), u16::MAX);
-        assert_eq!(inner.free_id(), 2);
     }
 }

@@ -1,15 +1,18 @@
 //! A PUBLISH over the limit: its beginning goes to the pipeline, the rest is read and dropped.
 //!
-//! Closing the connection instead would not help: a client repeats what is not acknowledged, and
-//! nothing behind it would ever arrive. The pipeline quarantines it, then it is acknowledged.
-//! Subscribers do not get it, because nobody has the whole of it.
+//! Closing the connection instead would not help: a client of MQTT 3.1.1 cannot be told the limit,
+//! repeats what is not acknowledged, and nothing behind it would ever arrive. The pipeline
+//! quarantines it, whatever its topic, then it is acknowledged. Subscribers do not get it, because
+//! nobody has the whole of it.
 
 use bytes::{Buf, Bytes};
 
 use super::connection::Closed;
 use super::outbox::Inbound;
 use super::reader::{Reader, bad_topic, owe};
-use crate::mqtt::frame::{self, Frame, Publish};
+use super::stats::CloseReason;
+use super::topics::Verdict;
+use crate::mqtt::frame::{self, Frame, Publish, Version};
 use crate::mqtt::topic::TopicError;
 use crate::source::{Envelope, PAYLOAD_KEPT, Payload};
 
@@ -41,13 +44,15 @@ impl Reader {
         let mut inbound = Inbound {
             acks: Vec::with_capacity(4),
             messages: 1,
-            routes: Vec::new(),
             budget: self.budget(bytes).await?,
+            ..Inbound::default()
         };
-        let is_new = owe(&publish, &mut self.unreleased, &mut inbound.acks);
+        let is_new = owe(&publish, &self.session, &mut inbound);
+        if is_new && publish.qos == 2 {
+            inbound.arrived.push(publish.packet_id);
+        }
         let envelopes = if is_new { vec![envelope] } else { Vec::new() };
-        let promised = !inbound.acks.is_empty();
-        self.send(envelopes, inbound, promised).await
+        self.send(envelopes, inbound).await
     }
 
     /// Reads the header and as much of the payload as is kept.
@@ -66,8 +71,14 @@ impl Reader {
             return Err(bad_topic(TopicError::TooLong));
         }
         let first = self.buffer[0];
-        let publish = frame::publish(&self.buffer, &Frame { first, body })?;
-        self.check_topic(&self.buffer[publish.topic.clone()])?;
+        let publish = frame::publish(&self.buffer, &Frame { first, body }, Version::V4)?;
+        let name = &self.buffer[publish.topic.clone()];
+        if self.topics.judge(name).map_err(bad_topic)? == Verdict::Denied {
+            return Err(Closed::new(
+                CloseReason::NotAuthorized,
+                "the client must not publish to the topic of a packet over the limit",
+            ));
+        }
         Ok(publish)
     }
 

@@ -1,23 +1,33 @@
 //! What a client sends: whole reads become one delivery, cut from the receive buffer.
 
-use std::collections::{HashMap, HashSet};
+mod publish;
+mod request;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
+use super::access::Rights;
 use super::connection::Closed;
 use super::outbox::{Inbound, Outbox};
 use super::oversized::Oversized;
-use super::router::Message;
+use super::rate::Rate;
+use super::session::Session;
 use super::stats::{CloseReason, add};
-use crate::mqtt::frame::{self, FrameError};
-use crate::mqtt::topic::{self, TopicError};
+use super::topics::Topics;
+use super::transport::ReadSide;
+use crate::clock::{process_now, process_sleep};
+use crate::mqtt::frame::{self, FrameError, Version};
+use crate::mqtt::packet::Disconnect;
+use crate::mqtt::topic::TopicError;
 use crate::source::{Delivery, Envelope, Receipt};
+
+use publish::Item;
+pub(super) use publish::owe;
 
 /// The least that is offered to one read of the socket.
 const CHUNK_MIN: usize = 4 * 1024;
@@ -26,19 +36,29 @@ const CHUNK_MAX: usize = 256 * 1024;
 
 /// The receiving side of one connection.
 pub(super) struct Reader {
-    pub(super) socket: OwnedReadHalf,
+    pub(super) socket: ReadSide,
     pub(super) buffer: BytesMut,
+    pub(super) version: Version,
     /// Seconds; 0 means never.
     pub(super) keep_alive: u16,
-    pub(super) client: u64,
+    /// Whether the client asked for a session that outlives this connection.
+    pub(super) wants_session: bool,
+    pub(super) session: Arc<Session>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) shared: Arc<Shared>,
-    /// Subscriptions with the quality of service granted.
-    pub(super) filters: HashMap<String, u8>,
-    /// Packet ids received at quality of service 2 and not yet released.
-    pub(super) unreleased: HashSet<u16>,
+    pub(super) rights: Arc<Rights>,
+    pub(super) topics: Topics,
+    /// Topic aliases that the client has given.
+    pub(super) aliases: HashMap<u16, Bytes>,
+    pub(super) rate: Rate,
+    /// What the client said when it left.
+    pub(super) goodbye: Option<Disconnect>,
     /// Publishes found in the buffer and not yet delivered.
-    pub(super) batch: Vec<frame::Publish>,
+    pub(super) batch: Vec<Item>,
+    /// Exchanges that begin with them.
+    pub(super) begun: usize,
+    /// Messages and bytes since the rate was looked at.
+    pub(super) since: (usize, usize),
     /// Bytes offered to the next read; follows what the client sends.
     pub(super) chunk: usize,
 }
@@ -51,6 +71,7 @@ impl Reader {
                 return closed;
             }
             self.outbox.room_for(1).await;
+            self.slow_down().await;
             match self.read().await {
                 Ok(()) => {}
                 Err(closed) => return closed,
@@ -58,32 +79,35 @@ impl Reader {
         }
     }
 
-    /// Delivers the will of a client that is gone.
-    pub(super) async fn deliver_will(&mut self, message: Message) -> Result<(), Closed> {
-        let envelope = Envelope {
-            topic: message.topic.clone(),
-            payload: message.payload.clone().into(),
-            received_at: self.shared.clock.now(),
-        };
-        let bytes = envelope.topic.len() + envelope.payload.len();
-        let inbound = Inbound {
-            acks: Vec::new(),
-            messages: 1,
-            routes: vec![message],
-            budget: self.budget(bytes).await?,
-        };
-        self.send(vec![envelope], inbound, true).await
+    /// Waits when the client is faster than it may be.
+    async fn slow_down(&mut self) {
+        let (messages, bytes) = std::mem::take(&mut self.since);
+        if self.rate.is_limited() {
+            let wait = self.rate.take(messages, bytes, process_now());
+            if !wait.is_zero() {
+                process_sleep(wait).await;
+            }
+        }
     }
 
     /// Waits for more bytes and appends them to the buffer.
     pub(super) async fn read(&mut self) -> Result<(), Closed> {
         let chunk = self.chunk.clamp(CHUNK_MIN, CHUNK_MAX);
-        // What is left of a block is used up before the next one is taken: a block lives until the
-        // pipeline is done with every message in it.
-        if self.buffer.capacity() - self.buffer.len() < chunk / 4 {
-            self.buffer.reserve(chunk);
+        if self.buffer.is_empty() && chunk == CHUNK_MIN {
+            // Thousands of quiet connections: none holds a buffer while it waits.
+            self.buffer = BytesMut::new();
         }
-        let reading = self.socket.read_buf(&mut self.buffer);
+        let reading = async {
+            if self.buffer.is_empty() {
+                self.socket.readable().await;
+            }
+            // What is left of a block is used up before the next one is taken: a block lives until
+            // the pipeline is done with every message in it.
+            if self.buffer.capacity() - self.buffer.len() < chunk / 4 {
+                self.buffer.reserve(chunk);
+            }
+            self.socket.read_buf(&mut self.buffer).await
+        };
         let read = if self.keep_alive == 0 {
             reading.await
         } else {
@@ -98,6 +122,7 @@ impl Reader {
             return Err(CloseReason::PeerClosed.into());
         }
         add(&self.shared.counters.bytes_in, read);
+        self.since.1 += read;
         self.chunk = read * 2;
         Ok(())
     }
@@ -135,13 +160,17 @@ impl Reader {
 
     /// Goes through the buffer from `at` until something other than a PUBLISH needs attention.
     fn next(&mut self, at: &mut usize) -> Result<Next, Closed> {
-        let limits = &self.shared.limits;
+        let limits = self.shared.limits.clone();
+        let most = limits
+            .delivery_messages
+            .min(limits.unacknowledged_messages.max(1));
         loop {
             let found = match frame::scan(&self.buffer, *at, limits.packet_bytes) {
                 Ok(Some(found)) => found,
                 Ok(None) => return Ok(Next::Incomplete),
+                // A client of MQTT 5 was told how much is too much.
                 Err(FrameError::TooLarge { header, size, .. })
-                    if frame::is_publish(self.buffer[*at]) =>
+                    if frame::is_publish(self.buffer[*at]) && self.version == Version::V4 =>
                 {
                     return Ok(Next::Oversized(Oversized { header, size }));
                 }
@@ -150,13 +179,13 @@ impl Reader {
             let (start, end) = (*at, found.body.end);
             match found.first {
                 first if frame::is_publish(first) => {
-                    let publish = frame::publish(&self.buffer, &found)?;
-                    self.check_topic(&self.buffer[publish.topic.clone()])?;
-                    self.batch.push(publish);
+                    let publish = frame::publish(&self.buffer, &found, self.version)?;
+                    self.take_publish(publish)?;
                 }
-                frame::PUBACK => {
-                    let packet_id = frame::packet_id(&self.buffer, &found)?;
-                    self.outbox.acknowledged(packet_id);
+                frame::PUBACK | frame::PUBREC | frame::PUBCOMP => {
+                    let (packet_id, reason) =
+                        frame::acknowledgement(&self.buffer, &found, self.version)?;
+                    self.acknowledged(found.first, packet_id, reason);
                 }
                 frame::PINGREQ if found.body.is_empty() => {
                     self.outbox.answer(&frame::PINGRESP_PACKET);
@@ -171,18 +200,10 @@ impl Reader {
                 }
             }
             *at = end;
-            let most = limits
-                .delivery_messages
-                .min(limits.unacknowledged_messages.max(1));
             if self.batch.len() >= most {
                 return Ok(Next::Full);
             }
         }
-    }
-
-    pub(super) fn check_topic(&self, name: &[u8]) -> Result<(), Closed> {
-        let limits = &self.shared.limits;
-        topic::check_name(name, limits.topic_bytes, limits.topic_levels).map_err(bad_topic)
     }
 
     /// Hands the publishes in the first `end` bytes of the buffer to the pipeline.
@@ -191,49 +212,11 @@ impl Reader {
         if self.batch.is_empty() {
             return Ok(());
         }
+        self.since.0 += self.batch.len();
         self.outbox.room_for(self.batch.len()).await;
         let budget = self.budget(end).await?;
-        let (envelopes, inbound, promised) = self.cut(&block, budget);
-        self.send(envelopes, inbound, promised).await
-    }
-
-    /// Cuts the batch out of its block; `promised` when somebody waits for an acknowledgement.
-    fn cut(
-        &mut self,
-        block: &Bytes,
-        budget: Option<OwnedSemaphorePermit>,
-    ) -> (Vec<Envelope>, Inbound, bool) {
-        let received_at = self.shared.clock.now();
-        let has_subscribers = self.shared.router.has_subscribers();
-        let mut envelopes = Vec::with_capacity(self.batch.len());
-        let mut inbound = Inbound {
-            acks: Vec::with_capacity(self.batch.len() * 4),
-            messages: self.batch.len(),
-            routes: Vec::new(),
-            budget,
-        };
-        for publish in self.batch.drain(..) {
-            if !owe(&publish, &mut self.unreleased, &mut inbound.acks) {
-                continue;
-            }
-            let topic = block.slice(publish.topic);
-            let payload = block.slice(publish.payload);
-            if has_subscribers || publish.retain {
-                inbound.routes.push(Message {
-                    topic: topic.clone(),
-                    payload: payload.clone(),
-                    qos: publish.qos,
-                    retain: publish.retain,
-                });
-            }
-            envelopes.push(Envelope {
-                topic,
-                payload: payload.into(),
-                received_at,
-            });
-        }
-        let promised = !inbound.acks.is_empty();
-        (envelopes, inbound, promised)
+        let (envelopes, inbound) = self.cut(&block, budget);
+        self.send(envelopes, inbound).await
     }
 
     /// Sends one delivery and enters what is owed for it; nothing is owed before it is sent.
@@ -241,17 +224,19 @@ impl Reader {
         &mut self,
         envelopes: Vec<Envelope>,
         mut inbound: Inbound,
-        promised: bool,
     ) -> Result<(), Closed> {
+        let owes = inbound.acked > 0 || !inbound.arrived.is_empty();
         if envelopes.is_empty() {
-            self.outbox.expect_nothing(inbound);
+            if owes || !inbound.routes.is_empty() {
+                self.outbox.expect_nothing(inbound);
+            }
             return Ok(());
         }
         let Ok(place) = self.shared.intake.place().await else {
             return Err(CloseReason::PipelineStopped.into());
         };
         add(&self.shared.counters.messages_in, envelopes.len());
-        let receipt = if promised {
+        let receipt = if owes {
             self.outbox.expect(inbound)
         } else {
             let budget = inbound.budget.take();
@@ -276,30 +261,6 @@ impl Reader {
             Err(_) => Err(CloseReason::PipelineStopped.into()),
         }
     }
-
-    /// Answers a request; what came before it has been delivered.
-    async fn answer(&mut self, first: u8, body: &[u8]) -> Result<(), Closed> {
-        match first {
-            frame::SUBSCRIBE => self.subscribe(body).await,
-            frame::UNSUBSCRIBE => self.unsubscribe(body),
-            frame::PUBREL => match *body {
-                [high, low] if (high, low) != (0, 0) => {
-                    let packet_id = u16::from_be_bytes([high, low]);
-                    self.unreleased.remove(&packet_id);
-                    let mut answer = Vec::with_capacity(4);
-                    frame::put_ack(&mut answer, frame::PUBCOMP, packet_id);
-                    self.outbox.answer(&answer);
-                    Ok(())
-                }
-                _ => Err(violation("a PUBREL is malformed")),
-            },
-            frame::DISCONNECT if body.is_empty() => Err(CloseReason::Disconnected.into()),
-            frame::CONNECT => Err(violation("a second CONNECT came on one connection")),
-            other => Err(violation(format!(
-                "a client must not send a packet that begins with {other:#04x}"
-            ))),
-        }
-    }
 }
 
 /// What stands next in the buffer.
@@ -319,25 +280,6 @@ struct Request {
     start: usize,
     body: usize,
     end: usize,
-}
-
-/// Adds the acknowledgement that a publish asks for. False when the message came before.
-pub(super) fn owe(
-    publish: &frame::Publish,
-    unreleased: &mut HashSet<u16>,
-    acks: &mut Vec<u8>,
-) -> bool {
-    match publish.qos {
-        0 => true,
-        1 => {
-            frame::put_ack(acks, frame::PUBACK, publish.packet_id);
-            true
-        }
-        _ => {
-            frame::put_ack(acks, frame::PUBREC, publish.packet_id);
-            unreleased.insert(publish.packet_id)
-        }
-    }
 }
 
 pub(super) fn violation(detail: impl std::fmt::Display) -> Closed {

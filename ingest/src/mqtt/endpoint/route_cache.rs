@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::subscriptions::Subscription;
+use super::subscriptions::Targets;
 
 /// Topics and their subscribers together that are remembered.
 const ENTRIES: usize = 64 * 1024;
@@ -13,17 +13,17 @@ const ENTRIES: usize = 64 * 1024;
 /// The subscribers of topics that were published to. Whoever changes the tree clears it.
 #[derive(Debug, Default)]
 pub(crate) struct RouteCache {
-    routes: HashMap<Bytes, Arc<[Subscription]>>,
+    routes: HashMap<Bytes, Arc<Targets>>,
     entries: usize,
 }
 
 impl RouteCache {
-    pub(crate) fn get(&self, topic: &[u8]) -> Option<Arc<[Subscription]>> {
+    pub(crate) fn get(&self, topic: &[u8]) -> Option<Arc<Targets>> {
         self.routes.get(topic).cloned()
     }
 
     /// Remembers a topic; all others are forgotten when there is no room.
-    pub(crate) fn put(&mut self, topic: &[u8], subscribers: &Arc<[Subscription]>) {
+    pub(crate) fn put(&mut self, topic: &[u8], subscribers: &Arc<Targets>) {
         let entries = 1 + subscribers.len();
         if entries > ENTRIES {
             return;
@@ -46,17 +46,21 @@ impl RouteCache {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::tests::outbox;
+    use super::super::session::Grant;
+    use super::super::session::tests::session;
+    use super::super::subscriptions::Target;
     use super::*;
 
-    fn subscribers(count: u64) -> Arc<[Subscription]> {
-        let outbox = outbox();
-        let subscription = |client| Subscription {
-            client,
-            outbox: outbox.clone(),
-            qos: 1,
+    fn subscribers(count: u64) -> Arc<Targets> {
+        let target = Target {
+            session: session(1, 0),
+            grant: Grant::default(),
+            own: None,
         };
-        (0..count).map(subscription).collect()
+        Arc::new(Targets {
+            direct: vec![target; count as usize],
+            groups: Vec::new(),
+        })
     }
 
     #[test]

@@ -1,99 +1,54 @@
-//! Who is connected, and the way of a message to its subscribers.
+//! The way of a message to its subscribers.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use bytes::Bytes;
-
-use super::EndpointLimits;
+use super::log::record::{self, Record};
+use super::log::Batch;
 use super::log_rate::LogRate;
-use super::outbox::{Outbox, Outgoing};
+use super::message::Message;
 use super::retained::{Retained, RetainedFull};
 use super::route_cache::RouteCache;
-use super::stats::{CloseReason, Counters, add};
-use super::subscriptions::{Subscription, SubscriptionTree};
+use super::session::{Common, Grant, Session};
+use super::stats::add;
+use super::subscriptions::{Subscription, SubscriptionTree, Targets, merge};
 use crate::clock::process_now;
+use crate::mqtt::topic;
 
 /// Branches of the tree looked at, subscribers and so on after which a task lets others go on:
 /// about a millisecond.
 pub(crate) const TURN_WORK: usize = 2_000;
 
-/// A message on its way to subscribers. Topic and payload share the receive buffer.
-#[derive(Debug, Clone)]
-pub(crate) struct Message {
-    /// A checked topic name.
-    pub(crate) topic: Bytes,
-    pub(crate) payload: Bytes,
-    /// 0, 1 or 2.
-    pub(crate) qos: u8,
-    pub(crate) retain: bool,
-}
-
-/// The connected clients, their subscriptions and the retained messages.
+/// The subscriptions of all clients and the retained messages.
 #[derive(Debug)]
 pub(crate) struct Router {
-    clients: Mutex<HashMap<String, (u64, Arc<Outbox>)>>,
     tree: RwLock<SubscriptionTree>,
     /// Filled under the tree's reading lock and cleared under its writing lock.
     routes: Mutex<RouteCache>,
     subscriptions: AtomicUsize,
     retained: Mutex<Retained>,
     retained_full: LogRate,
-    next_client: AtomicU64,
-    limits: Arc<EndpointLimits>,
-    counters: Arc<Counters>,
+    common: Arc<Common>,
+}
+
+/// What became of a routed message.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Routed {
+    /// In the unit of [`TURN_WORK`].
+    pub(crate) work: usize,
+    /// The ticket of the session log behind which it is safe.
+    pub(crate) ticket: u64,
 }
 
 impl Router {
-    pub(crate) fn new(limits: Arc<EndpointLimits>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(common: Arc<Common>, retained: Retained) -> Self {
         Self {
-            clients: Mutex::default(),
             tree: RwLock::default(),
             routes: Mutex::default(),
             subscriptions: AtomicUsize::new(0),
-            retained: Mutex::default(),
+            retained: Mutex::new(retained),
             retained_full: LogRate::default(),
-            next_client: AtomicU64::new(1),
-            limits,
-            counters,
-        }
-    }
-
-    /// Enters a client; an older connection with the same id is closed.
-    ///
-    /// Returns the connection's number and the id that it goes by: its own, or a made one when
-    /// that is empty.
-    pub(crate) fn enter(&self, client_id: &str, outbox: &Arc<Outbox>) -> (u64, String) {
-        let client = self.next_client.fetch_add(1, Ordering::Relaxed);
-        let client_id = match client_id {
-            "" => format!("anonymous-{client}"),
-            id => id.to_owned(),
-        };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, old)) = clients.insert(client_id.clone(), (client, outbox.clone())) {
-            old.close(CloseReason::TakenOver);
-        }
-        (client, client_id)
-    }
-
-    /// Forgets a client and its subscriptions.
-    pub(crate) fn leave<'a>(
-        &self,
-        client: u64,
-        client_id: &str,
-        filters: impl Iterator<Item = &'a str>,
-    ) {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients
-            .get(client_id)
-            .is_some_and(|(known, _)| *known == client)
-        {
-            clients.remove(client_id);
-        }
-        drop(clients);
-        for filter in filters {
-            self.unsubscribe(filter, client);
+            common,
         }
     }
 
@@ -103,63 +58,109 @@ impl Router {
         self.subscriptions.load(Ordering::Acquire) > 0
     }
 
-    /// Adds a subscription.
+    /// Adds a subscription; a checked filter.
     pub(crate) fn subscribe(&self, filter: &str, subscription: Subscription) {
+        let (share, filter) = split(filter);
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-        tree.insert(filter, subscription);
+        tree.insert(filter, share, subscription);
+        self.routes().clear();
+        self.subscriptions.store(tree.len(), Ordering::Release);
+    }
+
+    /// Removes a subscription.
+    pub(crate) fn unsubscribe(&self, filter: &str, session: u64) {
+        let (share, filter) = split(filter);
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        tree.remove(filter, share, session);
         self.routes().clear();
         self.subscriptions.store(tree.len(), Ordering::Release);
     }
 
     /// At most `most` retained messages, of the topics that follow `last` in their order.
-    pub(crate) fn retained_after(&self, last: Option<&[u8]>, most: usize) -> Vec<Message> {
-        let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
-        retained.following(last, most)
-    }
-
-    /// Removes a subscription.
-    pub(crate) fn unsubscribe(&self, filter: &str, client: u64) {
-        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-        tree.remove(filter, client);
-        self.routes().clear();
-        self.subscriptions.store(tree.len(), Ordering::Release);
+    pub(crate) fn retained_after(&self, last: Option<&[u8]>, most: usize) -> Vec<Arc<Message>> {
+        self.retained().following(last, most)
     }
 
     /// Sends an accepted message to everybody who subscribed, and keeps it when it asks for that.
     ///
-    /// Returns what that took, in the unit of [`TURN_WORK`].
-    pub(crate) fn route(&self, message: &Message) -> usize {
-        let Ok(name) = std::str::from_utf8(&message.topic) else {
-            return 1;
+    /// `from` is the session that it came from; `arrived` its packet id at quality of service 2,
+    /// which is remembered together with the routing, or 0.
+    pub(crate) fn route(&self, message: &Message, from: Option<&Session>, arrived: u16) -> Routed {
+        let mut work = 1;
+        let targets = match std::str::from_utf8(&message.topic) {
+            Ok(name) if self.has_subscribers() => Some(self.targets(name, &mut work)),
+            _ => None,
+        };
+        let empty = Targets::default();
+        let targets = targets.as_deref().unwrap_or(&empty);
+        // Whoever waits for a turn is chosen once, before it is known who needs the log.
+        let chosen: Vec<Subscription> = targets.groups.iter().filter_map(|g| g.pick()).collect();
+        let is_logged = |session: &Session, qos: u8| session.logs(qos.min(message.qos));
+        let logged = message.retain
+            || (arrived != 0 && from.is_some_and(Session::is_logged))
+            || targets.direct.iter().any(|one| is_logged(&one.session, one.grant.qos))
+            || chosen.iter().any(|one| is_logged(&one.session, one.options.qos));
+        let mut batch = (logged && self.common.log.is_kept()).then(|| self.common.log.begin());
+        let mut copy: Option<Arc<Message>> = None;
+        let copied = |copy: &mut Option<Arc<Message>>| -> Arc<Message> {
+            copy.get_or_insert_with(|| message.compact()).clone()
         };
         if message.retain {
-            self.keep(name, message);
+            self.keep(copied(&mut copy), batch.as_mut());
         }
-        if !self.has_subscribers() {
-            return 1;
-        }
-        let mut work = 1;
-        let mut packets: [Option<Outgoing>; 2] = [None, None];
-        for subscriber in &*self.subscribers(name, &mut work) {
-            let qos = subscriber.qos.min(message.qos).min(1);
-            let packet = packets[usize::from(qos)]
-                .get_or_insert_with(|| Outgoing::new(message, qos, false))
-                .clone();
-            subscriber.outbox.offer(packet);
+        for target in &targets.direct {
+            let own = from.is_some_and(|from| from.number == target.session.number);
+            let grant = if own {
+                target.own.as_ref()
+            } else {
+                Some(&target.grant)
+            };
+            let Some(grant) = grant else { continue };
+            let retain = message.retain && grant.retain_as_published;
+            let message = copied(&mut copy);
+            target.session.offer(&message, grant, retain, batch.as_mut());
             work += 1;
         }
-        work
+        for member in &chosen {
+            let Some(grant) = merge(std::iter::once(member)) else {
+                continue;
+            };
+            let retain = message.retain && grant.retain_as_published;
+            let message = copied(&mut copy);
+            member.session.offer(&message, &grant, retain, batch.as_mut());
+            work += 1;
+        }
+        if arrived != 0
+            && let Some(from) = from
+        {
+            from.has_arrived(arrived, batch.as_mut());
+        }
+        Routed {
+            work,
+            ticket: batch.map_or(0, Batch::end),
+        }
     }
 
-    fn keep(&self, name: &str, message: &Message) {
-        let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = retained.keep(name, &message.payload, message.qos.min(1), &self.limits);
+    /// Keeps or removes the message of its topic.
+    fn keep(&self, message: Arc<Message>, batch: Option<&mut Batch<'_>>) {
+        let mut retained = self.retained();
+        let had_one = retained.has(&message.topic);
+        let kept = retained.keep(message.clone(), &self.common.limits);
         drop(retained);
+        if let Some(batch) = batch {
+            if kept.is_ok() && !message.payload.is_empty() {
+                batch.put_with(|out| record::put_retained(out, &message));
+            } else if had_one {
+                batch.put(&Record::Forgotten {
+                    topic: message.topic.clone(),
+                });
+            }
+        }
         if kept == Err(RetainedFull) {
-            add(&self.counters.dropped_retained, 1);
+            add(&self.common.counters.dropped_retained, 1);
             if let Some(left_out) = self.retained_full.admit(process_now()) {
                 tracing::warn!(
-                    topic = name,
+                    topic = %String::from_utf8_lossy(&message.topic),
                     left_out,
                     "retained message not kept: the endpoint holds as many as it may"
                 );
@@ -167,12 +168,39 @@ impl Router {
         }
     }
 
-    fn subscribers(&self, name: &str, work: &mut usize) -> Arc<[Subscription]> {
+    /// Sends a retained message to one new subscriber.
+    pub(crate) fn offer_retained(&self, session: &Session, message: &Arc<Message>, grant: &Grant) {
+        let logged = session.logs(grant.qos.min(message.qos));
+        let mut batch = logged.then(|| self.common.log.begin());
+        session.offer(message, grant, true, batch.as_mut());
+    }
+
+    /// Forgets a retained message whose life is over; after a restart it is seen to be over again.
+    pub(crate) fn forget_expired(&self, message: &Arc<Message>) {
+        self.retained().forget_exactly(message);
+    }
+
+    /// Writes all retained messages through `put`, some at a time.
+    pub(crate) fn dump(&self, put: &mut dyn FnMut(&[u8])) {
+        let mut last = None;
+        loop {
+            let turn = self.retained_after(last.as_deref(), 64);
+            let Some(newest) = turn.last() else { return };
+            last = Some(newest.topic.clone());
+            let mut records = Vec::new();
+            for message in &turn {
+                record::put_retained(&mut records, message);
+            }
+            put(&records);
+        }
+    }
+
+    fn targets(&self, name: &str, work: &mut usize) -> Arc<Targets> {
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = self.routes().get(name.as_bytes()) {
             return known;
         }
-        let found: Arc<[Subscription]> = tree.matching(name, work).into();
+        let found = Arc::new(tree.matching(name, work));
         self.routes().put(name.as_bytes(), &found);
         found
     }
@@ -180,40 +208,45 @@ impl Router {
     fn routes(&self) -> MutexGuard<'_, RouteCache> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn retained(&self) -> MutexGuard<'_, Retained> {
+        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The group and the filter of a subscription; a checked filter.
+fn split(filter: &str) -> (Option<&str>, &str) {
+    match topic::shared(filter) {
+        Ok(Some((name, inner))) => (Some(name), inner),
+        _ => (None, filter),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::tests::outbox;
+    use super::super::message::message;
+    use super::super::session::tests::common;
+    use super::super::subscriptions::tests::subscription;
     use super::*;
 
     #[test]
     fn a_repeated_topic_is_not_looked_up_again_until_a_subscription_changes() {
-        let router = Router::new(Arc::default(), Arc::default());
-        let subscription = |client| Subscription {
-            client,
-            outbox: outbox(),
-            qos: 0,
-        };
+        let router = Router::new(common(), Retained::default());
         for number in 0..256_u32 {
             let level = |bit: u32| if number >> bit & 1 == 1 { "+" } else { "a" };
             let levels: Vec<&str> = (0..8).map(level).collect();
-            router.subscribe(&levels.join("/"), subscription(1));
+            router.subscribe(&levels.join("/"), subscription(1, 0));
         }
-        let message = Message {
-            topic: Bytes::from_static(b"a/a/a/a/a/a/a/a"),
-            payload: Bytes::new(),
-            qos: 0,
-            retain: false,
-        };
-        let first = router.route(&message);
+        let message = message("a/a/a/a/a/a/a/a", "", 0);
+        let work = || router.route(&message, None, 0).work;
+        let first = work();
         assert!(first > 500, "{first}");
-        assert_eq!(router.route(&message), 2, "known");
-        router.subscribe("#", subscription(2));
-        assert!(router.route(&message) > 500);
-        assert_eq!(router.route(&message), 3);
+        assert_eq!(work(), 2, "known");
+        router.subscribe("#", subscription(2, 0));
+        assert!(work() > 500);
+        assert_eq!(work(), 3);
         router.unsubscribe("#", 2);
-        assert!(router.route(&message) > 500);
-        assert_eq!(router.route(&message), 2);
+        assert!(work() > 500);
+        assert_eq!(work(), 2);
     }
 }

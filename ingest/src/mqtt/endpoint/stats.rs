@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::mqtt::answer::reason;
+
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
@@ -14,12 +16,21 @@ pub enum CloseReason {
     SocketFailed,
     /// No complete CONNECT came in time.
     ConnectTimeout,
+    /// TLS did not come about: no certificate that is trusted, or no TLS at all.
+    TlsFailed,
     /// The client was silent for one and a half times its keep-alive.
     KeepAlive,
     /// The client broke a rule of MQTT, or spoke no MQTT at all.
     ProtocolViolation,
-    /// The client asked for another protocol version, or with an unusable client id.
+    /// The client asked for another protocol version, with an unusable client id, or without the
+    /// right password.
     Refused,
+    /// The client published where it must not, and its version knows no other way to be told.
+    NotAuthorized,
+    /// The client sent more unacknowledged messages than it was told.
+    ReceiveMaximum,
+    /// The client used a topic alias that stands for nothing.
+    TopicAlias,
     /// A packet was larger than the limit.
     PacketTooLarge,
     /// A topic was longer or deeper than the limit.
@@ -40,14 +51,18 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Disconnected,
         Self::PeerClosed,
         Self::SocketFailed,
         Self::ConnectTimeout,
+        Self::TlsFailed,
         Self::KeepAlive,
         Self::ProtocolViolation,
         Self::Refused,
+        Self::NotAuthorized,
+        Self::ReceiveMaximum,
+        Self::TopicAlias,
         Self::PacketTooLarge,
         Self::TopicTooLong,
         Self::TakenOver,
@@ -65,9 +80,13 @@ impl CloseReason {
             Self::PeerClosed => "peer_closed",
             Self::SocketFailed => "socket_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::TlsFailed => "tls_failed",
             Self::KeepAlive => "keep_alive",
             Self::ProtocolViolation => "protocol_violation",
             Self::Refused => "refused",
+            Self::NotAuthorized => "not_authorized",
+            Self::ReceiveMaximum => "receive_maximum",
+            Self::TopicAlias => "topic_alias",
             Self::PacketTooLarge => "packet_too_large",
             Self::TopicTooLong => "topic_too_long",
             Self::TakenOver => "taken_over",
@@ -77,6 +96,30 @@ impl CloseReason {
             Self::PipelineStopped => "pipeline_stopped",
             Self::Shutdown => "shutdown",
         }
+    }
+
+    /// What a client of MQTT 5 is told; nothing when it ended the connection itself.
+    pub(crate) fn code(self) -> Option<u8> {
+        Some(match self {
+            Self::Disconnected
+            | Self::PeerClosed
+            | Self::SocketFailed
+            | Self::ConnectTimeout
+            | Self::TlsFailed
+            | Self::Refused
+            | Self::WriteTimeout => return None,
+            Self::KeepAlive => reason::KEEP_ALIVE,
+            Self::ProtocolViolation => reason::PROTOCOL_ERROR,
+            Self::NotAuthorized => reason::NOT_AUTHORIZED,
+            Self::ReceiveMaximum => reason::RECEIVE_MAXIMUM,
+            Self::TopicAlias => reason::TOPIC_ALIAS,
+            Self::PacketTooLarge => reason::PACKET_TOO_LARGE,
+            Self::TopicTooLong => reason::TOPIC_NAME,
+            Self::TakenOver => reason::TAKEN_OVER,
+            Self::SlowSubscriber => reason::QUOTA,
+            Self::NotDurable | Self::PipelineStopped => reason::UNSPECIFIED,
+            Self::Shutdown => reason::SHUTTING_DOWN,
+        })
     }
 }
 
@@ -90,8 +133,14 @@ pub struct EndpointStats {
     /// Sockets turned away because of the limit on connections, or closed before their CONNECT
     /// because of the one on half-open ones.
     pub connections_refused: u64,
+    /// Sessions, connected or not.
+    pub sessions: u64,
     /// Messages received and handed to the pipeline.
     pub messages_in: u64,
+    /// Messages that no mapping rule matches: they went to their subscribers only.
+    pub unmapped_messages: u64,
+    /// Messages refused because their client must not publish them.
+    pub denied_publishes: u64,
     /// **Units** bytes read from sockets.
     pub bytes_in: u64,
     /// Acknowledgements sent for received messages (PUBACK and PUBREC).
@@ -100,12 +149,18 @@ pub struct EndpointStats {
     pub messages_out: u64,
     /// **Units** bytes written to sockets.
     pub bytes_out: u64,
-    /// Messages at quality of service 0 not sent because a subscriber's queue was full.
+    /// Messages not queued because a subscriber's queue was full: at quality of service 0, or for a
+    /// session that outlives its connection.
     pub dropped_queue_full: u64,
+    /// Messages not sent to a subscriber because their life was over or the subscriber takes no
+    /// packet so large.
+    pub dropped_undeliverable: u64,
     /// Retained messages not kept because of the limits.
     pub dropped_retained: u64,
     /// Receipts that came after their connection had ended; nothing was acknowledged by them.
     pub stale_receipts: u64,
+    /// Whether the disk refuses the session log at the moment.
+    pub session_log_in_trouble: bool,
     /// Ended connections by reason, in the order of [`CloseReason::ALL`].
     pub closed: Vec<(CloseReason, u64)>,
 }
@@ -124,11 +179,14 @@ pub(crate) struct Counters {
     pub(crate) connections_total: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
     pub(crate) messages_in: AtomicU64,
+    pub(crate) unmapped_messages: AtomicU64,
+    pub(crate) denied_publishes: AtomicU64,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) acknowledgements_out: AtomicU64,
     pub(crate) messages_out: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) dropped_queue_full: AtomicU64,
+    pub(crate) dropped_undeliverable: AtomicU64,
     pub(crate) dropped_retained: AtomicU64,
     pub(crate) stale_receipts: std::sync::Arc<AtomicU64>,
     closed: [AtomicU64; CloseReason::ALL.len()],
@@ -150,14 +208,19 @@ impl Counters {
             connections: read(&self.connections),
             connections_total: read(&self.connections_total),
             connections_refused: read(&self.connections_refused),
+            sessions: 0,
             messages_in: read(&self.messages_in),
+            unmapped_messages: read(&self.unmapped_messages),
+            denied_publishes: read(&self.denied_publishes),
             bytes_in: read(&self.bytes_in),
             acknowledgements_out: read(&self.acknowledgements_out),
             messages_out: read(&self.messages_out),
             bytes_out: read(&self.bytes_out),
             dropped_queue_full: read(&self.dropped_queue_full),
+            dropped_undeliverable: read(&self.dropped_undeliverable),
             dropped_retained: read(&self.dropped_retained),
             stale_receipts: read(&self.stale_receipts),
+            session_log_in_trouble: false,
             closed: CloseReason::ALL
                 .iter()
                 .map(|reason| (*reason, read(&self.closed[*reason as usize])))

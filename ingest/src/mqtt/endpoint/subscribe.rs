@@ -1,11 +1,18 @@
 //! What a client asks to be sent, and what is retained for it.
 
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
 use super::connection::Closed;
-use super::outbox::{Outbox, Outgoing};
+use super::message::wall_ms;
 use super::reader::{Reader, violation};
 use super::router::{Router, TURN_WORK};
+use super::session::Session;
 use super::subscriptions::{Subscription, SubscriptionTree};
-use crate::mqtt::packet;
+use crate::mqtt::answer::{self, reason};
+use crate::mqtt::packet::{self, Options, WhenRetained};
 use crate::mqtt::topic::{self, TopicError};
 
 /// Retained messages that are looked at under one lock.
@@ -13,35 +20,66 @@ const RETAINED_TURN: usize = 64;
 /// Bytes copied that cost as much as a look at one branch of the tree.
 const BYTES_PER_WORK: usize = 256;
 
+/// What becomes of one filter of a SUBSCRIBE.
+enum Answer {
+    Granted { is_new: bool },
+    Refused(u8),
+}
+
 impl Reader {
     pub(super) async fn subscribe(&mut self, body: &[u8]) -> Result<(), Closed> {
-        self.check_filters(packet::filters_in(body, 1))?;
-        let request = packet::subscribe(body)?;
-        let mut granted = Vec::with_capacity(request.filters.len());
+        self.check_filters(packet::filters_in(body, 1, self.version))?;
+        let request = packet::subscribe(body, self.version)?;
+        let identifier = request.identifier.unwrap_or(0);
+        let mut codes = Vec::with_capacity(request.filters.len());
         // A filter that is repeated counts once: the last one.
         let mut asked = SubscriptionTree::default();
-        for (filter, qos) in &request.filters {
-            let qos = self.grant(filter, *qos)?;
-            if let Some(qos) = qos {
-                asked.insert(filter, self.subscription(qos));
+        let mut ticket = 0;
+        for (filter, options) in &request.filters {
+            match self.grant(filter, *options, identifier, &mut ticket)? {
+                Answer::Refused(code) => codes.push(code),
+                Answer::Granted { is_new } => {
+                    codes.push(options.qos);
+                    let wanted = match options.retained {
+                        WhenRetained::Always => true,
+                        WhenRetained::New => is_new,
+                        WhenRetained::Never => false,
+                    };
+                    // Who shares a subscription gets what comes, not what was.
+                    if wanted && !filter.starts_with("$share/") {
+                        let subscription = self.subscription(*options, identifier);
+                        asked.insert(filter, None, subscription);
+                    }
+                }
             }
-            granted.push(qos);
         }
-        self.outbox
-            .answer(&packet::suback(request.packet_id, &granted));
-        send_retained(&self.shared.router, &asked, &self.outbox).await;
+        let answer = answer::suback(self.version, request.packet_id, &codes);
+        self.outbox.answer_when(ticket, answer, 0);
+        send_retained(&self.shared.router, &asked, &self.session).await;
         Ok(())
     }
 
     pub(super) fn unsubscribe(&mut self, body: &[u8]) -> Result<(), Closed> {
-        self.check_filters(packet::filters_in(body, 0))?;
-        let request = packet::unsubscribe(body)?;
+        self.check_filters(packet::filters_in(body, 0, self.version))?;
+        let request = packet::unsubscribe(body, self.version)?;
+        let mut codes = Vec::with_capacity(request.filters.len());
+        let mut batch = self.shared.log.begin();
+        let mut removed = Vec::new();
         for filter in &request.filters {
-            if self.filters.remove(filter).is_some() {
-                self.shared.router.unsubscribe(filter, self.client);
-            }
+            let existed = self.session.unsubscribe(filter, &mut batch);
+            codes.push(if existed {
+                removed.push(filter);
+                reason::SUCCESS
+            } else {
+                reason::NO_SUBSCRIPTION
+            });
         }
-        self.outbox.answer(&packet::unsuback(request.packet_id));
+        let ticket = batch.end();
+        for filter in removed {
+            self.shared.router.unsubscribe(filter, self.session.number);
+        }
+        let answer = answer::unsuback(self.version, request.packet_id, &codes);
+        self.outbox.answer_when(ticket, answer, 0);
         Ok(())
     }
 
@@ -56,38 +94,56 @@ impl Reader {
         Ok(())
     }
 
-    /// Enters one subscription; `None` refuses it.
-    fn grant(&mut self, filter: &str, qos: u8) -> Result<Option<u8>, Closed> {
+    /// Enters one subscription, or says why not; `ticket` grows to what must be on disk first.
+    fn grant(
+        &mut self,
+        filter: &str,
+        options: Options,
+        identifier: u32,
+        ticket: &mut u64,
+    ) -> Result<Answer, Closed> {
         let limits = &self.shared.limits;
-        match topic::check_filter(filter, limits.topic_bytes, limits.topic_levels) {
+        let illegal = |error: TopicError| {
+            violation(format!("the filter {filter:?} is not legal: {error}"))
+        };
+        let inner = match topic::shared(filter) {
+            Ok(share) => share.map_or(filter, |(_, inner)| inner),
+            Err(error) => return Err(illegal(error)),
+        };
+        match topic::check_filter(inner, limits.topic_bytes, limits.topic_levels) {
             Ok(()) => {}
-            Err(TopicError::TooLong) => return Ok(None),
-            Err(error) => {
-                return Err(violation(format!(
-                    "the filter {filter:?} is not legal: {error}"
-                )));
-            }
+            Err(TopicError::TooLong) => return Ok(Answer::Refused(reason::TOPIC_FILTER)),
+            Err(error) => return Err(illegal(error)),
         }
-        let qos = qos.min(1);
-        let known = self.filters.get(filter).copied();
-        // Shared subscriptions are not spoken here: taken as a plain filter, one would never match.
-        let full = known.is_none() && self.filters.len() >= limits.subscriptions;
-        if filter.starts_with("$share/") || full {
-            return Ok(None);
+        if !self.rights.may_subscribe(inner) {
+            return Ok(Answer::Refused(reason::NOT_AUTHORIZED));
         }
-        if known != Some(qos) {
-            self.filters.insert(filter.to_owned(), qos);
-            let subscription = self.subscription(qos);
+        let refused = &self.shared.refused_filters;
+        if refused.iter().any(|refused| refused == inner) {
+            return Ok(Answer::Refused(reason::UNSPECIFIED));
+        }
+        let known = self.session.subscription(filter);
+        if known.is_none() && self.session.subscriptions() >= limits.subscriptions {
+            return Ok(Answer::Refused(reason::QUOTA));
+        }
+        if known != Some((options, identifier)) {
+            let mut batch = self.shared.log.begin();
+            self.session
+                .subscribe(filter, options, identifier, &mut batch);
+            *ticket = batch.end().max(*ticket);
+            let subscription = self.subscription(options, identifier);
             self.shared.router.subscribe(filter, subscription);
         }
-        Ok(Some(qos))
+        Ok(Answer::Granted {
+            is_new: known.is_none(),
+        })
     }
 
-    fn subscription(&self, qos: u8) -> Subscription {
+    fn subscription(&self, options: Options, identifier: u32) -> Subscription {
         Subscription {
-            client: self.client,
-            outbox: self.outbox.clone(),
-            qos,
+            session: self.session.clone(),
+            options,
+            identifier,
         }
     }
 }
@@ -96,7 +152,7 @@ impl Reader {
 ///
 /// Every message is looked at once for all filters, some at a time: nobody waits for the lock or
 /// the thread longer than one turn takes.
-async fn send_retained(router: &Router, asked: &SubscriptionTree, outbox: &Outbox) {
+async fn send_retained(router: &Router, asked: &SubscriptionTree, session: &Arc<Session>) {
     if asked.len() == 0 {
         return;
     }
@@ -106,102 +162,23 @@ async fn send_retained(router: &Router, asked: &SubscriptionTree, outbox: &Outbo
         if turn.is_empty() {
             return;
         }
+        let now = wall_ms();
         let mut work = 0;
         for message in turn {
+            if message.left(now).is_err() {
+                router.forget_expired(&message);
+            }
             let name = std::str::from_utf8(&message.topic).unwrap_or_default();
-            if let Some(subscription) = asked.matching(name, &mut work).first() {
-                let qos = subscription.qos.min(message.qos);
-                outbox.offer(Outgoing::new(&message, qos, true));
+            if let Some(target) = asked.matching(name, &mut work).direct.first() {
+                router.offer_retained(session, &message, &target.grant);
                 work += message.payload.len() / BYTES_PER_WORK;
             }
-            last = Some(message.topic);
+            last = Some(message.topic.clone());
             // The rest is looked up again: it may have changed by then.
             if work > TURN_WORK {
                 break;
             }
         }
         tokio::task::yield_now().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::sync::Arc;
-    use std::task::{Context, Poll, Waker};
-
-    use bytes::Bytes;
-
-    use super::super::EndpointLimits;
-    use super::super::outbox::tests::outbox;
-    use super::super::router::Message;
-    use super::*;
-
-    /// A router with this many retained messages on `PREFIX/NUMBER/zz`.
-    fn router(messages: usize, prefix: &str) -> Router {
-        let router = Router::new(Arc::new(EndpointLimits::default()), Arc::default());
-        for number in 0..messages {
-            router.route(&Message {
-                topic: Bytes::from(format!("{prefix}/{number}/zz")),
-                payload: Bytes::from_static(b"p"),
-                qos: 1,
-                retain: true,
-            });
-        }
-        router
-    }
-
-    /// Turns until it is done, and bytes sent.
-    fn turns(router: &Router, filters: impl Iterator<Item = String>) -> (usize, usize) {
-        let outbox = outbox();
-        let mut asked = SubscriptionTree::default();
-        for filter in filters {
-            let outbox = outbox.clone();
-            let (client, qos) = (1, 0);
-            let subscription = Subscription {
-                client,
-                outbox,
-                qos,
-            };
-            asked.insert(&filter, subscription);
-        }
-        let mut turns = 0;
-        let mut sending = pin!(send_retained(router, &asked, &outbox));
-        // Outside of a runtime a yield only asks to be polled again.
-        let mut context = Context::from_waker(Waker::noop());
-        while sending.as_mut().poll(&mut context) == Poll::Pending {
-            turns += 1;
-        }
-        let (mut out, mut routes) = (Vec::new(), Vec::new());
-        outbox.take(&mut out, &mut routes);
-        (turns, out.len())
-    }
-
-    #[test]
-    fn retained_messages_are_looked_at_once_for_all_filters_and_in_turns() {
-        let router = router(640, "r");
-        let repeated = || std::iter::repeat_n("r/+/zz".to_owned(), 2_500);
-        let (once, sent) = turns(&router, repeated().take(1));
-        assert_eq!(once, 10);
-        assert_eq!(turns(&router, repeated()), (once, sent), "each once");
-        let distinct = (0..500).map(|number| format!("r/+/zz{number}"));
-        assert_eq!(turns(&router, distinct), (once, 0));
-    }
-
-    #[test]
-    fn many_branches_make_shorter_turns() {
-        let router = router(64, "a/a/a/a/a/a/a");
-        let filters = |wildcards: u32| {
-            (0..1_u32 << wildcards).map(|number| {
-                let level = |bit: u32| if number >> bit & 1 == 1 { "+" } else { "a" };
-                let levels: Vec<&str> = (0..7).map(level).collect();
-                format!("{}/+/zz", levels.join("/"))
-            })
-        };
-        let (few, sent) = turns(&router, filters(0));
-        assert_eq!(few, 1);
-        let (many, same) = turns(&router, filters(7));
-        assert!(many >= 8, "{many}");
-        assert_eq!(same, sent, "each once");
     }
 }
