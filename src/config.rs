@@ -1,5 +1,6 @@
 //! The whole configuration: four layers, one commented file of defaults, every mistake at once.
 
+mod endpoint;
 mod layers;
 mod mistakes;
 
@@ -8,8 +9,10 @@ use std::path::PathBuf;
 
 use fieldwright_analytics::detect::DetectConfig;
 use fieldwright_ingest::IngestConfig;
+use fieldwright_ingest::mqtt::User;
 use serde::Deserialize;
 
+pub use endpoint::{MqttLimits, MqttTls};
 pub use layers::{Layers, Origin, Shown};
 
 use crate::business_clock::ClockSpec;
@@ -56,6 +59,14 @@ pub struct Mqtt {
     /// Where our own endpoint listens.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
+    /// Who may connect to our own endpoint, and what they may do.
+    pub users: Vec<User>,
+    /// Filters that nobody may subscribe to at our own endpoint.
+    pub refused_filters: Vec<String>,
+    /// TLS at our own endpoint.
+    pub tls: MqttTls,
+    /// Limits of our own endpoint.
+    pub limits: MqttLimits,
     /// Another broker to consume from instead.
     #[serde(deserialize_with = "empty_is_none")]
     pub broker: Option<String>,

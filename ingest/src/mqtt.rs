@@ -8,6 +8,8 @@ mod answer;
 pub mod consumer;
 pub mod endpoint;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod packet;
 mod property;
 mod queue;
@@ -17,7 +19,7 @@ pub use consumer::{
     ClientCertificate, Consumer, ConsumerConfig, ConsumerError, ConsumerLimits, ConsumerStats, Gap,
 };
 pub use endpoint::{
-    CloseReason, Endpoint, EndpointConfig, EndpointError, EndpointLimits, EndpointStats,
-    HashError, TlsConfig, User, hash_password,
+    CloseReason, Endpoint, EndpointConfig, EndpointError, EndpointLimits, EndpointStats, HashError,
+    TlsConfig, User, UserError, hash_password,
 };
 pub use queue::DeliveryQueue;

@@ -12,7 +12,7 @@ use fieldwright_ingest::Ingest;
 use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::commands::Commands;
 use fieldwright_ingest::mqtt::{
-    ClientCertificate, Consumer, ConsumerConfig, Endpoint, EndpointConfig, EndpointLimits,
+    ClientCertificate, Consumer, ConsumerConfig, Endpoint, EndpointConfig,
 };
 use tokio::net::TcpListener;
 
@@ -24,6 +24,8 @@ pub use sql::SqlDoors;
 
 /// Remembers in the data folder which sessions the broker has.
 const SESSIONS_FILE: &str = "mqtt-sessions.json";
+/// Folder of our own endpoint's sessions and retained messages.
+const MQTT_FOLDER: &str = "mqtt";
 
 /// Where readings come from.
 #[derive(Debug, Clone)]
@@ -45,15 +47,23 @@ impl MqttDoor {
     ) -> Result<Self, AppError> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| AppError::Mqtt(error);
         let Some(broker) = &settings.mqtt.broker else {
+            let tls = settings.mqtt.tls.endpoint();
             let config = EndpointConfig {
-                listen: settings.mqtt.listen,
+                tls: tls.expect("checked with the rest of the configuration"),
                 password: token.map(str::to_owned),
-                limits: EndpointLimits::default(),
+                users: settings.mqtt.users.clone(),
+                refused_filters: settings.mqtt.refused_filters.clone(),
+                rules: Some(settings.ingest.rules.clone()),
+                folder: Some(data_dir.join(MQTT_FOLDER)),
+                limits: settings.mqtt.limits.endpoint(),
+                ..EndpointConfig::new(settings.mqtt.listen)
             };
             let endpoint = Endpoint::start(config, ingest.intake(), Arc::clone(clock)).await;
-            return Ok(Self::Endpoint(Arc::new(
-                endpoint.map_err(|error| failed(error.into()))?,
-            )));
+            let endpoint = endpoint.map_err(|error| failed(error.into()))?;
+            if let Some(commands) = ingest.commands() {
+                tokio::spawn(endpoint.publisher().follow(commands));
+            }
+            return Ok(Self::Endpoint(Arc::new(endpoint)));
         };
         let config = ConsumerConfig {
             url: broker.clone(),
@@ -116,11 +126,15 @@ pub fn token(settings: &Settings) -> Result<Option<String>, AppError> {
 
 /// Nothing but loopback without a token.
 pub fn refuse_strangers(settings: &Settings, has_token: bool) -> Result<(), AppError> {
+    let mqtt = &settings.mqtt;
     let mut addresses = vec![settings.http.listen];
     addresses.extend(settings.postgres.listen);
     addresses.extend(settings.flight.listen);
-    if settings.mqtt.broker.is_none() {
-        addresses.push(settings.mqtt.listen);
+    // Users are as good as a token at the endpoint: nobody else comes in.
+    if mqtt.broker.is_none() && mqtt.users.is_empty() {
+        addresses.push(mqtt.listen);
+        let tls = mqtt.tls.endpoint().ok().flatten();
+        addresses.extend(tls.map(|tls| tls.listen));
     }
     match addresses
         .into_iter()

@@ -211,8 +211,15 @@ pub(super) fn collect_leaves<'a>(
 /// Passwords in values and in the user part of URLs never reach a screen.
 fn hide_secret(path: &str, value: &Value) -> Value {
     let last = path.rsplit('.').next().unwrap_or(path);
-    if matches!(last, "password" | "token" | "secret") {
+    if matches!(last, "password" | "password_hash" | "token" | "secret") {
         return Value::String("***".to_owned());
+    }
+    if let Value::Array(items) = value {
+        return Value::Array(items.iter().map(|item| hide_secret(path, item)).collect());
+    }
+    if let Value::Table(table) = value {
+        let hide = |(key, value): (&String, &Value)| (key.clone(), hide_secret(key, value));
+        return Value::Table(table.iter().map(hide).collect());
     }
     match value.as_str() {
         Some(text) => Value::String(without_password(text)),

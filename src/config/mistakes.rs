@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration beyond the type of one section.
 
+use fieldwright_ingest::mqtt::User;
 use fieldwright_workorders::store::without_password;
 use toml::{Table, Value};
 
@@ -78,6 +79,13 @@ pub fn of_mqtt(mqtt: &Mqtt) -> Vec<String> {
             "mqtt.sparkplug_host_id is `{host}`, but must be one level of a topic: no / + #"
         ));
     }
+    found.extend(
+        User::mistakes(&mqtt.users)
+            .iter()
+            .map(|mistake| format!("mqtt.users: {mistake}")),
+    );
+    found.extend(mqtt.tls.endpoint().err().into_iter().flatten());
+    found.extend(mqtt.limits.mistakes());
     if mqtt.client_id.is_empty() {
         found.push("mqtt.client_id is empty: a persistent session needs a name".into());
     }

@@ -767,7 +767,7 @@ async fn a_folder_that_has_one_tag_under_two_classes_opens_and_goes_on() {
 
 #[tokio::test]
 async fn an_oversized_payload_is_quarantined_with_its_real_size_and_acknowledged() {
-    use crate::mqtt::{Endpoint, EndpointConfig, EndpointLimits};
+    use crate::mqtt::{Endpoint, EndpointConfig};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let folder = tempfile::tempdir().unwrap();
@@ -777,11 +777,7 @@ async fn an_oversized_payload_is_quarantined_with_its_real_size_and_acknowledged
         ..config()
     };
     let (ingest, _feed) = start(&wide, folder.path());
-    let listen = EndpointConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
-        password: None,
-        limits: EndpointLimits::default(),
-    };
+    let listen = EndpointConfig::new(([127, 0, 0, 1], 0).into());
     let clock = Arc::new(ManualClock::new(now()));
     let endpoint = Endpoint::start(listen, ingest.intake(), clock)
         .await

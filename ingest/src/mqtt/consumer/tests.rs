@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 use crate::clock::RealClock;
-use crate::mqtt::{Endpoint, EndpointConfig, EndpointLimits};
+use crate::mqtt::{Endpoint, EndpointConfig};
 use crate::source::{Delivery, Receipt};
 
 /// First bytes of packets.
@@ -619,7 +619,7 @@ async fn mqtts_trusts_the_named_certificates_and_shows_its_own() {
     ));
 }
 
-/// Our endpoint keeps no session: the consumer subscribes again and tells the gap.
+/// Our endpoint keeps no session without a folder: the consumer subscribes again and tells the gap.
 #[tokio::test]
 async fn it_consumes_our_own_endpoint_across_a_restart() {
     let endpoint_at = async |port: u16| {
@@ -629,11 +629,7 @@ async fn it_consumes_our_own_endpoint_across_a_restart() {
                 delivery.receipt.confirm();
             }
         });
-        let config = EndpointConfig {
-            listen: ([127, 0, 0, 1], port).into(),
-            password: None,
-            limits: EndpointLimits::default(),
-        };
+        let config = EndpointConfig::new(([127, 0, 0, 1], port).into());
         Endpoint::start(config, intake, Arc::new(RealClock)).await
     };
     let endpoint = endpoint_at(0).await.unwrap();

@@ -55,6 +55,8 @@ impl Reader {
         }
         let answer = answer::suback(self.version, request.packet_id, &codes);
         self.outbox.answer_when(ticket, answer, 0);
+        // The answer comes first, although it may wait for the disk.
+        self.shared.log.reached(ticket).await;
         send_retained(&self.shared.router, &asked, &self.session).await;
         Ok(())
     }

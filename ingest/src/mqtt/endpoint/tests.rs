@@ -1,5 +1,11 @@
 //! The endpoint as its clients see it, over real sockets.
 
+mod crowd;
+mod lasting;
+mod mutations;
+mod version_5;
+mod who;
+
 use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, Incoming, LastWill, MqttOptions, QoS};
@@ -25,12 +31,15 @@ impl Bench {
     }
 
     async fn with(limits: EndpointLimits) -> Self {
-        let (intake, deliveries) = mpsc::channel(64);
-        let config = EndpointConfig {
-            listen: ([127, 0, 0, 1], 0).into(),
-            password: None,
+        Self::of(EndpointConfig {
             limits,
-        };
+            ..here()
+        })
+        .await
+    }
+
+    async fn of(config: EndpointConfig) -> Self {
+        let (intake, deliveries) = mpsc::channel(64);
         let endpoint = Endpoint::start(config, intake, Arc::new(RealClock))
             .await
             .unwrap();
@@ -82,6 +91,11 @@ impl Bench {
     }
 }
 
+/// A configuration of nothing but a free port.
+fn here() -> EndpointConfig {
+    EndpointConfig::new(([127, 0, 0, 1], 0).into())
+}
+
 /// A client that speaks bytes.
 struct Raw(TcpStream);
 
@@ -121,12 +135,16 @@ fn connect(client_id: &str, keep_alive: u16) -> Vec<u8> {
 }
 
 fn publish(topic: &str, payload: &str, qos: u8, packet_id: u16) -> Vec<u8> {
+    let head = crate::mqtt::frame::PublishHead {
+        topic: topic.as_bytes(),
+        qos,
+        retain: false,
+        duplicate: false,
+        packet_id,
+        properties: None,
+    };
     let mut packet = Vec::new();
-    let (topic, payload) = (topic.as_bytes(), payload.as_bytes());
-    let id_at = crate::mqtt::frame::put_publish(&mut packet, topic, payload, qos, false);
-    if let Some(at) = id_at {
-        packet[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
-    }
+    crate::mqtt::frame::put_publish(&mut packet, &head, payload.as_bytes());
     packet
 }
 
@@ -480,7 +498,7 @@ async fn strangers_are_turned_away() {
     let mut old = connect("c", 0);
     old[8] = 3;
     let mut new = connect("c", 0);
-    new[8] = 5;
+    new[8] = 6;
     let nameless = {
         let mut packet = connect("", 0);
         packet[9] = 0;
@@ -492,7 +510,7 @@ async fn strangers_are_turned_away() {
         ("TLS", b"\x16\x03\x01\x02\x00", &[]),
         ("no CONNECT", &publish("a", "1", 1, 1), &[]),
         ("3.1", &old, &[0x20, 2, 0, 1]),
-        ("5", &new, &[0x20, 3, 0, 0x84, 0]),
+        ("6", &new, &[0x20, 3, 0, 0x84, 0]),
         ("no id, no clean session", &nameless, &[0x20, 2, 0, 2]),
     ] {
         let mut raw = bench.raw().await;
@@ -612,7 +630,7 @@ async fn unacknowledged_messages_stop_the_reading() {
 }
 
 #[tokio::test]
-async fn subscriptions_are_bounded_and_granted_at_most_1() {
+async fn subscriptions_are_bounded() {
     let limits = EndpointLimits {
         subscriptions: 2,
         topic_bytes: 10,
@@ -621,10 +639,10 @@ async fn subscriptions_are_bounded_and_granted_at_most_1() {
     let bench = Bench::with(limits).await;
     let mut raw = bench.connected("c", 0).await;
     for (filter, qos, answer) in [
-        ("a", 2, 1),
+        ("a", 2, 2),
         ("12345678901", 0, 0x80),
-        ("$share/g/a", 1, 0x80),
-        ("b", 0, 0),
+        ("$share/g/a", 1, 1),
+        ("b", 0, 0x80),
         ("c", 0, 0x80),
         ("a", 0, 0),
     ] {
@@ -633,6 +651,9 @@ async fn subscriptions_are_bounded_and_granted_at_most_1() {
     }
     raw.send(&[0xa2, 5, 0, 3, 0, 1, b'a']).await;
     raw.expect(&[0xb0, 2, 0, 3]).await;
+    raw.send(&subscribe("$share/g", 1)).await;
+    assert_eq!(raw.rest().await, NOTHING, "not a legal filter");
+    let mut raw = bench.connected("d", 0).await;
     raw.send(&subscribe("c", 1)).await;
     raw.expect(&[0x90, 3, 0, 9, 1]).await;
 }
@@ -693,9 +714,8 @@ async fn a_large_subscription_holds_nobody_up() {
 async fn a_password_is_asked_of_everybody() {
     let (intake, _deliveries) = mpsc::channel(4);
     let config = EndpointConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
         password: Some("sesame".into()),
-        limits: EndpointLimits::default(),
+        ..here()
     };
     assert!(!format!("{config:?}").contains("sesame"));
     let endpoint = Endpoint::start(config, intake, Arc::new(RealClock))
@@ -726,11 +746,7 @@ async fn a_password_is_asked_of_everybody() {
 async fn a_taken_port_is_told() {
     let bench = Bench::start().await;
     let (intake, _deliveries) = mpsc::channel(1);
-    let config = EndpointConfig {
-        listen: bench.endpoint.local_addr(),
-        password: None,
-        limits: EndpointLimits::default(),
-    };
+    let config = EndpointConfig::new(bench.endpoint.local_addr());
     let error = Endpoint::start(config, intake, Arc::new(RealClock))
         .await
         .unwrap_err();

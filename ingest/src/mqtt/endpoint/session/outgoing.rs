@@ -234,7 +234,7 @@ impl Inner {
     }
 
     /// The next packet id that nothing here has; the limit on messages is below the id space.
-    fn free_id(&mut self) -> u16 {
+    pub(super) fn free_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
             if self.ids.insert(self.last_id) {
