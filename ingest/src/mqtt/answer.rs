@@ -170,9 +170,7 @@ mod tests {
         assert_eq!(connack_accepted(V4, &accepted), [0x20, 2, 0, 0]);
         assert_eq!(
             connack_accepted(V5, &accepted),
-            [
-                0x20, 14, 0, 0, 11, 0x21, 1, 2, 0x27, 1, 0, 0, 0, 0x22, 0, 3
-            ]
+            [0x20, 14, 0, 0, 11, 0x21, 1, 2, 0x27, 1, 0, 0, 0, 0x22, 0, 3]
         );
         let present = Accepted {
             session_present: true,

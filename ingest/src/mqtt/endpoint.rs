@@ -45,6 +45,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::{SharedClock, process_now, process_sleep};
 use crate::commands::Publisher;
 use crate::config::MappingRule;
+use crate::disk::LocalDisk;
 use crate::mqtt::queue::DeliveryQueue;
 use crate::topic::{Mapping, PatternError};
 
@@ -322,7 +323,7 @@ async fn open_log(folder: Option<PathBuf>) -> Result<(Log, Recovered), LogError>
     let Some(folder) = folder else {
         return Ok((Log::none(), Recovered::default()));
     };
-    let opening = tokio::task::spawn_blocking(move || Log::open(&folder));
+    let opening = tokio::task::spawn_blocking(move || Log::open(LocalDisk::shared(), &folder));
     opening.await.expect("opening the log does not panic")
 }
 

@@ -7,9 +7,7 @@
 mod tests;
 
 use bytes::Bytes;
-use mqtt_protocol_core::mqtt::packet::{
-    Property, Qos, RetainHandling, SubEntry, v3_1_1, v5_0,
-};
+use mqtt_protocol_core::mqtt::packet::{Property, Qos, RetainHandling, SubEntry, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::MqttError;
 
 use super::frame::Version;

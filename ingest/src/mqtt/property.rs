@@ -220,7 +220,17 @@ mod tests {
 
     #[test]
     fn lengths_go_there_and_back() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455] {
+        for value in [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            2_097_151,
+            2_097_152,
+            268_435_455,
+        ] {
             let mut out = Vec::new();
             put_length(&mut out, value);
             assert_eq!(out.len(), length_size(value));

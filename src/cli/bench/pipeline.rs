@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fieldwright_ingest::clock::{RealClock, SharedClock};
-use fieldwright_ingest::mqtt::{Endpoint, EndpointConfig, EndpointLimits};
+use fieldwright_ingest::mqtt::{Endpoint, EndpointConfig};
 use fieldwright_ingest::{Ingest, IngestConfig};
 
 use super::Failure;
@@ -17,7 +17,7 @@ pub struct Pipeline {
     /// Its clock.
     pub clock: SharedClock,
     follower: tokio::task::JoinHandle<()>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Pipeline {
@@ -35,16 +35,16 @@ impl Pipeline {
             clock,
             // Somebody must read the feed, as detection does in a service.
             follower: tokio::spawn(async move { while feed.recv().await.is_some() {} }),
-            _dir: dir,
+            dir,
         })
     }
 
     /// Our endpoint in front of it.
     pub async fn endpoint(&self) -> Result<Endpoint, Failure> {
         let config = EndpointConfig {
-            listen: ([127, 0, 0, 1], 0).into(),
-            password: None,
-            limits: EndpointLimits::default(),
+            rules: Some(IngestConfig::default().rules),
+            folder: Some(self.dir.path().join("mqtt")),
+            ..EndpointConfig::new(([127, 0, 0, 1], 0).into())
         };
         Endpoint::start(config, self.ingest.intake(), self.clock.clone())
             .await

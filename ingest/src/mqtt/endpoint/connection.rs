@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -17,12 +19,18 @@ use super::session::Sender;
 use super::sessions::{AttachError, Attached, Wanted};
 use super::stats::{CloseReason, add};
 use super::topics::Topics;
+use super::transport::ReadSide;
 use super::writer::Writer;
 use super::{Phase, Shared};
 use crate::clock::process_now;
 use crate::mqtt::answer::{self, Accepted, reason};
 use crate::mqtt::frame::{self, Version};
 use crate::mqtt::packet::{Connect, PacketError, Will};
+
+/// Time in which a client must read why its connection ends, and close it.
+const LINGER: Duration = Duration::from_secs(2);
+/// **Units** bytes that are read and dropped meanwhile.
+const LINGER_BYTES: usize = 4 << 20;
 
 /// A connection that is over, and what there is to say about it.
 #[derive(Debug)]
@@ -252,6 +260,7 @@ async fn converse(joined: Joined, peer: SocketAddr, shared: Arc<Shared>) {
     } = joined;
     let session = reader.session.clone();
     let outbox = reader.outbox.clone();
+    let version = reader.version;
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     let writing = tokio::spawn(writer.run());
     let mut phase = shared.phase.clone();
@@ -262,7 +271,7 @@ async fn converse(joined: Joined, peer: SocketAddr, shared: Arc<Shared>) {
         closed = reader.run() => closed,
     };
     let goodbye = reader.goodbye;
-    drop(reader);
+    let socket = reader.into_socket();
     outbox.close(closed.reason);
     shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
     shared.counters.closed(closed.reason);
@@ -274,19 +283,42 @@ async fn converse(joined: Joined, peer: SocketAddr, shared: Arc<Shared>) {
             "the writer of an MQTT connection panicked"
         );
     }
-    let quiet = goodbye.is_some_and(|goodbye| !goodbye.with_will)
-        || closed.reason == CloseReason::Shutdown;
+    let quiet =
+        goodbye.is_some_and(|goodbye| !goodbye.with_will) || closed.reason == CloseReason::Shutdown;
     let new_expiry = goodbye.and_then(|goodbye| goodbye.session_expiry);
     let will = will.filter(|_| !quiet);
     if let Some(will) = shared.sessions.detach(&session, new_expiry, will) {
         drop(session);
-        let is_running = |phase: &Phase| *phase == Phase::Running;
         tokio::select! {
             biased;
-            _ = phase.wait_for(|phase| !is_running(phase)) => {}
+            _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
             () = publish_will(&shared, *will) => {}
         }
     }
+    if version == Version::V5 && closed.reason.code().is_some() {
+        tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
+            () = linger(socket) => {}
+        }
+    }
+}
+
+/// Reads and drops what still comes: were the socket closed with bytes unread, the system would
+/// tell the client of that and not of the reason that was written before.
+async fn linger(mut socket: ReadSide) {
+    let mut dropped = BytesMut::with_capacity(16 * 1024);
+    let mut left = LINGER_BYTES;
+    let reading = async {
+        while left > 0 {
+            dropped.clear();
+            match socket.read_buf(&mut dropped).await {
+                Ok(read) if read > 0 => left = left.saturating_sub(read),
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
 pub(super) fn log_closed(shared: &Shared, peer: SocketAddr, client_id: &str, closed: &Closed) {

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::disk::{Disk, DiskFile};
 use crate::frame;
 use files::Folder;
 use record::Record;
@@ -113,8 +114,8 @@ impl Log {
     /// Opens the folder, reads what it holds and goes on behind it.
     ///
     /// Disk work: not on a worker of the runtime.
-    pub(crate) fn open(folder: &Path) -> Result<(Self, Recovered), LogError> {
-        let folder = Folder::open(folder)?;
+    pub(crate) fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<(Self, Recovered), LogError> {
+        let folder = Folder::open(disk, folder)?;
         let recovered = recover::read(&folder)?;
         let file_number = recovered.next_file;
         let file = folder.create_log(file_number)?;
@@ -224,7 +225,6 @@ impl Log {
         let mut bytes = Vec::new();
         let mut size = 0;
         let path = inner.folder.write_snapshot(number, |file| {
-            use std::io::Write as _;
             let mut result = Ok(());
             dump(&mut |records| {
                 frame::write(&mut bytes, 0, |into| into.extend_from_slice(records));
@@ -336,7 +336,7 @@ pub(crate) struct LogOwner(pub(crate) Log);
 /// The thread's state.
 struct Writer {
     inner: Arc<Inner>,
-    file: std::fs::File,
+    file: Box<dyn DiskFile>,
     number: u64,
     /// Bytes of the file that are whole frames.
     length: u64,
@@ -416,7 +416,7 @@ impl Writer {
         if !chunk.is_empty() {
             self.inner
                 .folder
-                .append(&mut self.file, number, self.length, chunk)?;
+                .append(&mut *self.file, number, self.length, chunk)?;
             self.length += chunk.len() as u64;
         }
         self.inner.bytes.store(self.length, Ordering::Relaxed);

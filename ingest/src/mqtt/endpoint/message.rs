@@ -42,7 +42,9 @@ impl Message {
         match self.expires_at {
             None => Ok(None),
             Some(at) if at <= now => Err(Expired),
-            Some(at) => Ok(Some((at - now).div_ceil(1_000).min(u64::from(u32::MAX)) as u32)),
+            Some(at) => Ok(Some(
+                (at - now).div_ceil(1_000).min(u64::from(u32::MAX)) as u32
+            )),
         }
     }
 }

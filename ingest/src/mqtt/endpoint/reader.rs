@@ -79,6 +79,11 @@ impl Reader {
         }
     }
 
+    /// What is left when nothing more is to be understood.
+    pub(super) fn into_socket(self) -> ReadSide {
+        self.socket
+    }
+
     /// Waits when the client is faster than it may be.
     async fn slow_down(&mut self) {
         let (messages, bytes) = std::mem::take(&mut self.since);

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::log::record::{self, Record};
 use super::log::Batch;
+use super::log::record::{self, Record};
 use super::log_rate::LogRate;
 use super::message::Message;
 use super::retained::{Retained, RetainedFull};
@@ -98,8 +98,13 @@ impl Router {
         let is_logged = |session: &Session, qos: u8| session.logs(qos.min(message.qos));
         let logged = message.retain
             || (arrived != 0 && from.is_some_and(Session::is_logged))
-            || targets.direct.iter().any(|one| is_logged(&one.session, one.grant.qos))
-            || chosen.iter().any(|one| is_logged(&one.session, one.options.qos));
+            || targets
+                .direct
+                .iter()
+                .any(|one| is_logged(&one.session, one.grant.qos))
+            || chosen
+                .iter()
+                .any(|one| is_logged(&one.session, one.options.qos));
         let mut batch = (logged && self.common.log.is_kept()).then(|| self.common.log.begin());
         let mut copy: Option<Arc<Message>> = None;
         let copied = |copy: &mut Option<Arc<Message>>| -> Arc<Message> {
@@ -118,7 +123,9 @@ impl Router {
             let Some(grant) = grant else { continue };
             let retain = message.retain && grant.retain_as_published;
             let message = copied(&mut copy);
-            target.session.offer(&message, grant, retain, batch.as_mut());
+            target
+                .session
+                .offer(&message, grant, retain, batch.as_mut());
             work += 1;
         }
         for member in &chosen {
@@ -127,7 +134,9 @@ impl Router {
             };
             let retain = message.retain && grant.retain_as_published;
             let message = copied(&mut copy);
-            member.session.offer(&message, &grant, retain, batch.as_mut());
+            member
+                .session
+                .offer(&message, &grant, retain, batch.as_mut());
             work += 1;
         }
         if arrived != 0

@@ -150,8 +150,7 @@ impl Session {
                 packet_id: waiting.packet_id,
                 qos: waiting.qos,
                 retain: waiting.retain,
-                identifiers: (!waiting.identifiers.is_empty())
-                    .then(|| waiting.identifiers.into()),
+                identifiers: (!waiting.identifiers.is_empty()).then(|| waiting.identifiers.into()),
                 // It may have been sent: nobody wrote that down.
                 stage: if waiting.received {
                     Stage::Received
@@ -166,7 +165,9 @@ impl Session {
             inner.bytes += entry.message.bytes();
             inner.queue.push_back(entry);
         }
-        common.queued_bytes.fetch_add(inner.bytes, Ordering::Relaxed);
+        common
+            .queued_bytes
+            .fetch_add(inner.bytes, Ordering::Relaxed);
         Self {
             number,
             client_id: found.client_id,
@@ -299,7 +300,10 @@ impl Session {
     /// Its will, when that is due.
     pub(crate) fn due_will(&self, now: u64) -> Option<Box<Will>> {
         let mut inner = self.lock();
-        inner.will.take_if(|(at, _)| *at <= now).map(|(_, will)| will)
+        inner
+            .will
+            .take_if(|(at, _)| *at <= now)
+            .map(|(_, will)| will)
     }
 
     /// The subscription to a filter.

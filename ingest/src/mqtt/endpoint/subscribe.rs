@@ -105,9 +105,8 @@ impl Reader {
         ticket: &mut u64,
     ) -> Result<Answer, Closed> {
         let limits = &self.shared.limits;
-        let illegal = |error: TopicError| {
-            violation(format!("the filter {filter:?} is not legal: {error}"))
-        };
+        let illegal =
+            |error: TopicError| violation(format!("the filter {filter:?} is not legal: {error}"));
         let inner = match topic::shared(filter) {
             Ok(share) => share.map_or(filter, |(_, inner)| inner),
             Err(error) => return Err(illegal(error)),

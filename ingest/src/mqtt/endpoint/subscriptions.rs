@@ -158,9 +158,7 @@ fn put(subscriptions: &mut Vec<Subscription>, subscription: Subscription) -> boo
 }
 
 /// What a client's subscriptions to one topic come to; `None` when there are none.
-pub(super) fn merge<'a>(
-    subscriptions: impl Iterator<Item = &'a Subscription>,
-) -> Option<Grant> {
+pub(super) fn merge<'a>(subscriptions: impl Iterator<Item = &'a Subscription>) -> Option<Grant> {
     let mut merged: Option<Grant> = None;
     let mut identifiers = Vec::new();
     for subscription in subscriptions {

@@ -31,11 +31,7 @@ impl Bench {
     }
 
     async fn with(limits: EndpointLimits) -> Self {
-        Self::of(EndpointConfig {
-            limits,
-            ..here()
-        })
-        .await
+        Self::of(EndpointConfig { limits, ..here() }).await
     }
 
     async fn of(config: EndpointConfig) -> Self {

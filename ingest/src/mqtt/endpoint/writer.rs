@@ -97,7 +97,10 @@ impl Writer {
             let mut ticket = 0;
             for route in &inbound.routes {
                 let from = Some(&*self.session);
-                let routed = self.shared.router.route(&route.message, from, route.arrived);
+                let routed = self
+                    .shared
+                    .router
+                    .route(&route.message, from, route.arrived);
                 ticket = routed.ticket.max(ticket);
                 done += routed.work;
                 if done > TURN_WORK {
@@ -106,10 +109,7 @@ impl Writer {
                 }
             }
             if !inbound.arrived.is_empty() {
-                let mut batch = self
-                    .session
-                    .is_logged()
-                    .then(|| self.shared.log.begin());
+                let mut batch = self.session.is_logged().then(|| self.shared.log.begin());
                 for packet_id in &inbound.arrived {
                     self.session.has_arrived(*packet_id, batch.as_mut());
                 }

@@ -19,9 +19,7 @@ fn legal_connects_are_read() {
     assert_eq!((plain.keep_alive, plain.session_expiry), (60, 0));
     let full = connect(&connect_body(
         0b1110_1100,
-        &[
-            0, 1, b'a', 0, 1, b't', 0, 1, b'm', 0, 1, b'u', 0, 1, b'p',
-        ],
+        &[0, 1, b'a', 0, 1, b't', 0, 1, b'm', 0, 1, b'u', 0, 1, b'p'],
     ))
     .unwrap();
     let will = full.will.unwrap();
@@ -93,7 +91,10 @@ fn illegal_connects_are_refused() {
             "5: a property of PUBLISH",
             connect_body_5(0b10, &[3, 0x23, 0, 1, 0, 1, b'a']),
         ),
-        ("5: trailing bytes", connect_body_5(0b10, &[0, 0, 1, b'a', 9])),
+        (
+            "5: trailing bytes",
+            connect_body_5(0b10, &[0, 0, 1, b'a', 9]),
+        ),
     ] {
         assert!(connect(&body).is_err(), "{what}");
     }
@@ -170,10 +171,7 @@ fn a_goodbye_may_ask_for_the_will_and_change_the_session() {
     assert_eq!(read(&[], V5), Some((false, None)));
     assert_eq!(read(&[0], V5), Some((false, None)));
     assert_eq!(read(&[4, 0], V5), Some((true, None)));
-    assert_eq!(
-        read(&[0, 5, 0x11, 0, 0, 0, 9], V5),
-        Some((false, Some(9)))
-    );
+    assert_eq!(read(&[0, 5, 0x11, 0, 0, 0, 9], V5), Some((false, Some(9))));
     assert_eq!(read(&[0, 3, 0x23, 0, 1], V5), None);
     assert_eq!(read(&[0x7f], V5), None);
     assert_eq!(read(&[0, 0, 0], V5), None);

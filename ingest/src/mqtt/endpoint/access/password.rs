@@ -40,8 +40,6 @@ impl StoredHash {
 
     /// Whether it is the hash of a password. Takes a core for a while.
     pub(super) fn is_of(&self, password: &[u8]) -> bool {
-        Argon2::default()
-            .verify_password(password, &self.0)
-            .is_ok()
+        Argon2::default().verify_password(password, &self.0).is_ok()
     }
 }

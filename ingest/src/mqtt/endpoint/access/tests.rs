@@ -11,7 +11,10 @@ const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// With cheap parameters: tests check many.
 pub(crate) fn cheap_hash(password: &str) -> String {
     let cheap = Argon2::from(Params::new(64, 1, 1, None).unwrap());
-    cheap.hash_password(password.as_bytes()).unwrap().to_string()
+    cheap
+        .hash_password(password.as_bytes())
+        .unwrap()
+        .to_string()
 }
 
 pub(crate) fn user(name: &str, publish: &[&str], subscribe: &[&str]) -> User {
@@ -51,8 +54,12 @@ async fn users_come_in_with_their_password_and_nobody_else() {
 #[tokio::test]
 async fn without_users_the_token_or_the_machine_decides() {
     let with_token = Access::new(&[], Some("sesame".into())).unwrap();
-    for (password, expected) in [("sesame", true), ("sesam", false), ("sesamf", false), ("", false)]
-    {
+    for (password, expected) in [
+        ("sesame", true),
+        ("sesam", false),
+        ("sesamf", false),
+        ("", false),
+    ] {
         let admitted = with_token.admit(Some("any"), Some(password.as_bytes()), THERE);
         assert_eq!(admitted.await.is_ok(), expected, "{password}");
     }
@@ -110,7 +117,13 @@ fn every_mistake_of_a_list_is_told() {
     broken.password_hash = "plain".into();
     let mut argon2i = user("c", &[], &[]);
     argon2i.password_hash = argon2i.password_hash.replace("argon2id", "argon2i");
-    let users = [user("a", &[], &[]), user("a", &[], &[]), broken, argon2i, user("", &[], &[])];
+    let users = [
+        user("a", &[], &[]),
+        user("a", &[], &[]),
+        broken,
+        argon2i,
+        user("", &[], &[]),
+    ];
     let mistakes = User::mistakes(&users);
     assert_eq!(mistakes.len(), 6, "{mistakes:?}");
     assert!(Access::new(&users, None).is_err());

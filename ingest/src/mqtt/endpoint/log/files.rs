@@ -1,16 +1,19 @@
 //! The files of the session log and the order in which they are synced.
 
-use std::fs::{self, File};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::LogError;
+use crate::disk::{Disk, DiskFile};
 use crate::durable;
 
 /// The folder of the session log.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 /// What lies in the folder.
@@ -23,13 +26,14 @@ pub(super) struct Listing {
 }
 
 impl Folder {
-    pub(super) fn open(path: &Path) -> Result<Self, LogError> {
-        durable::make_folders(path).map_err(|source| LogError::Folder {
+    pub(super) fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, LogError> {
+        durable::make_folders_on(&*disk, path).map_err(|source| LogError::Folder {
             folder: path.to_owned(),
             source,
         })?;
         Ok(Self {
             path: path.to_owned(),
+            disk,
         })
     }
 
@@ -68,46 +72,47 @@ impl Folder {
     }
 
     /// A new log file whose name is durable.
-    pub(super) fn create_log(&self, number: u64) -> Result<File, LogError> {
+    pub(super) fn create_log(&self, number: u64) -> Result<Box<dyn DiskFile>, LogError> {
         let path = self.log(number);
-        File::create(&path)
-            .and_then(|file| durable::sync_folder(&self.path).map(|()| file))
+        self.disk
+            .create(&path)
+            .and_then(|file| self.disk.sync_folder(&self.path).map(|()| file))
             .map_err(unwritten(&path))
     }
 
     /// Writes behind the first `length` bytes, over whatever a failed attempt left there.
     pub(super) fn append(
         &self,
-        file: &mut File,
+        file: &mut dyn DiskFile,
         number: u64,
         length: u64,
         chunk: &[u8],
     ) -> Result<(), LogError> {
-        let write = |file: &mut File| -> io::Result<()> {
-            if file.seek(SeekFrom::End(0))? != length {
-                file.set_len(length)?;
-                file.seek(SeekFrom::Start(length))?;
-            }
+        let attempt = |file: &mut dyn DiskFile| -> io::Result<()> {
             file.write_all(chunk)?;
             file.sync_data()
         };
-        write(file).map_err(unwritten(&self.log(number)))
+        attempt(file).map_err(|source| {
+            // What a failed attempt left there is written over by the next one.
+            let _ = file.set_len(length).and_then(|()| file.seek_to(length));
+            unwritten(&self.log(number))(source)
+        })
     }
 
     /// Writes a snapshot under a name that does not count yet.
     pub(super) fn write_snapshot(
         &self,
         number: u64,
-        fill: impl FnOnce(&mut io::BufWriter<File>) -> io::Result<()>,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<PathBuf, LogError> {
         let path = self.path.join(format!("unfinished-{number:010}"));
         let write = || -> io::Result<()> {
-            let mut file = io::BufWriter::new(File::create(&path)?);
+            let mut file = io::BufWriter::new(self.disk.create(&path)?);
             fill(&mut file)?;
-            file.into_inner()?.sync_all()
+            file.into_inner()?.sync()
         };
         write().map_err(|source| {
-            let _ = fs::remove_file(&path);
+            let _ = self.disk.remove(&path);
             unwritten(&path)(source)
         })?;
         Ok(path)
@@ -116,8 +121,9 @@ impl Folder {
     /// Makes a written snapshot count, then removes what it replaces.
     pub(super) fn publish_snapshot(&self, written: &Path, number: u64) -> Result<(), LogError> {
         let path = self.snapshot(number);
-        fs::rename(written, &path)
-            .and_then(|()| durable::sync_folder(&self.path))
+        self.disk
+            .rename(written, &path)
+            .and_then(|()| self.disk.sync_folder(&self.path))
             .map_err(unwritten(&path))?;
         let listing = self.list()?;
         let logs = listing.logs.into_iter().filter(|log| *log < number);
@@ -125,7 +131,7 @@ impl Folder {
         let logs = logs.map(|log| self.log(log));
         for path in logs.chain(snapshots.map(|one| self.snapshot(one))) {
             // One that stays behind is removed after the next snapshot.
-            if let Err(error) = fs::remove_file(&path) {
+            if let Err(error) = self.disk.remove(&path) {
                 tracing::warn!(%error, path = %path.display(), "an old file of the MQTT sessions stays");
             }
         }

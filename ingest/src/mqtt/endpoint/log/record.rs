@@ -19,9 +19,15 @@ pub(crate) enum Record {
         client_id: String,
     },
     /// Its client left, at this wall millisecond; the session ends `expiry` seconds later.
-    Left { session: u64, at: u64, expiry: u32 },
+    Left {
+        session: u64,
+        at: u64,
+        expiry: u32,
+    },
     /// The session ended.
-    Gone { session: u64 },
+    Gone {
+        session: u64,
+    },
     Subscribed {
         session: u64,
         filter: String,
@@ -29,7 +35,10 @@ pub(crate) enum Record {
         /// 0 is none.
         identifier: u32,
     },
-    Unsubscribed { session: u64, filter: String },
+    Unsubscribed {
+        session: u64,
+        filter: String,
+    },
     /// A message waits for the client.
     Queued {
         session: u64,
@@ -41,17 +50,33 @@ pub(crate) enum Record {
         message: Message,
     },
     /// The client has it, quality of service 2; what is left is to release the packet id.
-    Received { session: u64, entry: u64 },
+    Received {
+        session: u64,
+        entry: u64,
+    },
     /// Nothing is left to do.
-    Done { session: u64, entry: u64 },
+    Done {
+        session: u64,
+        entry: u64,
+    },
     /// A message of quality of service 2 came from the client.
-    Arrived { session: u64, packet_id: u16 },
+    Arrived {
+        session: u64,
+        packet_id: u16,
+    },
     /// The client released it.
-    Released { session: u64, packet_id: u16 },
+    Released {
+        session: u64,
+        packet_id: u16,
+    },
     /// The message of its topic.
-    Retained { message: Message },
+    Retained {
+        message: Message,
+    },
     /// No message of this topic any more.
-    Forgotten { topic: Bytes },
+    Forgotten {
+        topic: Bytes,
+    },
     /// A snapshot is complete.
     End,
 }

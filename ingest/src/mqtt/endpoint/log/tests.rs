@@ -3,9 +3,10 @@ use std::path::Path;
 use super::super::message::message;
 use super::record::Record;
 use super::*;
+use crate::disk::LocalDisk;
 
 fn open(folder: &Path) -> (Log, LogOwner, Recovered) {
-    let (log, recovered) = Log::open(folder).unwrap();
+    let (log, recovered) = Log::open(LocalDisk::shared(), folder).unwrap();
     (log.clone(), LogOwner(log), recovered)
 }
 
@@ -116,7 +117,7 @@ async fn a_torn_end_costs_what_was_not_synced_and_a_flipped_bit_its_frame() {
         let _ = std::fs::remove_dir_all(&copy);
         std::fs::create_dir(&copy).unwrap();
         std::fs::write(copy.join(path.file_name().unwrap()), bytes).unwrap();
-        recover::read(&Folder::open(&copy).unwrap()).unwrap()
+        recover::read(&Folder::open(LocalDisk::shared(), &copy).unwrap()).unwrap()
     };
     for cut in 0..whole.len() {
         let recovered = read(&whole[..cut]);

@@ -80,10 +80,12 @@ impl Reader {
     }
 
     fn extra(&mut self, publish: &frame::Publish) -> Result<Option<Box<Extra>>, Closed> {
-        let properties = property::of_publish(&self.buffer[publish.properties.clone()])
-            .map_err(|error| match error {
-                PropertyError::Alias => Closed::new(CloseReason::TopicAlias, error),
-                _ => violation(error),
+        let properties =
+            property::of_publish(&self.buffer[publish.properties.clone()]).map_err(|error| {
+                match error {
+                    PropertyError::Alias => Closed::new(CloseReason::TopicAlias, error),
+                    _ => violation(error),
+                }
             })?;
         let topic = match properties.alias {
             None => None,
@@ -135,8 +137,7 @@ impl Reader {
             ..Inbound::default()
         };
         let (mut unmapped, mut denied) = (0, 0);
-        self.outbox
-            .begin_exchanges(std::mem::take(&mut self.begun));
+        self.outbox.begin_exchanges(std::mem::take(&mut self.begun));
         for item in self.batch.drain(..) {
             let Item {
                 publish,

@@ -66,8 +66,7 @@ impl Reader {
             let code = reason::PACKET_ID_NOT_FOUND;
             frame::put_ack_reason(&mut answer, frame::PUBCOMP, packet_id, code);
         }
-        self.outbox
-            .answer_when(ticket, answer, usize::from(known));
+        self.outbox.answer_when(ticket, answer, usize::from(known));
         Ok(())
     }
 

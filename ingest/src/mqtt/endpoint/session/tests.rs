@@ -202,7 +202,9 @@ fn mqtt_5_is_told_what_is_left_and_aliases_save_the_topic() {
         session.offer(&Arc::new(message), &Grant::default(), false, None);
     }
     let expected = [
-        &[0x30, 13, 0, 1, b't', 8, 0x23, 0, 1, 0x0b, 5, 0x0b, 0xc8, 1, b'a'][..],
+        &[
+            0x30, 13, 0, 1, b't', 8, 0x23, 0, 1, 0x0b, 5, 0x0b, 0xc8, 1, b'a',
+        ][..],
         &[0x30, 10, 0, 1, b'u', 5, 0x0b, 5, 0x0b, 0xc8, 1, b'b'],
         &[0x30, 12, 0, 0, 8, 0x23, 0, 1, 0x0b, 5, 0x0b, 0xc8, 1, b'c'],
         &[0x30, 12, 0, 0, 8, 2, 0, 0, 0, 60, 0x23, 0, 1, b'd'],
@@ -240,5 +242,8 @@ fn it_ends_when_its_time_is_over_and_its_will_waits_with_it() {
     assert!(session.is_due(now + 20_000), "the goodbye changed its end");
     assert!(session.resume(&outbox(), 60) && session.due_will(u64::MAX).is_none());
     assert!(matches!(session.leave(Some(0), None), Left::Ends));
-    assert!(matches!(session_with(2, 0, common()).leave(None, None), Left::Ends));
+    assert!(matches!(
+        session_with(2, 0, common()).leave(None, None),
+        Left::Ends
+    ));
 }

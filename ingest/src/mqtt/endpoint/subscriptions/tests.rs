@@ -74,10 +74,7 @@ fn a_client_gets_one_copy_at_its_highest_quality_with_all_identifiers() {
         .collect();
     assert_eq!(
         found,
-        [
-            (7, 1, vec![3, 4], Some((0, vec![3]))),
-            (8, 0, vec![], None)
-        ]
+        [(7, 1, vec![3, 4], Some((0, vec![3]))), (8, 0, vec![], None)]
     );
 }
 

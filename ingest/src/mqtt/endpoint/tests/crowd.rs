@@ -52,10 +52,16 @@ async fn half_open_connections_and_a_slow_reader_are_not_noticed() {
     let after = round_trips(&mut bench, &mut honest, 1_000).await;
     let p99 = |times: &[Duration]| times[times.len() * 99 / 100];
     let (before, after) = (p99(&before), p99(&after));
-    eprintln!("p99 before {before:?}, beside {} half-open {after:?}", half_open());
+    eprintln!(
+        "p99 before {before:?}, beside {} half-open {after:?}",
+        half_open()
+    );
     // A shared machine hiccups by itself: the factor counts above a floor.
     let floor = Duration::from_millis(20);
-    assert!(after <= 2 * before.max(floor), "{before:?} became {after:?}");
+    assert!(
+        after <= 2 * before.max(floor),
+        "{before:?} became {after:?}"
+    );
     // All places are taken: a newcomer gets in all the same.
     bench.connected("new", 0).await.expect_nothing().await;
     drop(silent);
@@ -83,5 +89,8 @@ async fn a_client_past_its_rate_is_read_more_slowly_and_loses_nothing() {
     other.send(&publish("a", "y", 1, 1)).await;
     bench.confirm(1).await;
     other.expect(&[0x40, 2, 0, 1]).await;
-    assert!(process_now() - start < Duration::from_secs(5), "its own bucket");
+    assert!(
+        process_now() - start < Duration::from_secs(5),
+        "its own bucket"
+    );
 }

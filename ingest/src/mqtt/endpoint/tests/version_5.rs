@@ -4,7 +4,18 @@ use super::*;
 
 /// A CONNECT of MQTT 5 with these properties.
 pub(super) fn connect_5(client_id: &str, clean_start: bool, properties: &[u8]) -> Vec<u8> {
-    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, u8::from(clean_start) << 1, 0, 0];
+    let mut body = vec![
+        0,
+        4,
+        b'M',
+        b'Q',
+        b'T',
+        b'T',
+        5,
+        u8::from(clean_start) << 1,
+        0,
+        0,
+    ];
     body.push(properties.len() as u8);
     body.extend_from_slice(properties);
     body.extend([0, client_id.len() as u8]);
@@ -55,7 +66,8 @@ impl Bench {
         properties: &[u8],
     ) -> (Raw, bool) {
         let mut raw = self.raw().await;
-        raw.send(&connect_5(client_id, clean_start, properties)).await;
+        raw.send(&connect_5(client_id, clean_start, properties))
+            .await;
         let connack = raw.packet().await;
         assert_eq!((connack[0], connack[3]), (0x20, 0), "{connack:?}");
         (raw, connack[2] == 1)
@@ -82,7 +94,8 @@ async fn mapped() -> Bench {
 async fn the_connack_tells_what_the_endpoint_allows() {
     let bench = mapped().await;
     let mut raw = bench.raw().await;
-    raw.send(&connect_5("", true, &[0x11, 0xff, 0xff, 0xff, 0xff])).await;
+    raw.send(&connect_5("", true, &[0x11, 0xff, 0xff, 0xff, 0xff]))
+        .await;
     let connack = raw.packet().await;
     let has = |bytes: &[u8]| connack.windows(bytes.len()).any(|part| part == bytes);
     assert!(has(&[0x21, 0, 2]), "receive maximum");
@@ -113,7 +126,8 @@ async fn an_unmapped_topic_reaches_its_subscribers_and_no_table() {
     raw.expect(&[0x70, 3, 0, 7, 0x92]).await;
     assert_eq!(bench.endpoint.stats().unmapped_messages, 1);
     assert!(bench.deliveries.try_recv().is_err());
-    raw.send(&publish_5(0x32, "fieldwright/pump/p1", 8, &[], "{}")).await;
+    raw.send(&publish_5(0x32, "fieldwright/pump/p1", 8, &[], "{}"))
+        .await;
     assert_eq!(bench.confirm(1).await, ["fieldwright/pump/p1={}"]);
     raw.expect(&[0x40, 2, 0, 8]).await;
 }
@@ -147,7 +161,8 @@ async fn a_subscriber_may_leave_out_its_own_and_what_is_retained() {
     for (handling, first, second) in [(0, true, true), (1, true, false), (2, false, false)] {
         let (mut raw, _) = bench.connected_5("c", true, &[]).await;
         for expected in [first, second] {
-            raw.send(&subscribe_5("t", 0b100 | (handling << 4), &[])).await;
+            raw.send(&subscribe_5("t", 0b100 | (handling << 4), &[]))
+                .await;
             raw.expect(&[0x90, 4, 0, 9, 0, 0]).await;
             if expected {
                 raw.expect(&publish_5(0x31, "t", 0, &[], "kept")).await;
@@ -170,16 +185,20 @@ async fn aliases_are_given_used_and_refused() {
     let alias = [0x23, 0, 2];
     raw.send(&publish_5(0x30, "t", 0, &alias, "a")).await;
     raw.send(&publish_5(0x30, "", 0, &alias, "b")).await;
-    raw.expect(&publish_5(0x30, "t", 0, &[0x23, 0, 1], "a")).await;
-    raw.expect(&publish_5(0x30, "", 0, &[0x23, 0, 1], "b")).await;
+    raw.expect(&publish_5(0x30, "t", 0, &[0x23, 0, 1], "a"))
+        .await;
+    raw.expect(&publish_5(0x30, "", 0, &[0x23, 0, 1], "b"))
+        .await;
     // An alias works for readings as well.
-    raw.send(&publish_5(0x30, "fieldwright/pump/p1", 0, &alias, "c")).await;
+    raw.send(&publish_5(0x30, "fieldwright/pump/p1", 0, &alias, "c"))
+        .await;
     raw.send(&publish_5(0x30, "", 0, &alias, "d")).await;
     let both = ["fieldwright/pump/p1=c", "fieldwright/pump/p1=d"];
     assert_eq!(bench.confirm(2).await, both);
     for (topic, alias) in [("t", 0), ("t", 3), ("", 1)] {
         let (mut raw, _) = bench.connected_5("d", true, &[]).await;
-        raw.send(&publish_5(0x30, topic, 0, &[0x23, 0, alias], "x")).await;
+        raw.send(&publish_5(0x30, topic, 0, &[0x23, 0, alias], "x"))
+            .await;
         assert_eq!(raw.rest().await, [0xe0, 2, 0x94, 0], "{topic} {alias}");
     }
     let (mut raw, _) = bench.connected_5("d", true, &[]).await;
@@ -274,7 +293,11 @@ async fn everybody_is_told_why_the_connection_ends() {
     assert_eq!(new.rest().await, [0xe0, 2, 0x82, 0], "a second CONNECT");
     let (mut rude, _) = bench.connected_5("c", true, &[]).await;
     rude.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 9]).await;
-    assert_eq!(rude.rest().await, [0xe0, 2, 0x82, 0], "no session was asked for");
+    assert_eq!(
+        rude.rest().await,
+        [0xe0, 2, 0x82, 0],
+        "no session was asked for"
+    );
     let (mut large, _) = bench.connected_5("c", true, &[]).await;
     large.send(&[0x30, 0xff, 0xff, 0xff, 0x7f]).await;
     assert_eq!(large.rest().await, [0xe0, 2, 0x95, 0], "too large");
@@ -304,5 +327,6 @@ async fn a_message_of_the_service_goes_to_its_subscribers() {
     for topic in ["", "spBv1.0/g/NCMD/n"] {
         publisher.publish(command(topic)).await.unwrap();
     }
-    raw.expect(&publish_5(0x32, "spBv1.0/g/NCMD/n", 1, &[], "rebirth")).await;
+    raw.expect(&publish_5(0x32, "spBv1.0/g/NCMD/n", 1, &[], "rebirth"))
+        .await;
 }

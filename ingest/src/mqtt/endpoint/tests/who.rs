@@ -33,7 +33,11 @@ async fn guarded(folder: Option<std::path::PathBuf>, users: Vec<User>) -> Bench 
 
 #[tokio::test]
 async fn a_user_does_what_it_may_and_nothing_else() {
-    let users = vec![user("press", &["plant/{user}"], &["cmd/{client}/#", "secret"])];
+    let users = vec![user(
+        "press",
+        &["plant/{user}"],
+        &["cmd/{client}/#", "secret"],
+    )];
     let mut bench = guarded(None, users).await;
     for (packet, code) in [
         (connect_as("c", "press", "wrong", 4), 4),
@@ -239,7 +243,11 @@ async fn tls_is_spoken_and_a_certificate_can_be_asked_for() {
                 assert_eq!(answer.ok(), welcome.then(|| told.to_vec()), "{mutual}");
             }
         }
-        assert!(over_tls(address, &theirs, None, rustls::ALL_VERSIONS).await.is_err());
+        assert!(
+            over_tls(address, &theirs, None, rustls::ALL_VERSIONS)
+                .await
+                .is_err()
+        );
         let mut plain = Raw(TcpStream::connect(address).await.unwrap());
         plain.send(&connect("c", 0)).await;
         // An alert of TLS at most.
