@@ -60,9 +60,6 @@ impl MqttDoor {
             };
             let endpoint = Endpoint::start(config, ingest.intake(), Arc::clone(clock)).await;
             let endpoint = endpoint.map_err(|error| failed(error.into()))?;
-            if let Some(commands) = ingest.commands() {
-                tokio::spawn(endpoint.publisher().follow(commands));
-            }
             return Ok(Self::Endpoint(Arc::new(endpoint)));
         };
         let config = ConsumerConfig {
@@ -84,9 +81,11 @@ impl MqttDoor {
 
     /// Sends what the pipeline has for devices, such as a Sparkplug rebirth request.
     pub fn follow(&self, commands: Commands) {
-        if let Self::Consumer(consumer, _) = self {
-            tokio::spawn(consumer.publisher().follow(commands));
-        }
+        let publisher = match self {
+            Self::Endpoint(endpoint) => endpoint.publisher(),
+            Self::Consumer(consumer, _) => consumer.publisher(),
+        };
+        tokio::spawn(publisher.follow(commands));
     }
 
     /// The address for devices.
