@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
@@ -24,6 +24,8 @@ pub struct LakeRoot {
     /// The store, rooted at the lake.
     pub store: Arc<dyn ObjectStore>,
     local: Option<(PathBuf, Arc<LocalFileSystem>)>,
+    /// For those who wait for a store, started when somebody first does.
+    running: Arc<OnceLock<Running>>,
 }
 
 /// An open file of the lake, for the synchronous Parquet reader.
@@ -42,6 +44,7 @@ impl LakeRoot {
             url,
             store,
             local: None,
+            running: Arc::default(),
         }
     }
 
@@ -58,6 +61,7 @@ impl LakeRoot {
             url,
             store: store.clone(),
             local: Some((folder, store)),
+            running: Arc::default(),
         })
     }
 
@@ -77,7 +81,13 @@ impl LakeRoot {
                 Ok(StoredFile::Local(File::open(path)?))
             }
             None => {
-                let running = Running::start()?;
+                let running = match self.running.get() {
+                    Some(running) => running,
+                    None => {
+                        let new = Running::start()?;
+                        self.running.get_or_init(|| new)
+                    }
+                };
                 let (store, path) = (self.store.clone(), file.path.clone());
                 let fetched = running.wait(async move { store.get(&path).await?.bytes().await });
                 Ok(StoredFile::Fetched(fetched?))

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
-use arrow::compute::concat_batches;
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
@@ -202,7 +202,9 @@ fn align(batch: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
         .fields()
         .iter()
         .map(|field| match own.get(field.name().as_str()) {
-            Some(column) => (*column).clone(),
+            Some(column) if column.data_type() == field.data_type() => (*column).clone(),
+            // Texts may come with a dictionary or without one.
+            Some(column) => cast(column, field.data_type()).expect("texts are texts"),
             None => new_null_array(field.data_type(), batch.num_rows()),
         })
         .collect();

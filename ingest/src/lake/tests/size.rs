@@ -1,4 +1,4 @@
-//! Bytes per row of the TSBS readings, everything that the lake keeps included.
+//! Bytes per row of the TSBS readings: all files of the table and its log.
 //!
 //! `FIELDWRIGHT_TSBS=DIR cargo test -p fieldwright-ingest --lib tsbs_readings -- --nocapture`, where
 //! `DIR` has `readings.parquet` in arrival order.
@@ -50,7 +50,8 @@ fn tsbs_readings_take_few_bytes() {
     }
     flush(sequence, &newest);
     let of = |folder: &Path| bytes_below(folder) as f64 / rows as f64;
-    let flushed = of(folder.path());
+    let table = folder.path().join("readings");
+    let flushed = of(&table);
     let limits = IngestConfig::default().compaction_limits();
     let name = "readings".into();
     while lake
@@ -58,10 +59,13 @@ fn tsbs_readings_take_few_bytes() {
         .is_ok_and(|done| done.is_some())
     {}
     lake.clear(i64::MAX).unwrap();
-    let whole = of(folder.path());
+    let whole = of(&table);
     eprintln!(
-        "{rows} rows: {flushed:.3} bytes a row flushed, {whole:.3} compacted, of which log {:.3}",
-        of(&folder.path().join("readings/_delta_log"))
+        "{rows} rows: {flushed:.3} bytes a row flushed, {whole:.3} compacted, of which log {:.3}; \
+         roll-ups by minute {:.3}, by hour {:.3} beside it",
+        of(&table.join("_delta_log")),
+        of(&folder.path().join("readings_1m")),
+        of(&folder.path().join("readings_1h")),
     );
     let mut columns: BTreeMap<String, (u64, String)> = BTreeMap::new();
     for path in parquet_files(&folder.path().join("readings")) {
