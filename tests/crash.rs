@@ -4,7 +4,7 @@
 //!
 //! `FIELDWRIGHT_CRASH_KILLS` says how often to kill (3 by default, 20 for the full test).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -191,8 +191,16 @@ pub fn assert_each_once(data: &Path, ledger: &Ledger) {
         ledger.acknowledged.len()
     );
     let mut stored: HashMap<(String, String), (u32, f64)> = HashMap::new();
-    let query = "SELECT asset, time, value FROM readings WHERE metric = 'counter'";
-    for row in sql(data, query) {
+    let assets: BTreeSet<&str> = ledger.acknowledged.iter().map(|e| &*e.asset).collect();
+    // Asset by asset: one answer carries so many rows.
+    let rows = assets.into_iter().flat_map(|asset| {
+        let of = format!("metric = 'counter' AND asset = '{asset}'");
+        sql(
+            data,
+            &format!("SELECT asset, time, value FROM readings WHERE {of}"),
+        )
+    });
+    for row in rows {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         let entry = stored
             .entry((text("asset"), instant(&text("time"))))
