@@ -42,7 +42,7 @@ pub(super) fn name(payload: &str, at: usize) -> Result<(Cow<'_, str>, usize), Wr
     let name = &payload[at..end];
     let name = match plain {
         true => Cow::Borrowed(name),
-        false => Cow::Owned(unescaped(name, &[b',', b'=', b' '])),
+        false => Cow::Owned(unescaped(name, b",= ")),
     };
     Ok((name, end + 1))
 }
@@ -112,7 +112,7 @@ fn text(payload: &str, at: usize) -> Result<(Cow<'_, str>, usize), Wrong> {
     let text = &payload[at..end];
     let text = match plain {
         true => Cow::Borrowed(text),
-        false => Cow::Owned(unescaped(text, &[b'"', b'\\'])),
+        false => Cow::Owned(unescaped(text, b"\"\\")),
     };
     Ok((text, end + 1))
 }

@@ -35,7 +35,7 @@ pub(super) fn head(line: &[u8]) -> usize {
 pub(super) fn read(head: &[u8]) -> Result<Head, String> {
     let text = std::str::from_utf8(head).map_err(|_| "a head cut inside a character".to_owned())?;
     let mut parts = split(text, b',');
-    let measurement = unescaped(parts.next().unwrap_or_default(), &[b',', b' ']);
+    let measurement = unescaped(parts.next().unwrap_or_default(), b", ");
     if measurement.is_empty() {
         return Err("expected a measurement".to_owned());
     }

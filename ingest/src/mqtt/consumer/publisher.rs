@@ -128,9 +128,11 @@ async fn forward(
     let mut open = true;
     loop {
         let up = *connected.borrow_and_update();
-        let online = receiving
-            .iter_mut()
-            .fold(true, |all, one| *one.borrow_and_update() && all);
+        // Every one is looked at, so that no change of a later one is taken for news next time.
+        let mut online = true;
+        for one in &mut receiving {
+            online &= *one.borrow_and_update();
+        }
         // After a reconnect the broker has sent our will: say again how it stands.
         let state = up.map(|connection| (connection, online));
         if told_state != state {
