@@ -14,9 +14,11 @@ const TEXTS: usize = 512;
 /// Longer texts are not kept. **Units**: bytes.
 const TEXT_BYTES: usize = 4 * 1024;
 
+type Kept = HashMap<(Manner, Arc<str>), Arc<Statement>>;
+
 /// The statements of texts that were admitted.
 #[derive(Debug, Default)]
-pub(super) struct Statements(Mutex<HashMap<(Manner, Arc<str>), Arc<Statement>>>);
+pub(super) struct Statements(Mutex<Kept>);
 
 impl Statements {
     pub(super) fn get(&self, manner: Manner, text: &Arc<str>) -> Option<Arc<Statement>> {
@@ -35,7 +37,7 @@ impl Statements {
         kept.insert((manner, Arc::clone(text)), Arc::clone(statement));
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<(Manner, Arc<str>), Arc<Statement>>> {
+    fn locked(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
