@@ -298,7 +298,7 @@ mod tests {
             (Some("plant"), None, Ok("$write/v2/ns/plant")),
             (None, Some("s"), Ok("$write/v2/s/_")),
             (Some("a/b+c#d\n"), Some("u"), Ok("$write/v2/us/a/b_c_d_")),
-            (Some("plant"), Some("h"), bad.clone()),
+            (Some("plant"), Some("h"), bad),
             (Some("plant"), Some("fortnight"), bad),
         ] {
             let expected = expected.map(str::to_owned);

@@ -5,6 +5,9 @@
 //! columns that are asked for, of row groups that have wanted rows, are decoded at all. Rows leave
 //! in the order of the files.
 
+// Lists of ranges of rows that happen to have one.
+#![allow(clippy::single_range_in_vec_init)]
+
 mod cache;
 mod columns;
 mod file;

@@ -1,6 +1,5 @@
 //! Maps, cells and rows: what a file says.
 
-use std::path::PathBuf;
 
 use fieldwright_ingest::validate;
 
@@ -17,7 +16,7 @@ fn said(map: &str, csv: &str) -> Vec<String> {
     rows(map, &file).iter().map(line).collect()
 }
 
-fn rows(map: &str, file: &PathBuf) -> Vec<Row> {
+fn rows(map: &str, file: &std::path::Path) -> Vec<Row> {
     let map = ImportMap::read(map).unwrap();
     let rows = Rows::open(file, map.delimiter()).unwrap();
     let mut reader = Reader::new(rows, &map).unwrap();
