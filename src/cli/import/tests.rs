@@ -1,6 +1,5 @@
 //! Maps, cells and rows: what a file says.
 
-
 use fieldwright_ingest::validate;
 
 use super::cells::Rows;

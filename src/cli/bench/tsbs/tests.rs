@@ -53,15 +53,8 @@ async fn thirteen_answers_do_not_depend_on_the_order_of_arrival() {
     let arrived = tables(&PLAN);
     let sorted: Vec<Table> = arrived.iter().cloned().map(Table::sorted).collect();
     let expected = reference::answers(&sorted[0], &sorted[1]);
-    for name in [
-        "last-loc-fleet",
-        "low-fuel",
-        "high-load",
-        "long-driving-sessions",
-        "breakdown-frequency",
-    ] {
-        assert!(!expected[name].is_empty(), "{name} tells nothing");
-    }
+    let telling = expected.values().filter(|rows| !rows.is_empty()).count();
+    assert!(telling >= 8, "{telling} of 13 answers have rows");
     let folder = tempfile::tempdir().unwrap();
     check(&folder.path().join("arrival"), &arrived, true, &expected).await;
     check(
