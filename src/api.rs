@@ -26,6 +26,7 @@ pub mod bookings;
 pub mod clock;
 pub mod detect;
 pub mod events;
+pub mod gaps;
 pub mod health;
 pub mod influx;
 pub mod invoices;
@@ -35,6 +36,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod notices;
 pub mod quarantine;
+pub mod readings;
 pub mod receipts;
 pub mod registry;
 pub mod sql;
@@ -114,6 +116,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(last_values::of_asset))
         .routes(routes!(detect::train))
         .routes(routes!(detect::list))
+        .routes(routes!(readings::create))
+        .routes(routes!(gaps::list))
         .routes(routes!(quarantine::list))
         .routes(routes!(notices::list))
         .routes(routes!(quarantine::replay))

@@ -160,7 +160,10 @@ impl App {
         let wiring = Wiring::start(parts.clone()).await?;
         let mqtt =
             MqttDoor::open(&settings, token.as_deref(), folder.path(), &ingest, &clock).await?;
-        if let Some(commands) = ingest.commands() {
+        // A second client of a broker is made only when there is something to send.
+        if settings.ingest.sends_commands()
+            && let Some(commands) = ingest.commands()
+        {
             mqtt.follow(commands);
         }
         let state = state::api_state(&parts, &ingest, &sql, &mqtt, token.as_deref(), &listener);

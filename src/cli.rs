@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod demo;
 mod detect;
+mod import;
 mod lake;
 mod openapi;
 mod output;
@@ -53,6 +54,8 @@ enum Command {
     Serve(serve::Serve),
     /// Publish a recorded CSV file over MQTT as if an asset sent it now.
     Replay(replay::Replay),
+    /// Import a historian's CSV or Parquet file into the service.
+    Import(import::Import),
     /// Ask a question in SQL over readings, alarms, work orders and money.
     Sql(sql::Sql),
     /// Train a model by hand, or score recordings with a class's settings.
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
             Command::Demo(command) => command.run(output).await,
             Command::Serve(command) => command.run().await,
             Command::Replay(command) => command.run(output).await,
+            Command::Import(command) => command.run(output).await,
             Command::Sql(command) => command.run(output).await,
             Command::Detect(command) => command.run(output).await,
             Command::Simulate(command) => command.run(output).await,

@@ -10,6 +10,8 @@ mod contract;
 mod crash;
 mod doors;
 mod faults;
+mod import;
+mod mutations;
 mod service;
 mod story;
 mod tidy;

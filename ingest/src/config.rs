@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::mapping::{CodecName, ConvertedUnit, MappingRule, MetricUnit};
+pub use self::mapping::{CodecName, ConvertedUnit, MappingRule, MetricUnit, READINGS_TOPIC};
 pub use self::payload::{
     CsvColumns, JsonShape, LineTags, QualityWords, SparkplugNames, Tags, TimeSource, TimeUnit,
 };
@@ -308,6 +308,7 @@ impl IngestConfig {
     pub fn decode_rules(&self) -> DecodeRules {
         let mut rules = self.rules.clone();
         rules.push(MappingRule::write_door());
+        rules.push(MappingRule::readings_door());
         DecodeRules {
             rules,
             max_payload_bytes: self.max_payload_bytes,

@@ -29,6 +29,8 @@ pub mod config;
 pub mod source;
 
 pub mod commands;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod intake;
 pub mod mqtt;
 pub mod service;

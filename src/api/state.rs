@@ -13,6 +13,7 @@ use sqlx::pool::PoolConnection;
 
 use super::auth::Access;
 use super::clock::ClockMode;
+use super::gaps::GapSource;
 use super::health::Readiness;
 use super::metrics::Gauges;
 use super::problem::{INVALID, Problem};
@@ -47,6 +48,8 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// Checks every invariant.
     pub verifier: Verifier,
+    /// Times for which a consumed broker may have dropped messages.
+    pub gaps: GapSource,
     /// Figures that the composition root knows.
     pub gauges: Gauges,
     /// Limits and counts of requests.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::Ingest;
+use fieldwright_ingest::mqtt::ConsumerStats;
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 
@@ -13,6 +14,7 @@ use super::offline::all_invariants;
 use crate::api::ApiState;
 use crate::api::auth::Access;
 use crate::api::clock::ClockMode;
+use crate::api::gaps::GapSource;
 use crate::api::health::Readiness;
 use crate::api::metrics::{Gauge, Gauges};
 use crate::api::request::{Limits, Requests};
@@ -51,6 +53,7 @@ pub fn api_state(
         access,
         readiness: readiness(parts, ingest, mqtt),
         verifier: verifier(parts, sql),
+        gaps: gaps(mqtt),
         gauges: gauges(parts, mqtt),
         requests: Arc::new(Requests::new(limits(sql))),
     }
@@ -103,18 +106,33 @@ fn verifier(parts: &Parts, sql: &Arc<SqlEngine>) -> Verifier {
     })
 }
 
+fn gaps(mqtt: &MqttDoor) -> GapSource {
+    let mqtt = mqtt.clone();
+    GapSource::new(move || match &mqtt {
+        MqttDoor::Endpoint(_) => Vec::new(),
+        MqttDoor::Consumer(consumer, _) => consumer.gaps(),
+    })
+}
+
 /// Figures that no part of the API has by itself.
 fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
     let (parts, mqtt) = (parts.clone(), mqtt.clone());
     Gauges::default().with(move || {
         let parts = parts.clone();
         let is_open = mqtt.is_open();
+        let consumed = match &mqtt {
+            MqttDoor::Endpoint(_) => None,
+            MqttDoor::Consumer(consumer, _) => Some(consumer.stats()),
+        };
         async move {
             let mut figures = vec![Gauge {
                 name: "fieldwright_mqtt_open",
                 help: "1 while readings can arrive, 0 while the broker is away.",
                 value: f64::from(u8::from(is_open)),
             }];
+            if let Some(consumed) = consumed {
+                figures.extend(consumer_figures(&consumed));
+            }
             // A store that is away is told by /readyz; a guess here would only mislead.
             if let Ok(pending) = crate::wiring::alarms_pending(&parts).await {
                 figures.push(Gauge {
@@ -127,4 +145,40 @@ fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
         }
         .boxed()
     })
+}
+
+/// Figures of the consumer of a broker.
+fn consumer_figures(stats: &ConsumerStats) -> [Gauge; 5] {
+    let gauge = |name, help, value: u64| Gauge {
+        name,
+        help,
+        value: value as f64,
+    };
+    [
+        gauge(
+            "fieldwright_mqtt_possible_gaps",
+            "Reconnects at which the broker had lost our session, since the start.",
+            stats.possible_gaps,
+        ),
+        gauge(
+            "fieldwright_mqtt_connections_made",
+            "Connections made to the broker, since the start.",
+            stats.connections,
+        ),
+        gauge(
+            "fieldwright_mqtt_stale_receipts",
+            "Receipts that came after their connection had ended; they acknowledged nothing.",
+            stats.stale_receipts,
+        ),
+        gauge(
+            "fieldwright_mqtt_unacknowledged",
+            "Messages received from the broker and not yet acknowledged.",
+            stats.unacknowledged,
+        ),
+        gauge(
+            "fieldwright_mqtt_subscriptions_refused",
+            "Subscriptions that the broker refused, since the start.",
+            stats.subscriptions_refused,
+        ),
+    ]
 }

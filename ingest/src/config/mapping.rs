@@ -62,6 +62,9 @@ pub struct MappingRule {
     pub sparkplug: Option<SparkplugNames>,
 }
 
+/// The topic under which bodies of `POST /api/v1/readings` enter.
+pub const READINGS_TOPIC: &str = "$write/v1/readings";
+
 /// How payloads are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,6 +133,22 @@ impl MappingRule {
     /// The topic under which [`Self::write_door`] takes a body.
     pub fn write_topic(unit: TimeUnit, bucket: &str) -> String {
         format!("$write/v2/{}/{bucket}", unit.name())
+    }
+
+    /// The rule for bodies of `POST /api/v1/readings`. It stands behind the rules of the
+    /// configuration.
+    pub fn readings_door() -> Self {
+        Self {
+            topic: READINGS_TOPIC.to_owned(),
+            json: Some(JsonShape {
+                samples: "/samples".to_owned(),
+                class: Some("/class".to_owned()),
+                asset: Some("/asset".to_owned()),
+                quality: Some("/quality".to_owned()),
+                ..JsonShape::default()
+            }),
+            ..Self::default()
+        }
     }
 
     /// Where the event time comes from.

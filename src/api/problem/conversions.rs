@@ -5,6 +5,7 @@ use fieldwright_analytics::alarms::{AlarmError, AlarmStoreError, Refusal};
 use fieldwright_analytics::detect::TrainError;
 use fieldwright_analytics::sql::{SqlError, SqlErrorFamily};
 use fieldwright_ingest::quarantine::ReplayError;
+use fieldwright_ingest::validate::Rejection;
 use fieldwright_workorders::problem::{Family, Problem as Failure};
 
 use super::{CONFLICT, INVALID, NOT_FOUND, Problem, STALE, chain, title};
@@ -100,6 +101,13 @@ pub fn of_replay(error: ReplayError) -> Problem {
         ReplayError::StillRefused { .. } => refused("still_refused"),
         ReplayError::Stopped(_) | ReplayError::Remove { .. } => Problem::unavailable(&text, &error),
     }
+}
+
+/// Why readings were refused whole.
+pub fn of_rejection(refusal: &Rejection) -> Problem {
+    let code = refusal.name();
+    let text = format!("nothing was stored: {refusal}");
+    Problem::refusal(StatusCode::UNPROCESSABLE_ENTITY, code, &title(code), text)
 }
 
 fn status(family: Family) -> StatusCode {

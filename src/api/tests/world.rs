@@ -90,6 +90,7 @@ impl World {
                 let item = json!({"number": 1, "name": "it holds", "ok": true, "detail": ""});
                 async { Ok(vec![item]) }.boxed()
             }),
+            gaps: crate::api::gaps::GapSource::new(Vec::new),
             gauges: Gauges::default().with(|| {
                 let name = "fieldwright_outbox_pending";
                 async move {

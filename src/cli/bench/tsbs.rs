@@ -28,9 +28,11 @@ use super::Failure;
 
 /// The 13 queries of the TSBS IoT use case.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cargo run --release -- bench tsbs --data ../shared/data/tsbs_iot --out ours\n  \
+#[command(
+    after_help = "Examples:\n  cargo run --release -- bench tsbs --data ../shared/data/tsbs_iot --out ours\n  \
     cargo run --release -- bench tsbs --trucks 100 --hours 2\n\n\
-    tests/judges/tsbs_peers.py holds the figures and the answers against DuckDB and chDB.")]
+    tests/judges/tsbs_peers.py holds the figures and the answers against DuckDB and chDB."
+)]
 pub struct TsbsBench {
     /// Folder with readings.parquet and diagnostics.parquet, in the order of arrival; without it
     /// such data is made.
@@ -102,12 +104,14 @@ impl TsbsBench {
         let engine = engine(&store, self.threads);
         let out = self.out.as_deref();
         for query in queries::all() {
-            self.ask(&engine, "tsbs", &query.name, query.sql, out).await?;
+            self.ask(&engine, "tsbs", &query.name, query.sql, out)
+                .await?;
         }
         for query in queries::all() {
             let Query { name, scan, .. } = query;
             let out = out.map(|out| out.join("scan"));
-            self.ask(&engine, "tsbs-scan", &name, scan, out.as_deref()).await?;
+            self.ask(&engine, "tsbs-scan", &name, scan, out.as_deref())
+                .await?;
         }
         store.stop().await
     }
@@ -123,7 +127,12 @@ impl TsbsBench {
         }
     }
 
-    async fn load(&self, store: &load::Store, tables: Vec<Table>, folder: &Path) -> Result<(), Failure> {
+    async fn load(
+        &self,
+        store: &load::Store,
+        tables: Vec<Table>,
+        folder: &Path,
+    ) -> Result<(), Failure> {
         let begun = process_now();
         let mut rows = 0;
         for table in tables {
@@ -172,7 +181,10 @@ impl TsbsBench {
             "name": format!("{set}/{name}"), "value": round(best), "unit": "ms", "rows": rows,
         }));
         if self.explain {
-            let plan = engine.query(&format!("EXPLAIN ANALYZE {sql}")).await.map_err(failed)?;
+            let plan = engine
+                .query(&format!("EXPLAIN ANALYZE {sql}"))
+                .await
+                .map_err(failed)?;
             eprintln!("{}", queries::plan_text(&plan));
         }
         Ok(())

@@ -88,6 +88,11 @@ impl Mosquitto {
                     .ok()
             });
         if found.is_none() {
+            let required = std::env::var("FIELDWRIGHT_REQUIRE").unwrap_or_default();
+            assert!(
+                !required.contains("mosquitto"),
+                "mosquitto is required and not installed"
+            );
             eprintln!("SKIPPED: mosquitto is not installed (apt-get install mosquitto)");
         }
         found

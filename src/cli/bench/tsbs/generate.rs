@@ -93,7 +93,9 @@ impl Walk {
 /// The two tables in the order of arrival.
 pub(super) fn tables(plan: &Plan) -> Vec<Table> {
     let mut random = Random(ChaCha8Rng::seed_from_u64(plan.seed));
-    let mut trucks: Vec<Truck> = (0..plan.trucks).map(|at| Truck::new(at, &mut random)).collect();
+    let mut trucks: Vec<Truck> = (0..plan.trucks)
+        .map(|at| Truck::new(at, &mut random))
+        .collect();
     let tables = TABLES.iter().enumerate().map(|(at, (name, fields))| {
         let mut rows = Vec::new();
         for step in 0..plan.hours * STEPS_PER_HOUR {
@@ -126,7 +128,11 @@ impl Truck {
             (5.0, 0.0, 100.0, 0),
             (5.0, 0.0, 50.0, 1),
         ];
-        let diagnostics = [(0.02, 0.0, 1.0, 1), (load / 40.0, 0.0, load, 0), (1.2, 0.0, 5.0, 0)];
+        let diagnostics = [
+            (0.02, 0.0, 1.0, 1),
+            (load / 40.0, 0.0, load, 0),
+            (1.2, 0.0, 5.0, 0),
+        ];
         let mut walks = |of: &[(f64, f64, f64, i32)]| {
             of.iter().map(|bounds| Walk::new(random, *bounds)).collect()
         };
@@ -139,13 +145,20 @@ impl Truck {
     }
 
     fn row(&mut self, table: usize, time: i64, random: &mut Random) -> Row {
-        let fields = self.walks[table].iter_mut().map(|walk| Some(walk.next(random)));
+        let fields = self.walks[table]
+            .iter_mut()
+            .map(|walk| Some(walk.next(random)));
         let fields: Vec<Option<f64>> = fields.collect();
         let mut row = Row {
             time,
             name: self.name.clone(),
             texts: self.texts.map(|text| Some(text.into())),
-            numbers: self.capacities.into_iter().map(Some).chain(fields).collect(),
+            numbers: self
+                .capacities
+                .into_iter()
+                .map(Some)
+                .chain(fields)
+                .collect(),
         };
         if random.unit() < 0.10 {
             let fields = row.numbers.len() - 3;

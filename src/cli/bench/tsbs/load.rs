@@ -7,8 +7,8 @@ use fieldwright_ingest::clock::{RealClock, SharedClock, wall_now};
 use fieldwright_ingest::source::{Delivery, Envelope, Receipt};
 use fieldwright_ingest::{Ingest, IngestConfig, MappingRule, Snapshots};
 
-use super::rows::Table;
 use super::Failure;
+use super::rows::Table;
 
 /// Lines of one message, as a Telegraf would send them.
 const LINES: usize = 500;
@@ -99,7 +99,8 @@ impl Store {
         let snapshot = self.ingest.snapshot();
         let sizes = snapshot.tables.iter().map(|(class, table)| {
             let rows = table.files.iter().map(|file| file.rows).sum();
-            let bytes = folder_bytes(&folder.join("lake").join(&**class)).map_err(Failure::failed)?;
+            let bytes =
+                folder_bytes(&folder.join("lake").join(&**class)).map_err(Failure::failed)?;
             Ok((class.to_string(), rows, bytes))
         });
         sizes.collect()

@@ -14,12 +14,21 @@ use super::Failure;
 /// Tags that stay text; the others are numbers.
 pub(super) const TEXT_TAGS: [&str; 4] = ["fleet", "driver", "model", "device_version"];
 /// Tags that are numbers.
-pub(super) const NUMBER_TAGS: [&str; 3] = ["load_capacity", "fuel_capacity", "nominal_fuel_consumption"];
+pub(super) const NUMBER_TAGS: [&str; 3] =
+    ["load_capacity", "fuel_capacity", "nominal_fuel_consumption"];
 /// Fields of each table.
 pub(super) const TABLES: [(&str, &[&str]); 2] = [
     (
         "readings",
-        &["latitude", "longitude", "elevation", "velocity", "heading", "grade", "fuel_consumption"],
+        &[
+            "latitude",
+            "longitude",
+            "elevation",
+            "velocity",
+            "heading",
+            "grade",
+            "fuel_consumption",
+        ],
     ),
     ("diagnostics", &["fuel_state", "current_load", "status"]),
 ];
@@ -122,7 +131,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Table>, Failure> {
         .into_iter()
         .map(|(name, fields)| {
             let path = folder.join(format!("{name}.parquet"));
-            let wrong = |error: String| Failure::Usage(format!("cannot read {}: {error}", path.display()));
+            let wrong =
+                |error: String| Failure::Usage(format!("cannot read {}: {error}", path.display()));
             let file = File::open(&path).map_err(|error| wrong(error.to_string()))?;
             let reader = ParquetRecordBatchReaderBuilder::try_new(file)
                 .and_then(|builder| builder.build())
@@ -139,17 +149,25 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Table>, Failure> {
 
 fn take_rows(batch: &RecordBatch, fields: &[&str], rows: &mut Vec<Row>) -> Result<(), String> {
     let column = |name: &str, data_type: &DataType| {
-        let found = batch.column_by_name(name).ok_or_else(|| format!("there is no column {name}"))?;
+        let found = batch
+            .column_by_name(name)
+            .ok_or_else(|| format!("there is no column {name}"))?;
         cast(found, data_type).map_err(|error| format!("column {name}: {error}"))
     };
     let instant = DataType::Timestamp(TimeUnit::Nanosecond, None);
     let times = column("ts", &instant)?;
-    let times = cast(times.as_primitive::<TimestampNanosecondType>(), &DataType::Int64)
-        .map_err(|error| error.to_string())?;
+    let times = cast(
+        times.as_primitive::<TimestampNanosecondType>(),
+        &DataType::Int64,
+    )
+    .map_err(|error| error.to_string())?;
     let times = times.as_primitive::<Int64Type>();
     let text = |name: &str| column(name, &DataType::Utf8);
     let names = text("name")?;
-    let texts = TEXT_TAGS.iter().map(|name| text(name)).collect::<Result<Vec<_>, _>>()?;
+    let texts = TEXT_TAGS
+        .iter()
+        .map(|name| text(name))
+        .collect::<Result<Vec<_>, _>>()?;
     let numbers = NUMBER_TAGS.iter().chain(fields);
     let numbers = numbers.map(|name| column(name, &DataType::Float64));
     let numbers = numbers.collect::<Result<Vec<_>, _>>()?;

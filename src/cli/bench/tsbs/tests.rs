@@ -31,7 +31,10 @@ async fn check(folder: &Path, tables: &[Table], compact: bool, expected: &refere
             false => vec![query.scan],
         };
         for sql in forms {
-            let answer = engine.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+            let answer = engine
+                .query(sql)
+                .await
+                .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
             let found = queries::rows(&answer).unwrap();
             reference::assert_same(&query.name, &found, &expected[query.name.as_str()]);
         }
@@ -50,12 +53,24 @@ async fn thirteen_answers_do_not_depend_on_the_order_of_arrival() {
     let arrived = tables(&PLAN);
     let sorted: Vec<Table> = arrived.iter().cloned().map(Table::sorted).collect();
     let expected = reference::answers(&sorted[0], &sorted[1]);
-    for name in ["last-loc-fleet", "low-fuel", "high-load", "long-driving-sessions", "breakdown-frequency"] {
+    for name in [
+        "last-loc-fleet",
+        "low-fuel",
+        "high-load",
+        "long-driving-sessions",
+        "breakdown-frequency",
+    ] {
         assert!(!expected[name].is_empty(), "{name} tells nothing");
     }
     let folder = tempfile::tempdir().unwrap();
     check(&folder.path().join("arrival"), &arrived, true, &expected).await;
-    check(&folder.path().join("uncompacted"), &arrived, false, &expected).await;
+    check(
+        &folder.path().join("uncompacted"),
+        &arrived,
+        false,
+        &expected,
+    )
+    .await;
     check(&folder.path().join("sorted"), &sorted, true, &expected).await;
 }
 
@@ -65,7 +80,11 @@ fn made_data_has_the_faults_of_the_suite() {
     let nominal = (PLAN.trucks * PLAN.hours * 360) as f64;
     for table in &tables {
         let rows = table.rows.len() as f64;
-        assert!((0.85..0.95).contains(&(rows / nominal)), "{} rows of {nominal}", table.rows.len());
+        assert!(
+            (0.85..0.95).contains(&(rows / nominal)),
+            "{} rows of {nominal}",
+            table.rows.len()
+        );
         let mut newest = std::collections::HashMap::new();
         let late = table.rows.iter().filter(|row| {
             let newest = newest.entry(&row.name).or_insert(i64::MIN);
@@ -75,9 +94,16 @@ fn made_data_has_the_faults_of_the_suite() {
         });
         let late = late.count() as f64 / rows;
         assert!((0.1..0.5).contains(&late), "{late} late");
-        let lacking = table.rows.iter().filter(|row| row.numbers[3..].contains(&None)).count();
+        let lacking = table
+            .rows
+            .iter()
+            .filter(|row| row.numbers[3..].contains(&None))
+            .count();
         assert!((0.08..0.12).contains(&(lacking as f64 / rows)), "{lacking}");
-        assert!(table.clone().sorted().len() < table.len(), "some rows come again");
+        assert!(
+            table.clone().sorted().len() < table.len(),
+            "some rows come again"
+        );
     }
 }
 

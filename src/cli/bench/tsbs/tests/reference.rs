@@ -90,7 +90,12 @@ pub(super) fn answers(readings: &Table, diagnostics: &Table) -> Answers {
     let mut answers = Answers::new();
 
     let place = |(name, row): (&String, &Row)| {
-        vec![name.clone(), text(row, DRIVER), number(row, LONGITUDE), number(row, LATITUDE)]
+        vec![
+            name.clone(),
+            text(row, DRIVER),
+            number(row, LONGITUDE),
+            number(row, LATITUDE),
+        ]
     };
     let one = r.iter().filter(|(name, _)| *name == "truck_1").map(place);
     answers.insert("last-loc", one.collect());
@@ -104,46 +109,76 @@ pub(super) fn answers(readings: &Table, diagnostics: &Table) -> Answers {
     answers.insert("low-fuel", low.collect());
     let high = d.iter().filter(|(_, row)| {
         let (load, capacity) = (row.numbers[CURRENT_LOAD], row.numbers[LOAD_CAPACITY]);
-        is_of(row, "South") && load.zip(capacity).is_some_and(|(load, most)| load / most > 0.9)
+        is_of(row, "South")
+            && load
+                .zip(capacity)
+                .is_some_and(|(load, most)| load / most > 0.9)
     });
     let high = high.map(|(name, row)| {
-        vec![name.clone(), text(row, DRIVER), number(row, LOAD_CAPACITY), number(row, CURRENT_LOAD)]
+        vec![
+            name.clone(),
+            text(row, DRIVER),
+            number(row, LOAD_CAPACITY),
+            number(row, CURRENT_LOAD),
+        ]
     });
     answers.insert("high-load", high.collect());
 
     let mut moved: BTreeMap<&str, Mean> = BTreeMap::new();
-    for row in readings.rows.iter().filter(|row| row.time > newest - PERIOD) {
+    for row in readings
+        .rows
+        .iter()
+        .filter(|row| row.time > newest - PERIOD)
+    {
         if let Some(velocity) = row.numbers[VELOCITY] {
             let of_truck = moved.entry(&row.name).or_default();
             *of_truck = (of_truck.0 + velocity, of_truck.1 + 1.0);
         }
     }
-    let still = moved.iter().filter(|(name, of)| is_of(&r[**name], "South") && mean(**of) < 10.0);
+    let still = moved
+        .iter()
+        .filter(|(name, of)| is_of(&r[**name], "South") && mean(**of) < 10.0);
     let still = still.map(|(name, _)| vec![(*name).to_owned(), text(&r[*name], DRIVER)]);
     answers.insert("stationary-trucks", still.collect());
 
-    for (query, hours, more_than) in [("long-driving-sessions", 4, 22), ("long-daily-sessions", 24, 60)] {
+    for (query, hours, more_than) in [
+        ("long-driving-sessions", 4, 22),
+        ("long-daily-sessions", 24, 60),
+    ] {
         let mut driven: BTreeMap<String, usize> = BTreeMap::new();
         for ((name, _), of) in periods(readings, VELOCITY, |row| row.time > newest - hours * HOUR) {
             *driven.entry(name).or_default() += usize::from(mean(of) > 20.0);
         }
-        let long = driven.iter().filter(|(name, count)| is_of(&r[*name], "South") && **count > more_than);
+        let long = driven
+            .iter()
+            .filter(|(name, count)| is_of(&r[*name], "South") && **count > more_than);
         let long = long.map(|(name, _)| vec![name.clone(), text(&r[name], DRIVER)]);
         answers.insert(query, long.collect());
     }
 
     let mut fuel: BTreeMap<String, (Mean, Mean)> = BTreeMap::new();
-    for row in readings.rows.iter().filter(|row| row.numbers[VELOCITY].is_some_and(|v| v > 1.0)) {
+    for row in readings
+        .rows
+        .iter()
+        .filter(|row| row.numbers[VELOCITY].is_some_and(|v| v > 1.0))
+    {
         let truck = &r[&*row.name];
         let (real, nominal) = fuel.entry(text(truck, FLEET)).or_default();
-        for (of, value) in [(real, row.numbers[FUEL_CONSUMPTION]), (nominal, truck.numbers[NOMINAL])] {
+        for (of, value) in [
+            (real, row.numbers[FUEL_CONSUMPTION]),
+            (nominal, truck.numbers[NOMINAL]),
+        ] {
             if let Some(value) = value {
                 *of = (of.0 + value, of.1 + 1.0);
             }
         }
     }
     let fuel = fuel.iter().map(|(fleet, (real, nominal))| {
-        vec![fleet.clone(), mean(*real).to_string(), mean(*nominal).to_string()]
+        vec![
+            fleet.clone(),
+            mean(*real).to_string(),
+            mean(*nominal).to_string(),
+        ]
     });
     answers.insert("avg-vs-projected-fuel-consumption", fuel.collect());
 
@@ -160,14 +195,23 @@ pub(super) fn answers(readings: &Table, diagnostics: &Table) -> Answers {
         *of = (of.0 + periods / 6.0, of.1 + 1.0);
     }
     let hours = hours.iter().map(|(name, of)| {
-        vec![text(&r[*name], FLEET), (*name).to_owned(), text(&r[*name], DRIVER), mean(*of).to_string()]
+        vec![
+            text(&r[*name], FLEET),
+            (*name).to_owned(),
+            text(&r[*name], DRIVER),
+            mean(*of).to_string(),
+        ]
     });
     answers.insert("avg-daily-driving-duration", hours.collect());
 
     let mut sessions: BTreeMap<(String, i64), Mean> = BTreeMap::new();
     for name in r.keys() {
-        let of_truck = velocity.iter().filter(|((of, _), mean)| of == name && mean.1 > 0.0);
-        let driving: Vec<(i64, bool)> = of_truck.map(|((_, at), of)| (*at, mean(*of) > 5.0)).collect();
+        let of_truck = velocity
+            .iter()
+            .filter(|((of, _), mean)| of == name && mean.1 > 0.0);
+        let driving: Vec<(i64, bool)> = of_truck
+            .map(|((_, at), of)| (*at, mean(*of) > 5.0))
+            .collect();
         let mut changes = driving.clone();
         changes.dedup_by_key(|(_, driving)| *driving);
         for pair in changes.windows(2) {
@@ -186,11 +230,20 @@ pub(super) fn answers(readings: &Table, diagnostics: &Table) -> Answers {
     let mut loads: BTreeMap<Vec<String>, Mean> = BTreeMap::new();
     for (name, truck) in &d {
         let of_truck = diagnostics.rows.iter().filter(|row| *row.name == **name);
-        let of_truck: Vec<f64> = of_truck.filter_map(|row| row.numbers[CURRENT_LOAD]).collect();
+        let of_truck: Vec<f64> = of_truck
+            .filter_map(|row| row.numbers[CURRENT_LOAD])
+            .collect();
         let load = of_truck.iter().sum::<f64>() / of_truck.len() as f64;
-        let kind = vec![text(truck, FLEET), text(truck, MODEL), number(truck, LOAD_CAPACITY)];
+        let kind = vec![
+            text(truck, FLEET),
+            text(truck, MODEL),
+            number(truck, LOAD_CAPACITY),
+        ];
         let of = loads.entry(kind).or_default();
-        *of = (of.0 + load / truck.numbers[LOAD_CAPACITY].unwrap(), of.1 + 1.0);
+        *of = (
+            of.0 + load / truck.numbers[LOAD_CAPACITY].unwrap(),
+            of.1 + 1.0,
+        );
     }
     let loads = loads.into_iter().map(|(mut kind, of)| {
         kind.push(mean(of).to_string());
@@ -201,7 +254,11 @@ pub(super) fn answers(readings: &Table, diagnostics: &Table) -> Answers {
     let mut active: BTreeMap<Vec<String>, f64> = BTreeMap::new();
     for ((name, period), of) in periods(diagnostics, STATUS, |_| true) {
         if of.1 > 0.0 && mean(of) < 1.0 {
-            let kind = vec![text(&d[&name], FLEET), text(&d[&name], MODEL), shown(day(period))];
+            let kind = vec![
+                text(&d[&name], FLEET),
+                text(&d[&name], MODEL),
+                shown(day(period)),
+            ];
             *active.entry(kind).or_default() += 1.0;
         }
     }
@@ -222,7 +279,9 @@ pub(super) fn answers(readings: &Table, diagnostics: &Table) -> Answers {
             *breakdowns.entry(text(&d[&pair[0].0], MODEL)).or_default() += 1;
         }
     }
-    let breakdowns = breakdowns.into_iter().map(|(model, count)| vec![model, count.to_string()]);
+    let breakdowns = breakdowns
+        .into_iter()
+        .map(|(model, count)| vec![model, count.to_string()]);
     answers.insert("breakdown-frequency", breakdowns.collect());
     answers
 }
@@ -234,7 +293,9 @@ pub(super) fn assert_same(query: &str, found: &[Vec<String>], expected: &[Vec<St
             Ok(number) => format!("{number:.9e}"),
             Err(_) => cell.clone(),
         };
-        let rows = rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" | "));
+        let rows = rows
+            .iter()
+            .map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" | "));
         rows.collect()
     };
     assert_eq!(found.len(), expected.len(), "{query}: rows");
