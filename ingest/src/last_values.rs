@@ -114,6 +114,13 @@ impl LastValues {
         self.classes.values()
     }
 
+    /// Says what columns the table of a class has.
+    pub(crate) fn describe(&mut self, class: &str, schema: &SchemaRef) {
+        if let Some(last) = self.classes.get_mut(class) {
+            Arc::make_mut(last).schema = schema.clone();
+        }
+    }
+
     /// One class, lower case.
     pub fn class(&self, name: &str) -> Option<&Arc<ClassLastValues>> {
         self.classes.get(name)

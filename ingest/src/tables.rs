@@ -140,7 +140,11 @@ impl Tables {
     }
 
     /// Goes on from last values that were found.
-    pub(crate) fn set_last(&self, last: LastValues) {
+    pub(crate) fn set_last(&self, mut last: LastValues) {
+        // What was found knows values; which columns a class has, its table knows.
+        for (class, table) in &self.lock().tables {
+            last.describe(class, &table.schema);
+        }
         *self.published.last() = Writer::new(Arc::new(last));
     }
 
