@@ -172,6 +172,7 @@ impl App {
         let endpoints = Endpoints {
             http: http.address(),
             mqtt: mqtt.address(),
+            mqtts: mqtt.tls_address(),
             postgres: sql_doors.postgres(),
             flight: sql_doors.flight(),
         };

@@ -7,6 +7,7 @@ mod demo;
 mod detect;
 mod import;
 mod lake;
+mod mqtt;
 mod openapi;
 mod output;
 mod replay;
@@ -66,6 +67,8 @@ enum Command {
     Verify(verify::Verify),
     /// Show or check the configuration.
     Config(config::Config),
+    /// Make what the users of the MQTT endpoint need.
+    Mqtt(mqtt::Mqtt),
     /// The files behind the tables: show them, compact them.
     Lake(lake::Lake),
     /// Print the OpenAPI document of the HTTP API.
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
             Command::Simulate(command) => command.run(output).await,
             Command::Verify(command) => command.run(output).await,
             Command::Config(command) => command.run(output),
+            Command::Mqtt(command) => command.run(output),
             Command::Lake(command) => command.run(output).await,
             Command::Openapi => openapi::run(output),
             Command::Bench(command) => command.run(output).await,

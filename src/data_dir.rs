@@ -17,6 +17,9 @@ pub struct Endpoints {
     pub http: String,
     /// Address of the MQTT endpoint or of the broker that the service consumes from.
     pub mqtt: String,
+    /// Address of the MQTT endpoint over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mqtts: Option<String>,
     /// Where PostgreSQL's wire protocol is spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<String>,
@@ -203,6 +206,7 @@ mod tests {
         let said = Endpoints {
             http: "http://127.0.0.1:1".into(),
             mqtt: "mqtt://127.0.0.1:2".into(),
+            mqtts: None,
             postgres: Some("postgres://127.0.0.1:3/fieldwright".into()),
             flight: None,
         };

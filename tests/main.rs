@@ -12,6 +12,7 @@ mod doors;
 mod faults;
 mod import;
 mod mutations;
+mod paho;
 mod service;
 mod story;
 mod tidy;

@@ -9,6 +9,7 @@ mod drift;
 mod forgetful_disk;
 mod power_loss;
 mod replays;
+mod session_log;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

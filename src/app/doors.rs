@@ -96,6 +96,16 @@ impl MqttDoor {
         }
     }
 
+    /// The address for devices that speak TLS, where our endpoint offers it.
+    pub fn tls_address(&self) -> Option<String> {
+        match self {
+            Self::Endpoint(endpoint) => endpoint
+                .tls_addr()
+                .map(|address| format!("mqtts://{address}")),
+            Self::Consumer(..) => None,
+        }
+    }
+
     /// Whether readings can arrive.
     pub fn is_open(&self) -> bool {
         match self {

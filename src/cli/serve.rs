@@ -80,6 +80,9 @@ impl Serve {
         eprintln!("data   {}", app.data_dir().display());
         eprintln!("http   {}", app.endpoints().http);
         eprintln!("mqtt   {}", app.endpoints().mqtt);
+        if let Some(mqtts) = &app.endpoints().mqtts {
+            eprintln!("mqtts  {mqtts}");
+        }
         for (name, address) in app.endpoints().sql_doors() {
             eprintln!("{name:<6} {address}");
         }

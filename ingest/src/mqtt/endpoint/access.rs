@@ -11,7 +11,7 @@ pub(super) mod tests;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
@@ -21,8 +21,12 @@ pub use password::{HashError, hash_password};
 
 use password::StoredHash;
 
-/// Passwords that are checked at once: each costs a core for a while, and memory.
-const CHECKED_AT_ONCE: usize = 2;
+/// Passwords that are checked at once: each costs a core for a while, and memory, and at most half
+/// of the cores are for strangers.
+fn checked_at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    (cores / 2).max(1)
+}
 
 /// A device, a dashboard, a person: whoever connects with a name and a password.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize)]
@@ -153,7 +157,7 @@ pub(super) struct Access {
     users: HashMap<String, Known>,
     /// Checked for names that nobody has, so that they take as long as any.
     nobody: Option<StoredHash>,
-    checking: Semaphore,
+    checking: Arc<Semaphore>,
     /// Right passwords by user, as a keyed hash under a key that never leaves the process: a fleet
     /// that comes back after a cut does not pay for every password again.
     seen: Mutex<HashMap<String, u64>>,
@@ -186,7 +190,7 @@ impl Access {
             token,
             nobody: known.values().next().map(|user| user.hash.clone()),
             users: known,
-            checking: Semaphore::new(CHECKED_AT_ONCE),
+            checking: Arc::new(Semaphore::new(checked_at_once())),
             seen: Mutex::default(),
             key: RandomState::new(),
         })
@@ -247,11 +251,16 @@ impl Access {
         let Some(hash) = known.map(|user| &user.hash).or(self.nobody.as_ref()) else {
             return false;
         };
-        let Ok(_turn) = self.checking.acquire().await else {
+        let Ok(turn) = self.checking.clone().acquire_owned().await else {
             return false;
         };
         let (hash, password) = (hash.clone(), password.to_vec());
-        let checked = tokio::task::spawn_blocking(move || hash.is_of(&password)).await;
+        let checking = tokio::task::spawn_blocking(move || {
+            // Over when the check is, not when its client has gone.
+            let _turn = turn;
+            hash.is_of(&password)
+        });
+        let checked = checking.await;
         let right = known.is_some() && checked.unwrap_or(false);
         if right {
             // One entry per configured user.

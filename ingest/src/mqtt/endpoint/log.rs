@@ -242,7 +242,11 @@ impl Log {
         })?;
         // What the snapshot saw must be on disk before it counts: else half of a batch would.
         let seen = inner.lock().ticket;
-        inner.wait(seen);
+        if !inner.wait(seen) {
+            // The log ends; the older files still say everything.
+            inner.folder.remove_unfinished(&path);
+            return Ok(());
+        }
         inner.folder.publish_snapshot(&path, number)?;
         inner
             .compact_at
@@ -256,7 +260,8 @@ impl Inner {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self, ticket: u64) {
+    /// False when the log ends before.
+    fn wait(&self, ticket: u64) -> bool {
         let mut pending = self.lock();
         while pending.synced < ticket && !pending.closing {
             pending = self
@@ -264,6 +269,7 @@ impl Inner {
                 .wait(pending)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        pending.synced >= ticket
     }
 }
 

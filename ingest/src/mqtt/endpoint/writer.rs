@@ -36,6 +36,7 @@ impl Writer {
             if !self.outbox.take(&mut out, &mut work) {
                 self.outbox.close(CloseReason::NotDurable);
             }
+            let settling = !work.is_empty();
             self.settle(&mut work).await;
             let log = &self.shared.log;
             let synced = log.synced();
@@ -54,7 +55,8 @@ impl Writer {
                     }
                 }
             }
-            let more = !out.is_empty();
+            // A turn is bounded: there may be more to settle without any byte to write.
+            let more = settling || !out.is_empty();
             out.clear();
             if out.capacity() > 16 * 1024 {
                 // A quiet connection keeps no large buffer.

@@ -23,6 +23,8 @@ pub(super) struct Listing {
     pub(super) logs: Vec<u64>,
     /// Numbers, ascending.
     pub(super) snapshots: Vec<u64>,
+    /// Numbers of snapshots that a crash left behind.
+    pub(super) unfinished: Vec<u64>,
 }
 
 impl Folder {
@@ -45,6 +47,10 @@ impl Folder {
         self.path.join(format!("snapshot-{number:010}"))
     }
 
+    pub(super) fn unfinished(&self, number: u64) -> PathBuf {
+        self.path.join(format!("unfinished-{number:010}"))
+    }
+
     pub(super) fn list(&self) -> Result<Listing, LogError> {
         let mut listing = Listing::default();
         let entries = fs::read_dir(&self.path).map_err(|source| self.unreadable(source))?;
@@ -57,6 +63,8 @@ impl Folder {
                 listing.logs.push(number);
             } else if let Some(number) = number("snapshot-") {
                 listing.snapshots.push(number);
+            } else if let Some(number) = number("unfinished-") {
+                listing.unfinished.push(number);
             }
         }
         listing.logs.sort_unstable();
@@ -105,7 +113,7 @@ impl Folder {
         number: u64,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<PathBuf, LogError> {
-        let path = self.path.join(format!("unfinished-{number:010}"));
+        let path = self.unfinished(number);
         let write = || -> io::Result<()> {
             let mut file = io::BufWriter::new(self.disk.create(&path)?);
             fill(&mut file)?;
@@ -116,6 +124,13 @@ impl Folder {
             unwritten(&path)(source)
         })?;
         Ok(path)
+    }
+
+    /// Removes a snapshot that never came to count.
+    pub(super) fn remove_unfinished(&self, path: &Path) {
+        if let Err(error) = self.disk.remove(path) {
+            tracing::warn!(%error, path = %path.display(), "an unfinished file of the MQTT sessions stays");
+        }
     }
 
     /// Makes a written snapshot count, then removes what it replaces.

@@ -75,6 +75,9 @@ pub(super) fn read(folder: &Folder) -> Result<Recovered, LogError> {
     for number in listing.logs.iter().filter(|number| **number >= from) {
         recovered.read_frames(&folder.read(&folder.log(*number))?);
     }
+    for number in &listing.unfinished {
+        folder.remove_unfinished(&folder.unfinished(*number));
+    }
     let last = listing.logs.iter().chain(&listing.snapshots).max();
     recovered.next_file = last.map_or(1, |last| last + 1);
     if recovered.damages > 0 {
