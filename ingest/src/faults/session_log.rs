@@ -84,8 +84,9 @@ async fn live(
                 // While the disk refuses it waits; what counts is what it leaves.
                 let snapshotting = tokio::task::spawn_blocking(dump);
                 if random.one_in(2) {
-                    let _ = tokio::time::timeout(std::time::Duration::from_millis(50), snapshotting)
-                        .await;
+                    let _ =
+                        tokio::time::timeout(std::time::Duration::from_millis(50), snapshotting)
+                            .await;
                 }
             }
             1 | 2 => {
