@@ -64,6 +64,7 @@ mod pipeline;
 mod readings;
 mod recover;
 pub mod stats;
+pub mod trial;
 
 pub use codec::line_protocol_parts;
 pub use config::{DEFAULT_TOML, IngestConfig, MappingRule};

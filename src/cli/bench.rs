@@ -1,7 +1,8 @@
-//! `fieldwright bench ingest | latency | last-value | concurrent | restart | memory | tsbs`.
+//! `fieldwright bench ingest | decode | latency | last-value | concurrent | restart | memory | tsbs`.
 
 mod alarm_latency;
 mod concurrent;
+mod decode;
 mod feeder;
 mod ingest;
 mod last_value;
@@ -43,6 +44,8 @@ pub struct Bench {
 enum Command {
     /// Messages per second: durable, acknowledged, queryable, against a loop that drops them.
     Ingest(ingest::IngestBench),
+    /// Messages per second that one thread decodes, without network and disk.
+    Decode(decode::DecodeBench),
     /// From a PUBLISH to its durable PUBACK, to SQL, to the alarm and the work order.
     Latency(latency::LatencyBench),
     /// Last values of one asset and of all over the PostgreSQL wire.
@@ -84,6 +87,7 @@ impl Command {
     fn disk(&self) -> &Path {
         match self {
             Self::Ingest(command) => command.disk(),
+            Self::Decode(command) => command.disk(),
             Self::Latency(command) => command.disk(),
             Self::LastValue(command) => command.disk(),
             Self::Concurrent(command) => command.disk(),
@@ -96,6 +100,7 @@ impl Command {
     async fn run(self) -> Result<Vec<Figure>, Failure> {
         match self {
             Self::Ingest(command) => command.run().await,
+            Self::Decode(command) => command.run().await,
             Self::Latency(command) => command.run().await,
             Self::LastValue(command) => command.run().await,
             Self::Concurrent(command) => command.run().await,

@@ -1,9 +1,12 @@
 //! Comma-separated lines: one row of metrics a line, or one metric a line.
 //!
-//! **Source**: RFC 4180. The library reads the quotes; what a cell means is decided here.
+//! What a cell means is decided here; what a cell is, in `cells`.
 
-use csv::{ReaderBuilder, StringRecord};
+mod cells;
 
+use std::borrow::Cow;
+
+use self::cells::Reader;
 use super::instant::{self, Instant};
 use super::quality::Words;
 use super::{Codec, Message, malformed, number};
@@ -47,29 +50,30 @@ impl Codec for Csv {
     fn decode(&mut self, message: &Message<'_>, sink: &mut Sink<'_>) -> Result<(), Rejection> {
         let unit = message.unit.unwrap_or(self.unit);
         let delimiter = self.columns.delimiter.bytes().next().unwrap_or(b',');
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .delimiter(delimiter)
-            .from_reader(message.payload);
-        let wrong = |error: csv::Error| malformed(error.to_string());
-        let mut record = StringRecord::new();
+        let text = std::str::from_utf8(message.payload);
+        let text =
+            text.map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
+        let text = text.trim_start_matches('\u{feff}');
+        let mut reader = Reader::new(text, delimiter);
+        let mut cells = Vec::new();
         let places = if self.columns.names.is_empty() {
-            if !reader.read_record(&mut record).map_err(wrong)? {
+            if !reader.next(&mut cells).map_err(malformed)? {
                 return Ok(());
             }
-            self.places(record.iter())?
+            self.places(cells.iter().map(AsRef::as_ref))?
         } else {
             self.places(self.columns.names.iter().map(String::as_str))?
         };
         let columns = places.count();
-        while reader.read_record(&mut record).map_err(wrong)? {
-            if record.len() != columns {
-                let line = record.position().map_or(0, csv::Position::line);
-                let found = record.len();
+        let mut line = reader.line();
+        while reader.next(&mut cells).map_err(malformed)? {
+            if cells.len() != columns {
+                let found = cells.len();
                 let detail = format!("line {line} has {found} cells, expected {columns}");
                 return Err(malformed(detail));
             }
-            self.line(&places, &record, unit, sink)?;
+            self.line(&places, &cells, unit, sink)?;
+            line = reader.line();
         }
         Ok(())
     }
@@ -81,7 +85,7 @@ impl Csv {
         let of = &self.columns;
         let is = |option: &Option<String>, name: &str| option.as_deref() == Some(name);
         for (place, name) in names.enumerate() {
-            let name = name.trim().trim_start_matches('\u{feff}');
+            let name = name.trim();
             let slot = if name == of.time {
                 &mut places.time
             } else if is(&of.class, name) {
@@ -116,12 +120,12 @@ impl Csv {
     fn line(
         &self,
         places: &Places,
-        record: &StringRecord,
+        cells: &[Cow<'_, str>],
         unit: TimeUnit,
         sink: &mut Sink<'_>,
     ) -> Result<(), Rejection> {
         let cell = |place: Option<usize>| {
-            let cell = record.get(place?)?.trim();
+            let cell = cells.get(place?)?.trim();
             (!cell.is_empty()).then_some(cell)
         };
         let series = sink.series_named(cell(places.class), cell(places.asset))?;

@@ -131,3 +131,71 @@ fn what_is_refused() {
         );
     }
 }
+
+/// What `pyarrow` writes: plain columns, dictionaries, large and viewed texts, qualities.
+const FOREIGN: [&[u8]; 2] = [
+    include_bytes!("streams/plain.arrows"),
+    include_bytes!("streams/words.arrows"),
+];
+
+#[test]
+fn streams_of_a_foreign_writer() {
+    let mut world = World::of("codec = \"arrow_ipc\"\ntopic = \"rows\"\nclass = \"pump\"");
+    let expected = [
+        vec![
+            "pump P-101 0 flow=7.5 count=1.0 on=1.0 state=open",
+            "pump P-102 1 count=2.0 on=0.0",
+        ],
+        vec![
+            "pump P-101 0 flow=1.0 mode=x v=a",
+            "pump P-102 2 flow=2.0 mode=y v=long enough for a view, it is flow__quality=bad",
+        ],
+    ];
+    for (stream, expected) in FOREIGN.into_iter().zip(expected) {
+        assert_eq!(world.said("rows", stream), expected);
+    }
+}
+
+/// The library would stumble over some of these; the check of the frames keeps them from it.
+#[test]
+fn no_mutation_makes_the_library_stumble() {
+    static PANICS: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below.max(1) as u64) as usize
+    };
+    let told = std::panic::take_hook();
+    let own = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() == own {
+            PANICS.lock().unwrap().push(panic.to_string());
+        } else {
+            told(panic);
+        }
+    }));
+    let mut world = World::of("codec = \"arrow_ipc\"\ntopic = \"rows\"\nclass = \"pump\"");
+    let (mut accepted, rounds) = (0, 6_000);
+    let mut stumbles = Vec::new();
+    for _ in 0..rounds {
+        let mut stream = FOREIGN[next(2)].to_vec();
+        for _ in 0..=next(2) {
+            let at = next(stream.len());
+            match next(4) {
+                0 => stream[at] ^= 1 << next(8),
+                1 => stream[at] = next(256) as u8,
+                2 => stream[at] = [0, 0xff, 0x7f, 0x80][next(4)],
+                _ => stream.truncate(at.max(1)),
+            }
+        }
+        accepted += usize::from(world.refusal("rows", &stream).is_none());
+        stumbles.append(&mut PANICS.lock().unwrap());
+    }
+    drop(std::panic::take_hook());
+    stumbles.sort();
+    stumbles.dedup();
+    assert!(stumbles.is_empty(), "{stumbles:#?}");
+    assert!(accepted > rounds / 20 && accepted < rounds, "{accepted} of {rounds}");
+}

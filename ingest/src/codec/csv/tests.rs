@@ -36,6 +36,7 @@ fn a_header_names_the_columns() {
     check("", &["no_metrics"]);
     check("time,a\n1772434800000,\n", &["no_metrics"]);
     check("time,a\n1772434800000,1,2\n", &["malformed"]);
+    check("time,a\n1772434800000,\"1\n", &["malformed"]);
     check("time,a,a\n1772434800000,1,2\n", &["malformed"]);
     check("time,a,time\n1772434800000,1,2\n", &["malformed"]);
     check("time,a\n,1\n", &["no_time"]);

@@ -234,3 +234,51 @@ fn many_series_in_any_order() {
         assert_eq!(world.said("lines", lines.as_bytes()), expected);
     }
 }
+
+/// Lines that the `influxdb-client` of Python wrote, with what it was given.
+#[test]
+fn what_a_foreign_client_writes() {
+    #[derive(serde::Deserialize)]
+    struct Point {
+        line: String,
+        measurement: String,
+        tags: std::collections::BTreeMap<String, String>,
+        /// Kind and text, so that no other reader touches a number.
+        fields: std::collections::BTreeMap<String, (char, String)>,
+        after_us: i64,
+    }
+    let mut names = 0;
+    for written in include_str!("influxdb_client.jsonl").lines() {
+        let point: Point = serde_json::from_str(written).unwrap();
+        // A world each: no point decides another's types.
+        let mut world = World::of("topic = \"lines\"\ncodec = \"line_protocol\"");
+        let said = world.said("lines", point.line.as_bytes());
+        let head = format!(
+            "{} {} {}",
+            point.measurement, point.tags["asset"], point.after_us
+        );
+        let tags = point.tags.iter().filter(|(name, _)| *name != "asset");
+        let tags = tags.map(|(name, text)| format!("{name}:{text}"));
+        let fields = point.fields.iter().map(|(name, (kind, text))| match kind {
+            's' => format!("{name}={text}"),
+            'b' => format!("{name}={:?}", f64::from(u8::from(text == "True"))),
+            _ => format!("{name}={:?}", text.parse::<f64>().unwrap()),
+        });
+        assert_eq!(said.len(), 1, "{}", point.line);
+        let rest = said[0].strip_prefix(&head);
+        let rest = rest.unwrap_or_else(|| panic!("{} of {}", said[0], point.line));
+        // Cells may hold spaces: each is looked for, and nothing else may be left.
+        let mut left = rest.len();
+        for cell in tags.chain(fields) {
+            assert!(
+                rest.contains(&format!(" {cell}")),
+                "{cell:?} in {rest:?} of {}",
+                point.line
+            );
+            left -= cell.len() + 1;
+            names += 1;
+        }
+        assert_eq!(left, 0, "{}", point.line);
+    }
+    assert!(names > 400, "{names}");
+}
