@@ -37,7 +37,10 @@ fn ever_new_names_take_bounded_memory() {
     let honest = |trial: &mut Trial| {
         let line = "pump,asset=P1 flow=1 1772434800000000000".to_owned();
         let json = r#"{"time":1772434800000,"metrics":{"level":1}}"#.to_owned();
-        let both = [message("influx/x", line), message("fieldwright/tank/T1", json)];
+        let both = [
+            message("influx/x", line),
+            message("fieldwright/tank/T1", json),
+        ];
         assert_eq!(trial.take(both).refusals, []);
     };
     honest(&mut trial);
@@ -49,13 +52,22 @@ fn ever_new_names_take_bounded_memory() {
             let n = round * 40 + place;
             match n % 5 {
                 0 => message("influx/x", format!("pump,asset=A{n} m{n}{long}=1")),
-                1 => message("influx/x", format!("class{n},asset=P1,t{n}=v{n}{long} flow=1")),
-                2 => message("influx/x", format!("pump,asset=P1,site=s{n}{long} flow={n}")),
+                1 => message(
+                    "influx/x",
+                    format!("class{n},asset=P1,t{n}=v{n}{long} flow=1"),
+                ),
+                2 => message(
+                    "influx/x",
+                    format!("pump,asset=P1,site=s{n}{long} flow={n}"),
+                ),
                 3 => message(
                     &format!("fieldwright/tank/T{n}{long}"),
                     format!("{{\"time\":1772434800000,\"metrics\":{{\"m{n}\":\"{long}{n}\"}}}}"),
                 ),
-                _ => message("influx/x", format!("pump,asset=P1 text=\"{long}{n}\",flow=\"{n}\"")),
+                _ => message(
+                    "influx/x",
+                    format!("pump,asset=P1 text=\"{long}{n}\",flow=\"{n}\""),
+                ),
             }
         });
         refused += trial.take(batch.collect::<Vec<_>>()).refusals.len();

@@ -197,5 +197,8 @@ fn no_mutation_makes_the_library_stumble() {
     stumbles.sort();
     stumbles.dedup();
     assert!(stumbles.is_empty(), "{stumbles:#?}");
-    assert!(accepted > rounds / 20 && accepted < rounds, "{accepted} of {rounds}");
+    assert!(
+        accepted > rounds / 20 && accepted < rounds,
+        "{accepted} of {rounds}"
+    );
 }
