@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -20,6 +21,9 @@ use fieldwright_ingest::snapshot::{ASSET, TIME};
 use super::lake_scan::LakeScanExec;
 use super::run_aggregate::RunAggregateExec;
 
+/// Rows of a batch where nothing wide is made of it: what a batch costs by itself counts less.
+const LARGE_BATCH: usize = 16_384;
+
 /// Replaces partial aggregations by asset, or by asset and something of the time, over files.
 #[derive(Debug)]
 pub(super) struct ByRuns;
@@ -31,14 +35,17 @@ impl PhysicalOptimizerRule for ByRuns {
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = plan.transform_down(|node| {
-            let by_runs = node
-                .downcast_ref::<AggregateExec>()
-                .filter(|aggregate| groups_are_runs(aggregate))
-                .and_then(RunAggregateExec::instead_of);
-            Ok(match by_runs {
-                Some(by_runs) => Transformed::yes(Arc::new(by_runs) as _),
-                None => Transformed::no(node),
-            })
+            let aggregate = node.downcast_ref::<AggregateExec>();
+            let Some(aggregate) = aggregate.filter(|aggregate| groups_are_runs(aggregate)) else {
+                return Ok(Transformed::no(node));
+            };
+            let Some(mut by_runs) = RunAggregateExec::instead_of(aggregate) else {
+                return Ok(Transformed::no(node));
+            };
+            if by_runs.is_narrow() && is_narrow(aggregate.input()) {
+                by_runs = by_runs.over(in_large_batches(aggregate.input())?);
+            }
+            Ok(Transformed::yes(Arc::new(by_runs) as _))
         })?;
         Ok(plan.data)
     }
@@ -48,6 +55,41 @@ impl PhysicalOptimizerRule for ByRuns {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// Whether nothing between the scan and the aggregation makes a value wider than a column's: then
+/// a batch of more rows takes no more memory than one of fewer.
+fn is_narrow(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let schema = |child: &Arc<dyn ExecutionPlan>| child.schema();
+    let here = if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let below = schema(projection.input());
+        projection.expr().iter().all(|e| narrow(&e.expr, &below))
+    } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        narrow(filter.predicate(), &schema(filter.input()))
+    } else {
+        plan.is::<CooperativeExec>() || plan.is::<UnionExec>() || plan.children().is_empty()
+    };
+    here && plan.children().into_iter().all(is_narrow)
+}
+
+/// Whether an expression and all its parts are columns, constants or of a fixed width.
+pub(super) fn narrow(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> bool {
+    let fixed = |data_type: DataType| {
+        data_type.primitive_width().is_some() || data_type == DataType::Boolean
+    };
+    let plain = expr.is::<Column>() || expr.is::<Literal>();
+    let here = plain || expr.data_type(schema).is_ok_and(fixed);
+    here && expr.children().into_iter().all(|part| narrow(part, schema))
+}
+
+fn in_large_batches(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = Arc::clone(plan).transform_up(|node| {
+        Ok(match node.downcast_ref::<LakeScanExec>() {
+            Some(scan) => Transformed::yes(Arc::new(scan.in_batches_of(LARGE_BATCH)) as _),
+            None => Transformed::no(node),
+        })
+    })?;
+    Ok(plan.data)
 }
 
 /// The asset itself is a key, and all other keys follow from asset and time.

@@ -70,6 +70,8 @@ pub(super) struct LakeScanExec {
     /// Conditions on the asset alone or on the time alone. They are only used to skip: whoever
     /// asks applies them again.
     conditions: Vec<Arc<dyn PhysicalExpr>>,
+    /// Rows of a batch where not those of the session.
+    batch_rows: Option<usize>,
     statistics: Arc<Statistics>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -102,9 +104,20 @@ impl LakeScanExec {
             columns: columns.into(),
             found: Arc::new(found),
             conditions,
+            batch_rows: None,
             statistics: Arc::new(statistics),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+}
+
+impl LakeScanExec {
+    /// The same with batches of so many rows: only for whoever makes nothing wide of them.
+    pub(super) fn in_batches_of(&self, rows: usize) -> Self {
+        Self {
+            batch_rows: Some(rows),
+            ..self.clone()
         }
     }
 }
@@ -220,7 +233,9 @@ impl ExecutionPlan for LakeScanExec {
             schema: self.schema(),
             columns: Arc::clone(&self.columns),
             conditions: self.conditions.clone(),
-            batch_rows: context.session_config().batch_size(),
+            batch_rows: self
+                .batch_rows
+                .unwrap_or_else(|| context.session_config().batch_size()),
             figures: stream::Figures::new(&self.metrics, partition),
         };
         let rows = reading.rows(pieces);

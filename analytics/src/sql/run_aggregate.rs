@@ -31,6 +31,8 @@ use datafusion::physical_plan::{
 };
 use futures::{Stream, StreamExt, stream};
 
+use super::by_runs::narrow;
+
 /// Finished groups that leave together.
 const GROUPS_PER_BATCH: usize = 8_192;
 
@@ -67,6 +69,20 @@ impl RunAggregateExec {
                 partial.schema(),
             )
         })
+    }
+
+    /// Whether all that it evaluates is of a fixed width, or a column.
+    pub(super) fn is_narrow(&self) -> bool {
+        let schema = self.input.schema();
+        let arguments = self.functions.iter().flat_map(|f| f.expressions());
+        let filters = self.filters.iter().flatten().cloned();
+        let mut all = self.keys.iter().cloned().chain(arguments).chain(filters);
+        all.all(|expr| narrow(&expr, &schema))
+    }
+
+    /// The same over another input of the same schema.
+    pub(super) fn over(self, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { input, ..self }
     }
 
     fn new(
