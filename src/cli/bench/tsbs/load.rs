@@ -99,8 +99,12 @@ impl Store {
         let snapshot = self.ingest.snapshot();
         let sizes = snapshot.tables.iter().map(|(class, table)| {
             let rows = table.files.iter().map(|file| file.rows).sum();
-            let bytes =
-                folder_bytes(&folder.join("lake").join(&**class)).map_err(Failure::failed)?;
+            let files: u64 = table.files.iter().map(|file| file.bytes).sum();
+            // The folders beside the files: the log and how far the class is flushed. Files that
+            // the log no longer names stay some minutes for readers from outside and do not count.
+            let folder = folder.join("lake").join(&**class);
+            let beside = folder_bytes(&folder, false).map_err(Failure::failed)?;
+            let bytes = files + beside;
             Ok((class.to_string(), rows, bytes))
         });
         sizes.collect()
@@ -113,13 +117,15 @@ impl Store {
     }
 }
 
-fn folder_bytes(folder: &Path) -> std::io::Result<u64> {
+/// What the folders in a folder take, with the files of the folder itself or without.
+fn folder_bytes(folder: &Path, own: bool) -> std::io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         bytes += match entry.file_type()?.is_dir() {
-            true => folder_bytes(&entry.path())?,
-            false => entry.metadata()?.len(),
+            true => folder_bytes(&entry.path(), true)?,
+            false if own => entry.metadata()?.len(),
+            false => 0,
         };
     }
     Ok(bytes)

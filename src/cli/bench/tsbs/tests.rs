@@ -46,6 +46,15 @@ async fn check(folder: &Path, tables: &[Table], compact: bool, expected: &refere
         reference::assert_same(&query.name, &found, &expected[query.name.as_str()]);
     }
     store.stop().await.unwrap();
+    // A start changes no answer.
+    let store = load::Store::open(folder).unwrap();
+    let engine = super::engine(&store, 2);
+    for query in queries::all() {
+        let answer = engine.query(query.scan).await.unwrap();
+        let found = queries::rows(&answer).unwrap();
+        reference::assert_same(&query.name, &found, &expected[query.name.as_str()]);
+    }
+    store.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
