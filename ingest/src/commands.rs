@@ -8,6 +8,8 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+pub use crate::codec::sparkplug::host_state;
+
 /// Commands that may wait to be sent; further ones are left out and counted. Whoever asked asks
 /// again when the need is still there.
 pub const WAITING_COMMANDS: usize = 1024;

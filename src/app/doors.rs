@@ -1,6 +1,7 @@
 //! The doors of the service: HTTP, SQL for other tools, and MQTT as endpoint or as consumer of a
 //! broker.
 
+mod host;
 mod http;
 mod sql;
 
@@ -19,6 +20,8 @@ use tokio::net::TcpListener;
 use super::AppError;
 use crate::config::Settings;
 
+use host::Host;
+
 pub use http::HttpDoor;
 pub use sql::SqlDoors;
 
@@ -30,8 +33,8 @@ const MQTT_FOLDER: &str = "mqtt";
 /// Where readings come from.
 #[derive(Debug, Clone)]
 pub enum MqttDoor {
-    /// Our own endpoint.
-    Endpoint(Arc<Endpoint>),
+    /// Our own endpoint, and the Sparkplug host whose state it tells.
+    Endpoint(Arc<Endpoint>, Option<Arc<Host>>),
     /// A consumer of another broker, with that broker's address.
     Consumer(Arc<Consumer>, String),
 }
@@ -60,7 +63,16 @@ impl MqttDoor {
             };
             let endpoint = Endpoint::start(config, ingest.intake(), Arc::clone(clock)).await;
             let endpoint = endpoint.map_err(|error| failed(error.into()))?;
-            return Ok(Self::Endpoint(Arc::new(endpoint)));
+            let host = match settings.mqtt.sparkplug_host_id.clone() {
+                Some(id) => {
+                    let clock = Arc::clone(clock);
+                    Some(Arc::new(
+                        Host::online(id, endpoint.publisher(), clock).await,
+                    ))
+                }
+                None => None,
+            };
+            return Ok(Self::Endpoint(Arc::new(endpoint), host));
         };
         let config = ConsumerConfig {
             url: broker.clone(),
@@ -82,7 +94,7 @@ impl MqttDoor {
     /// Sends what the pipeline has for devices, such as a Sparkplug rebirth request.
     pub fn follow(&self, commands: Commands) {
         let publisher = match self {
-            Self::Endpoint(endpoint) => endpoint.publisher(),
+            Self::Endpoint(endpoint, _) => endpoint.publisher(),
             Self::Consumer(consumer, _) => consumer.publisher(),
         };
         tokio::spawn(publisher.follow(commands));
@@ -91,7 +103,7 @@ impl MqttDoor {
     /// The address for devices.
     pub fn address(&self) -> String {
         match self {
-            Self::Endpoint(endpoint) => format!("mqtt://{}", endpoint.local_addr()),
+            Self::Endpoint(endpoint, _) => format!("mqtt://{}", endpoint.local_addr()),
             Self::Consumer(_, broker) => broker.clone(),
         }
     }
@@ -109,7 +121,7 @@ impl MqttDoor {
     /// Whether readings can arrive.
     pub fn is_open(&self) -> bool {
         match self {
-            Self::Endpoint(_) => true,
+            Self::Endpoint(..) => true,
             Self::Consumer(consumer, _) => consumer.is_connected(),
         }
     }
@@ -117,7 +129,12 @@ impl MqttDoor {
     /// Reads nothing more, waits for what is being synced, acknowledges it, closes.
     pub async fn close(self) {
         match self {
-            Self::Endpoint(endpoint) => endpoint.shutdown().await,
+            Self::Endpoint(endpoint, host) => {
+                if let Some(host) = host {
+                    host.offline().await;
+                }
+                endpoint.shutdown().await;
+            }
             Self::Consumer(consumer, _) => consumer.shutdown().await,
         }
     }

@@ -109,7 +109,7 @@ fn verifier(parts: &Parts, sql: &Arc<SqlEngine>) -> Verifier {
 fn gaps(mqtt: &MqttDoor) -> GapSource {
     let mqtt = mqtt.clone();
     GapSource::new(move || match &mqtt {
-        MqttDoor::Endpoint(_) => Vec::new(),
+        MqttDoor::Endpoint(..) => Vec::new(),
         MqttDoor::Consumer(consumer, _) => consumer.gaps(),
     })
 }
@@ -121,7 +121,7 @@ fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
         let parts = parts.clone();
         let is_open = mqtt.is_open();
         let consumed = match &mqtt {
-            MqttDoor::Endpoint(_) => None,
+            MqttDoor::Endpoint(..) => None,
             MqttDoor::Consumer(consumer, _) => Some(consumer.stats()),
         };
         async move {

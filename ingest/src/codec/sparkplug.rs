@@ -5,6 +5,8 @@
 //! whole, with the reason.
 
 pub(crate) mod address;
+#[cfg(test)]
+mod door_tests;
 mod host;
 mod naming;
 #[cfg(test)]
