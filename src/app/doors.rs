@@ -111,7 +111,7 @@ impl MqttDoor {
     /// The address for devices that speak TLS, where our endpoint offers it.
     pub fn tls_address(&self) -> Option<String> {
         match self {
-            Self::Endpoint(endpoint) => endpoint
+            Self::Endpoint(endpoint, _) => endpoint
                 .tls_addr()
                 .map(|address| format!("mqtts://{address}")),
             Self::Consumer(..) => None,

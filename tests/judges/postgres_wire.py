@@ -86,6 +86,10 @@ def sqlalchemy_looks_around(url):
     assert columns["asset"] == "TEXT" and columns["a"] == "DOUBLE PRECISION", columns
     assert columns["time"].startswith("TIMESTAMP"), columns
     told("SQLAlchemy lists columns")
+    reflected = sqlalchemy.Table("judge", sqlalchemy.MetaData(), autoload_with=engine)
+    assert reflected.columns.keys()[:3] == ["asset", "time", "received_at"], reflected
+    assert inspector.has_table("judge") and not inspector.has_table("nope")
+    told("SQLAlchemy reflects a table")
     with engine.connect() as connection:
         table = sqlalchemy.table("judge", sqlalchemy.column("asset"), sqlalchemy.column("a"))
         query = sqlalchemy.select(table.c.asset, sqlalchemy.func.max(table.c.a))

@@ -14,11 +14,12 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 /// Tables of the catalog without a row about our tables.
-const WITHOUT_ROWS: [&str; 17] = [
+const WITHOUT_ROWS: [&str; 18] = [
     "pg_attrdef",
     "pg_auth_members",
     "pg_collation",
     "pg_constraint",
+    "pg_enum",
     "pg_event_trigger",
     "pg_foreign_table",
     "pg_index",
@@ -35,7 +36,7 @@ const WITHOUT_ROWS: [&str; 17] = [
 ];
 
 /// Columns of the catalog that are not there and would be null.
-const WITHOUT_VALUE: [&str; 1] = ["reloptions"];
+const WITHOUT_VALUE: [&str; 2] = ["relacl", "reloptions"];
 
 /// How [`null`] is written.
 const NULL: &str = "NULL::TEXT";

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 const VERSION: &str = "PostgreSQL 16.6 (Fieldwright, read-only)";
 
 /// Functions about things that do not exist here.
-const NOTHING: [&str; 12] = [
+const NOTHING: [&str; 15] = [
     "obj_description",
     "col_description",
     "shobj_description",
@@ -28,6 +28,9 @@ const NOTHING: [&str; 12] = [
     "pg_get_function_result",
     "pg_get_function_arguments",
     "pg_tablespace_location",
+    "pg_size_pretty",
+    "pg_table_size",
+    "pg_database_size",
 ];
 
 /// Whether something stands in the search path: all that is there does.
