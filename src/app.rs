@@ -87,6 +87,14 @@ pub enum AppError {
         "SQL cannot be offered to other tools; choose another address with --postgres or --flight"
     )]
     SqlDoor(#[from] fieldwright_analytics::doors::DoorError),
+    /// A certificate or its key cannot be used.
+    #[error("cannot use the certificate in {path}: {problem}")]
+    Certificate {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// MQTT, as endpoint or as consumer.
     #[error("MQTT cannot start")]
     Mqtt(#[source] Box<dyn std::error::Error + Send + Sync>),

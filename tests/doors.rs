@@ -205,6 +205,40 @@ fn psql(url: &str) {
 }
 
 #[test]
+fn postgresql_clients_may_encrypt() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let config = dir.path().join("fieldwright.toml");
+    let tls = format!(
+        "[mqtt.tls]\nlisten = '127.0.0.1:0'\ncertificate_file = '{}'\nkey_file = '{}'\n",
+        certificate.display(),
+        key.display()
+    );
+    std::fs::write(&config, tls).unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let service = Service::start(&data, &["--config", config.to_str().unwrap()]);
+    let url = endpoint(&service, "postgres");
+    let url = url.replace("postgres://", "postgres://judge@");
+    let asked = Command::new("psql")
+        .args(["-X", "-A", "-t", "-c", "SELECT 40 + 2"])
+        .arg(format!("{url}?sslmode=require"))
+        .stdin(Stdio::null())
+        .output();
+    match asked {
+        Err(_) => skip("psql", "apt-get install postgresql-client"),
+        Ok(output) => assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "42\n",
+            "{output:?}"
+        ),
+    }
+}
+
+#[test]
 fn adbc_clients_are_at_home() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(dir.path(), &[]);

@@ -110,9 +110,10 @@ impl From<AppError> for Failure {
         let text = with_causes(&error);
         match error {
             AppError::DataDir(error) => error.into(),
-            AppError::Clock(_) | AppError::NotLoopback { .. } | AppError::Token { .. } => {
-                Self::Usage(text)
-            }
+            AppError::Clock(_)
+            | AppError::NotLoopback { .. }
+            | AppError::Token { .. }
+            | AppError::Certificate { .. } => Self::Usage(text),
             AppError::Listen { .. } | AppError::Mqtt(_) | AppError::SqlDoor(_) => {
                 Self::Unavailable(text)
             }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use datafusion_postgres::pgwire::api::RandomPidSecretKeyGenerator;
 use fieldwright_ingest::clock::process_sleep;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -47,7 +48,7 @@ pub struct PostgresConfig {
     /// The password.
     pub token: Token,
     /// Answers clients that ask for TLS, where there is a certificate.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<ServerConfig>>,
     /// What clients may take.
     pub limits: PostgresLimits,
 }
@@ -124,7 +125,7 @@ impl PostgresDoor {
             cancels: Cancels::default(),
             keys: Arc::default(),
             limits: config.limits,
-            tls: config.tls,
+            tls: config.tls.map(TlsAcceptor::from),
         });
         let (stop, stopping) = watch::channel(false);
         let serving = threads.handle().spawn(serve(listener, shared, stopping));

@@ -1,12 +1,17 @@
 //! The doors of SQL for other tools.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use fieldwright_analytics::doors::Token;
 use fieldwright_analytics::doors::flight_sql::{FlightConfig, FlightDoor, FlightLimits};
 use fieldwright_analytics::doors::postgres::{PostgresConfig, PostgresDoor, PostgresLimits};
-use fieldwright_analytics::doors::{DoorError, Token};
 use fieldwright_analytics::sql::SqlEngine;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::app::AppError;
 use crate::config::Settings;
 
 /// The doors of SQL that the configuration opens.
@@ -22,7 +27,7 @@ impl SqlDoors {
         settings: &Settings,
         token: Option<&str>,
         engine: &Arc<SqlEngine>,
-    ) -> Result<Self, DoorError> {
+    ) -> Result<Self, AppError> {
         let token = Token::new(token);
         let postgres = match settings.postgres.listen {
             None => None,
@@ -30,7 +35,7 @@ impl SqlDoors {
                 let config = PostgresConfig {
                     listen,
                     token: token.clone(),
-                    tls: None,
+                    tls: certificate(settings)?,
                     limits: PostgresLimits::default(),
                 };
                 Some(PostgresDoor::open(config, Arc::clone(engine)).await?)
@@ -71,4 +76,29 @@ impl SqlDoors {
             door.close().await;
         }
     }
+}
+
+/// The certificate that MQTT has serves PostgreSQL's clients, too.
+fn certificate(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, AppError> {
+    let tls = settings.mqtt.tls.endpoint();
+    let Some(tls) = tls.expect("checked with the rest of the configuration") else {
+        return Ok(None);
+    };
+    let unreadable = |path: &Path, error: pem::Error| AppError::Certificate {
+        path: path.display().to_string(),
+        problem: error.to_string(),
+    };
+    let chain = CertificateDer::pem_file_iter(&tls.certificate_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(&tls.certificate_file, error))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key_file)
+        .map_err(|error| unreadable(&tls.key_file, error))?;
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| AppError::Certificate {
+            path: tls.certificate_file.display().to_string(),
+            problem: error.to_string(),
+        })?;
+    Ok(Some(Arc::new(config)))
 }
