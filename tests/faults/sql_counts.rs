@@ -35,12 +35,16 @@ async fn count(counts: u64) {
     let engine = SqlEngine::new(ingest.snapshots(), None, clock, SqlLimits::default());
     let (sent, acknowledged) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let done = Arc::new(AtomicBool::new(false));
+    // The table grows with the counts, so that ten thousand of them stay a matter of minutes.
+    let turns = Arc::new(tokio::sync::Semaphore::new(100));
     let writer = {
+        let turns = turns.clone();
         let (ingest, done) = (ingest.clone(), done.clone());
         let (sent, acknowledged) = (sent.clone(), acknowledged.clone());
         tokio::spawn(async move {
             let mut number = 0;
             while !done.load(Ordering::SeqCst) {
+                turns.acquire().await.unwrap().forget();
                 number += 10;
                 sent.store(number, Ordering::SeqCst);
                 put(&ingest, number - 10..number).await;
@@ -68,6 +72,7 @@ async fn count(counts: u64) {
             continue;
         }
         number += 1;
+        turns.add_permits(2);
         let answer = engine.query(sql).await.unwrap();
         let most = sent.load(Ordering::SeqCst);
         let row = &answer.to_json_rows()["rows"][0];
@@ -81,6 +86,7 @@ async fn count(counts: u64) {
         last = all as u64;
     }
     done.store(true, Ordering::SeqCst);
+    turns.add_permits(1);
     writer.await.unwrap();
     let flushes = ingest.stats().flushes;
     eprintln!("{number} counts during {flushes} flushes");

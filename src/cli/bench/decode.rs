@@ -23,6 +23,9 @@ const TRUCKS: usize = 400;
 /// 2026-03-02T07:00:00Z. **Units**: seconds since 1970.
 const START: i64 = 1_772_434_800;
 
+/// Topic and payload of one message.
+type Writer = fn(usize) -> (String, String);
+
 /// Decode messages of 7 values without network and disk.
 #[derive(Debug, Args)]
 pub struct DecodeBench {
@@ -49,8 +52,10 @@ impl DecodeBench {
 
 fn figures(rounds: usize) -> Result<Vec<Figure>, Failure> {
     let mut figures = Vec::new();
-    let kinds: [(&str, fn(usize) -> (String, String)); 2] =
-        [("decode/line_protocol", line), ("decode/json", json)];
+    let kinds = [
+        ("decode/line_protocol", line as Writer),
+        ("decode/json", json),
+    ];
     for (name, write) in kinds {
         let received_at = DateTime::<Utc>::from_timestamp(START + MESSAGES as i64, 0)
             .expect("an instant of this century");
