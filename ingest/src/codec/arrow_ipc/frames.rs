@@ -103,7 +103,8 @@ fn read_schema(schema: Schema<'_>) -> Result<Known, Rejection> {
             continue;
         };
         let index = match dictionary.indexType() {
-            None => Some(Shape::Fixed(4)),
+            // The format allows it and means 32 bits; the library insists on it.
+            None => None,
             Some(index) => integer(index),
         };
         known.columns.push(index.ok_or_else(empty)?);
@@ -191,11 +192,11 @@ fn check_rows(
         let enough = match shape {
             Shape::Null => true,
             Shape::Bits => bits(data) >= count,
-            Shape::Fixed(width) => data >= count * width,
+            Shape::Fixed(width) => data >= count * width && data % width == 0,
             Shape::Texts(width) => {
                 next().ok_or_else(contradiction)?;
                 // One offset more than rows; without rows there may be none.
-                data >= (count + 1) * width || (count == 0 && data == 0)
+                data % width == 0 && (data >= (count + 1) * width || (count == 0 && data == 0))
             }
             Shape::Views => {
                 let more = variadic
@@ -204,7 +205,7 @@ fn check_rows(
                 for _ in 0..more.ok_or_else(contradiction)? {
                     next().ok_or_else(contradiction)?;
                 }
-                data >= count * 16
+                data >= count * 16 && data % 16 == 0
             }
         };
         if !enough || (node.null_count() > 0 && bits(validity) < count) {

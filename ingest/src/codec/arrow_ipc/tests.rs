@@ -96,7 +96,7 @@ fn what_is_refused() {
     let check = |columns, expected: &str| check(rule, "pump/P1", columns, &[expected]);
     check(
         vec![("time", nanos(&[0])), ("a", Arc::new(list))],
-        "not_a_number",
+        "malformed",
     );
     check(
         vec![("time", nanos(&[0])), ("a", nanos(&[0]))],
