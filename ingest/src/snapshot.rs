@@ -6,8 +6,10 @@
 //!
 //! A row whose time is after its asset's newest time is *in order*: its key (asset, time) is new.
 //! Any other row is *late*; it may repeat or correct a key that exists. A late row always arrived
-//! after an in-order row of the same key, so it overrides that row metric by metric where it
-//! has a value; among late rows of one key the highest `_sequence` wins, metric by metric.
+//! after an in-order row of the same key, so it overrides that row metric by metric where it has a
+//! reading; among late rows of one key the highest `_sequence` wins, metric by metric. A reading
+//! is the metric's column and its side columns together ([`SIDE_OF`]): one of them that says
+//! something takes the place of all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

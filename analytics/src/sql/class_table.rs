@@ -25,6 +25,7 @@ use fieldwright_ingest::snapshot::{ASSET, ColdFile, HotBatch, SEQUENCE, TIME, Ta
 use super::cold::{self, FileScan};
 use super::hot;
 use super::lake_scan::LakeSource;
+use super::metric;
 use super::overlay::OverlayExec;
 use super::pruning::KeyPruning;
 
@@ -111,6 +112,7 @@ pub(super) async fn plan_class(
     // Rows at whose time nothing came late are as they are.
     let (touched, untouched) = in_order.split(&late);
     let below = with_key(schema, projection)?;
+    let cells = metric::cells(&schema.project(&below)?).into();
     let keys = scan(Arc::clone(schema), &key_filters, None);
     let touched = together(touched.plan(&keys, &below).await?, schema, &below)?;
     let late_schema = with_sequence(schema);
@@ -125,6 +127,7 @@ pub(super) async fn plan_class(
     let overlaid: Arc<dyn ExecutionPlan> = Arc::new(OverlayExec::new(
         one_partition(touched),
         one_partition(late),
+        cells,
     ));
     let overlaid = project(overlaid, schema, projection, &below)?;
     let all = scan(Arc::clone(schema), filters, None);
@@ -253,14 +256,19 @@ pub(super) fn physical_predicate(
     session.create_physical_expr(filter, &schema).map(Some)
 }
 
-/// The key columns first, then what else is wanted.
+/// The key columns first, then what else is wanted; a column of a reading brings the others, for a
+/// late row has the reading when any of them says something.
 fn with_key(schema: &SchemaRef, projection: &[usize]) -> Result<Vec<usize>> {
     let mut below = vec![schema.index_of(ASSET)?, schema.index_of(TIME)?];
-    for index in projection {
+    let mut add = |index: &usize| {
         if !below.contains(index) {
             below.push(*index);
         }
-    }
+    };
+    projection.iter().for_each(&mut add);
+    let wanted = metric::cells(schema).into_iter();
+    let wanted = wanted.filter(|cell| cell.iter().any(|at| projection.contains(at)));
+    wanted.for_each(|cell| cell.iter().for_each(&mut add));
     Ok(below)
 }
 

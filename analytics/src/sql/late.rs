@@ -1,9 +1,13 @@
 //! Late rows of a query, merged to one row per key and laid over the in-order rows.
+//!
+//! This is done reading by reading, as a compaction does it for good: a value never keeps the
+//! quality of another, nor a number the text that stood in its place.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::{
     SortColumn, concat_batches, interleave, lexsort_to_indices, take, take_record_batch,
 };
@@ -19,9 +23,15 @@ use futures::StreamExt;
 const ASSET_AT: usize = 0;
 const TIME_AT: usize = 1;
 
+/// The places of the columns of each reading, see [`cells`](super::metric::cells).
+pub(super) type Cells = Arc<[Vec<usize>]>;
+
 /// One merged row per key (asset, time), and which of them have met their in-order row.
 pub(super) struct LateRows {
     merged: RecordBatch,
+    cells: Cells,
+    /// For each cell the merged rows that have the reading.
+    said: Vec<Said>,
     rows: HashMap<Box<str>, HashMap<i64, u32>>,
     met: Vec<bool>,
     earliest: i64,
@@ -34,6 +44,7 @@ impl LateRows {
     pub(super) async fn collect(
         mut late: SendableRecordBatchStream,
         schema: SchemaRef,
+        cells: Cells,
         memory: MemoryReservation,
     ) -> Result<Self> {
         let mut batches = Vec::new();
@@ -46,8 +57,10 @@ impl LateRows {
         // The parts live on beside their concatenation only until the merge is done.
         memory.try_grow(all.get_array_memory_size())?;
         drop(batches);
-        let merged = merge(&all, schema)?;
+        let merged = merge(&all, schema, &cells)?;
         let mut late = Self {
+            said: cells.iter().map(|cell| Said::of(&merged, cell)).collect(),
+            cells,
             rows: HashMap::new(),
             met: vec![false; merged.num_rows()],
             earliest: i64::MAX,
@@ -79,24 +92,23 @@ impl LateRows {
         Ok(())
     }
 
-    /// The batch with every value that a late row of its key has.
+    /// The batch with every reading that a late row of its key has.
     pub(super) fn lay_over(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         let over = self.meet(&batch)?;
         if over.iter().all(Option::is_none) {
             return Ok(batch);
         }
         let mut columns = batch.columns().to_vec();
-        for (at, column) in columns.iter_mut().enumerate().skip(TIME_AT + 1) {
-            let late = self.merged.column(at);
-            let picks: Vec<(usize, usize)> = over
-                .iter()
-                .enumerate()
-                .map(|(row, over)| match over {
-                    Some(place) if late.is_valid(*place as usize) => (1, *place as usize),
-                    _ => (0, row),
-                })
-                .collect();
-            *column = interleave(&[column.as_ref(), late.as_ref()], &picks)?;
+        for (cell, said) in self.cells.iter().zip(&self.said) {
+            let picks = over.iter().enumerate().map(|(row, over)| match over {
+                Some(place) if said.in_row(*place) => (1, *place as usize),
+                _ => (0, row),
+            });
+            let picks: Vec<(usize, usize)> = picks.collect();
+            for at in cell {
+                let late = self.merged.column(*at);
+                columns[*at] = interleave(&[columns[*at].as_ref(), late.as_ref()], &picks)?;
+            }
         }
         Ok(RecordBatch::try_new(batch.schema(), columns)?)
     }
@@ -136,8 +148,38 @@ impl LateRows {
     }
 }
 
-/// One row per key: of each column the last value in the order of arrival.
-fn merge(all: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
+/// The rows that have a reading: any of its columns says something.
+#[derive(Debug)]
+enum Said {
+    Everywhere,
+    Where(BooleanBuffer),
+}
+
+impl Said {
+    fn of(rows: &RecordBatch, cell: &[usize]) -> Self {
+        let mut said: Option<BooleanBuffer> = None;
+        for at in cell {
+            let Some(nulls) = rows.column(*at).logical_nulls() else {
+                return Self::Everywhere;
+            };
+            said = Some(match said {
+                None => nulls.into_inner(),
+                Some(before) => &before | nulls.inner(),
+            });
+        }
+        said.map_or(Self::Everywhere, Self::Where)
+    }
+
+    fn in_row(&self, row: u32) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::Where(said) => said.value(row as usize),
+        }
+    }
+}
+
+/// One row per key: of each reading the last one in the order of arrival, as a whole.
+fn merge(all: &RecordBatch, schema: SchemaRef, cells: &Cells) -> Result<RecordBatch> {
     let width = schema.fields().len();
     let (assets, times) = keys(all)?;
     let arrival = Arc::clone(all.column(width));
@@ -155,18 +197,22 @@ fn merge(all: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
         times.value(a) == times.value(b) && assets.value(a) == assets.value(b)
     };
     let groups: Vec<&[u32]> = order.values().chunk_by(|a, b| same_key(*a, *b)).collect();
-    let columns = all.columns()[..width].iter().map(|column| {
+    let first: UInt32Array = groups.iter().map(|rows| rows.first().copied()).collect();
+    let mut columns = all.columns()[..width].to_vec();
+    for at in [ASSET_AT, TIME_AT] {
+        columns[at] = take(&columns[at], &first, None)?;
+    }
+    for cell in cells.iter() {
+        let said = Said::of(all, cell);
         let last = groups.iter().map(|rows| {
-            let valid = rows
-                .iter()
-                .rev()
-                .find(|row| column.is_valid(**row as usize));
-            valid.copied()
+            let found = rows.iter().rev().find(|row| said.in_row(**row));
+            found.copied()
         });
         let last: UInt32Array = last.collect();
-        take(column, &last, None)
-    });
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for at in cell {
+            columns[*at] = take(&columns[*at], &last, None)?;
+        }
+    }
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 

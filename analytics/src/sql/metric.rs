@@ -1,5 +1,7 @@
 //! The columns of one metric: its values, those of another type, and how good they are.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{is_not_null, or};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -14,6 +16,20 @@ pub(super) const DOUBLE: &str = "double";
 const KIND_TEXT: &str = "text";
 const KIND_NUMBER: &str = "number";
 const KIND_QUALITY: &str = "quality";
+
+/// The places of the columns of each reading: a metric's own column and those beside it, which are
+/// written and corrected together. What else a row has beside its key stands by itself.
+pub(super) fn cells(schema: &Schema) -> Vec<Vec<usize>> {
+    let mut cells: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, field) in schema.fields().iter().enumerate() {
+        let name = field.name().as_str();
+        if name != ASSET && name != TIME {
+            let metric = field.metadata().get(SIDE_OF).map_or(name, String::as_str);
+            cells.entry(metric).or_default().push(place);
+        }
+    }
+    cells.into_values().collect()
+}
 
 /// One metric of a class and the places of its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]

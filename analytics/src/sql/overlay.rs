@@ -19,9 +19,9 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::late::LateRows;
+use super::late::{Cells, LateRows};
 
-/// Late rows over in-order rows: one row per key, late values first.
+/// Late rows over in-order rows: one row per key, late readings first.
 ///
 /// **Shape**: both inputs begin with `asset`, `time`; the late one has the same columns and then
 /// `_sequence`. One partition each. No order is kept, no statistics are known.
@@ -29,12 +29,18 @@ use super::late::LateRows;
 pub(super) struct OverlayExec {
     in_order: Arc<dyn ExecutionPlan>,
     late: Arc<dyn ExecutionPlan>,
+    cells: Cells,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl OverlayExec {
-    pub(super) fn new(in_order: Arc<dyn ExecutionPlan>, late: Arc<dyn ExecutionPlan>) -> Self {
+    /// `cells` are the places of the columns of each reading, all of them within the inputs.
+    pub(super) fn new(
+        in_order: Arc<dyn ExecutionPlan>,
+        late: Arc<dyn ExecutionPlan>,
+        cells: Cells,
+    ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(in_order.schema()),
             Partitioning::UnknownPartitioning(1),
@@ -44,6 +50,7 @@ impl OverlayExec {
         Self {
             in_order,
             late,
+            cells,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -81,7 +88,8 @@ impl ExecutionPlan for OverlayExec {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let late = children.swap_remove(1);
-        Ok(Arc::new(Self::new(children.swap_remove(0), late)))
+        let in_order = children.swap_remove(0);
+        Ok(Arc::new(Self::new(in_order, late, self.cells.clone())))
     }
     fn with_new_children(
         self: Arc<Self>,
@@ -103,7 +111,7 @@ impl ExecutionPlan for OverlayExec {
         let memory = MemoryConsumer::new("OverlayExec").register(context.memory_pool());
         let late = self.late.execute(0, Arc::clone(&context))?;
         let in_order = self.in_order.execute(0, context)?;
-        let merged = LateRows::collect(late, self.schema(), memory);
+        let merged = LateRows::collect(late, self.schema(), self.cells.clone(), memory);
         let rows = stream::once(async move {
             Ok::<_, DataFusionError>(overlaid(in_order, merged.await?, metrics))
         });

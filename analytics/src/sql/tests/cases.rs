@@ -1,6 +1,6 @@
 //! Queries and the rows they must give.
 
-use super::world::{World, snapshot_of};
+use super::world::{V_QUALITY, V_TEXT, World, snapshot_of};
 use super::{engine, rows};
 
 const SECOND: i64 = 1_000_000;
@@ -97,6 +97,57 @@ async fn a_filter_sees_the_corrected_row_whole() {
         check(
             "SELECT value FROM readings WHERE metric = 'v' AND value > 5",
             &["[9.0]"],
+        )
+        .await;
+    }
+}
+
+/// A late reading takes the place of the earlier one as a whole, as a compaction does it.
+#[tokio::test]
+async fn a_late_reading_is_one_cell() {
+    let mut pump = World::new("pump");
+    for (step, said) in [
+        vec![("v", 1.0), (V_QUALITY, 1.0)],
+        vec![("v", 1.0)],
+        vec![(V_TEXT, 7.0), ("load", 2.0)],
+        vec![("v", 1.0), ("load", 1.0)],
+    ]
+    .iter()
+    .enumerate()
+    {
+        pump.receive("p-1", SIX + step as i64 * SECOND, said);
+    }
+    pump.flush(false);
+    // A good value after a bad one, a text after a value, a value after a text, and nothing of it.
+    pump.receive("p-1", SIX, &[("v", 2.0)]);
+    pump.receive("p-1", SIX + SECOND, &[("v", 3.0), (V_QUALITY, 0.0)]);
+    pump.receive("p-1", SIX + SECOND, &[(V_TEXT, 8.0)]);
+    pump.receive("p-1", SIX + 2 * SECOND, &[("v", 4.0)]);
+    pump.receive("p-1", SIX + 3 * SECOND, &[("load", 5.0)]);
+    for flushed in [false, true] {
+        if flushed {
+            pump.flush(true);
+        }
+        let engine = engine(pump.snapshot());
+        let check = async |sql: &str, expected: &[&str]| {
+            assert_eq!(rows(&engine, sql).await, expected, "{sql}");
+        };
+        check(
+            "SELECT v, v__text, v__quality, load FROM pump ORDER BY time",
+            &[
+                "[2.0,null,null,null]",
+                r#"[null,"says 8",null,null]"#,
+                "[4.0,null,null,2.0]",
+                "[1.0,null,null,5.0]",
+            ],
+        )
+        .await;
+        // The other columns of the reading decide although nobody asks for them.
+        check("SELECT sum(v), count(*) FROM pump", &["[7.0,4]"]).await;
+        check("SELECT count(v__quality) FROM pump", &["[0]"]).await;
+        check(
+            "SELECT v FROM pump WHERE v__text IS NOT NULL OR v__quality = 'bad'",
+            &["[null]"],
         )
         .await;
     }

@@ -1,14 +1,14 @@
-//! Random worlds against the naive model: rows in order, late, repeated and corrected, split at
-//! random between memory and files.
+//! Random worlds against the naive model: rows in order, late, repeated and corrected, values,
+//! texts and qualities, split at random between memory and files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use super::super::{SqlEngine, SqlLimits};
-use super::world::{Values, World};
+use super::world::{V_QUALITY, V_TEXT, Values, World, metric_of, shown, word};
 use super::{engine_with, rows};
 
 const METRICS: [&str; 4] = ["v", "Temp.C", "load", "rpm"];
@@ -18,8 +18,15 @@ const START: i64 = 1_936_000_000_000_000;
 const STEP: i64 = 30_000_000;
 
 type Key = (String, i64);
-/// Asset, time, metric, value, received at.
-type Reading<'a> = (&'a String, i64, &'a str, f64, i64);
+/// Asset, time, metric, value, text and quality, received at.
+type Reading<'a> = (
+    &'a String,
+    i64,
+    &'a str,
+    Option<f64>,
+    [Option<String>; 2],
+    i64,
+);
 
 fn random_world(rng: &mut ChaCha8Rng) -> World {
     let mut world = World::new("pump");
@@ -46,7 +53,14 @@ fn random_world(rng: &mut ChaCha8Rng) -> World {
                     true => f64::from(rng.random_range(-50..50)) / 10.0,
                     false => near + f64::from(rng.random_range(0..10)) / 10.0,
                 };
-                values.push((*metric, value));
+                match rng.random_range(0..20) {
+                    0 if *metric == "v" => values.push((V_TEXT, value)),
+                    1 if *metric == "v" => values.push((V_QUALITY, value)),
+                    2..6 if *metric == "v" => {
+                        values.extend([(*metric, value), (V_QUALITY, value)]);
+                    }
+                    _ => values.push((*metric, value)),
+                }
             }
         }
         world.receive(ASSETS[asset], START + step * STEP, &values);
@@ -96,7 +110,10 @@ async fn check_world(world: &mut World, rng: &mut ChaCha8Rng) {
     let sql = engine_with(world.snapshot(), None, limits);
     let metrics: Vec<&str> = world.metrics().to_vec();
     let world = &*world;
-    let value = |values: &Values, metric: &str| json!(values.get(metric).copied());
+    let value = |values: &Values, column: &str| -> Value {
+        let value = values.get(column);
+        value.map_or(Value::Null, |value| shown(column, *value))
+    };
     let above = |values: &Values, metric: &str, than: f64| {
         values.get(metric).is_some_and(|value| *value > than)
     };
@@ -148,6 +165,36 @@ async fn check_world(world: &mut World, rng: &mut ChaCha8Rng) {
         expect(world, |_, values| above(values, "v", than), wide),
     )
     .await;
+    // A column beside a metric is asked for by itself, and asked about by itself.
+    if metrics.contains(&V_QUALITY) {
+        check(
+            &sql,
+            "SELECT v__quality, count(*) FROM pump WHERE v__quality = 'bad' GROUP BY v__quality",
+            match expect(
+                world,
+                |_, values| values.get(V_QUALITY).is_some_and(|value| *value > 0.0),
+                |_, _, _| vec![],
+            )
+            .len()
+            {
+                0 => vec![],
+                count => vec![json!(["bad", count]).to_string()],
+            },
+        )
+        .await;
+        check(
+            &sql,
+            "SELECT time, asset, v FROM pump WHERE v__quality IS NULL ORDER BY asset, time",
+            expect(
+                world,
+                |_, values| !values.contains_key(V_QUALITY),
+                |(asset, time), _, values| {
+                    vec![json!(instant(*time)), json!(asset), value(values, "v")]
+                },
+            ),
+        )
+        .await;
+    }
     let mixed = |(asset, time): &Key, values: &Values| {
         (above(values, "v", than) && *time < from) || asset == "p-2"
     };
@@ -280,21 +327,25 @@ async fn check_limits(world: &World, sql: &SqlEngine, rng: &mut ChaCha8Rng) {
 }
 
 async fn check_readings(world: &World, sql: &SqlEngine, from: i64, than: f64) {
-    let all = world
-        .model
-        .iter()
-        .flat_map(|((asset, time), (received, values))| {
-            values
-                .iter()
-                .map(move |(metric, value)| (asset, *time, *metric, *value, *received))
-        });
-    let all: Vec<Reading<'_>> = all.collect();
+    let mut all: Vec<Reading<'_>> = Vec::new();
+    for ((asset, time), (received, values)) in &world.model {
+        let metrics: BTreeSet<&str> = values.keys().map(|column| metric_of(column).0).collect();
+        for metric in metrics {
+            let beside = [V_TEXT, V_QUALITY].map(|column| {
+                let value = values.get(column).filter(|_| metric == "v")?;
+                Some(word(column, *value))
+            });
+            let value = values.get(metric).copied();
+            all.push((asset, *time, metric, value, beside, *received));
+        }
+    }
     let shown = |passes: &dyn Fn(&Reading<'_>) -> bool| -> Vec<String> {
         let kept = all.iter().filter(|reading| passes(reading));
-        kept.map(|(asset, time, metric, value, received)| {
+        kept.map(|(asset, time, metric, value, [text, quality], received)| {
             let unit = (*metric == "v").then_some("mm/s");
             let (time, received) = (instant(*time), instant(*received));
-            json!([asset, time, metric, value, null, "good", unit, received]).to_string()
+            let quality = quality.as_deref().unwrap_or("good");
+            json!([asset, time, metric, value, text, quality, unit, received]).to_string()
         })
         .collect()
     };
@@ -318,7 +369,7 @@ async fn check_readings(world: &World, sql: &SqlEngine, from: i64, than: f64) {
              AND time < '{}' {order}",
             instant(from)
         ),
-        shown(&|r| ["v", "rpm"].contains(&r.2) && r.3 > than && r.1 < from),
+        shown(&|r| ["v", "rpm"].contains(&r.2) && r.3 > Some(than) && r.1 < from),
     )
     .await;
     check(

@@ -1,4 +1,7 @@
 //! A small world of readings that is written as the ingester would, and a naive model of it.
+//!
+//! A reading is what stands in a metric's column and in those beside it: here `v` has one of texts
+//! and one of qualities, written as numbers that [`shown`] turns into words.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,8 +21,37 @@ use fieldwright_ingest::snapshot::{
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
-/// Values by metric.
+/// Values by column.
 pub(super) type Values = BTreeMap<&'static str, f64>;
+
+/// Columns beside a metric's own.
+pub(super) const V_TEXT: &str = "v__text";
+pub(super) const V_QUALITY: &str = "v__quality";
+
+/// The metric of a column, and what it holds when it stands beside the metric's own.
+pub(super) fn metric_of(column: &str) -> (&str, Option<&str>) {
+    match column.split_once("__") {
+        Some((metric, kind)) => (metric, Some(kind)),
+        None => (column, None),
+    }
+}
+
+/// What a column of texts says for a number.
+pub(super) fn word(column: &str, value: f64) -> String {
+    match metric_of(column).1 {
+        Some("quality") if value > 0.0 => "bad".to_owned(),
+        Some("quality") => "uncertain".to_owned(),
+        _ => format!("says {value}"),
+    }
+}
+
+/// A value as an answer shows it.
+pub(super) fn shown(column: &str, value: f64) -> serde_json::Value {
+    match metric_of(column).1 {
+        Some(_) => word(column, value).into(),
+        None => value.into(),
+    }
+}
 
 #[derive(Debug, Clone)]
 struct Row {
@@ -80,9 +112,11 @@ impl World {
         let values: Values = values.iter().copied().collect();
         let known = self.model.entry((asset.to_owned(), time)).or_default();
         known.0 = received_at;
+        let said: Vec<&str> = values.keys().map(|column| metric_of(column).0).collect();
         known
             .1
-            .extend(values.iter().map(|(metric, value)| (*metric, *value)));
+            .retain(|column, _| !said.contains(&metric_of(column).0));
+        known.1.extend(&values);
 
         let in_order = self.newest.get(asset).is_none_or(|newest| time > *newest);
         let sequence = self.sequence;
@@ -233,13 +267,16 @@ fn schema(metrics: &[&'static str], late: bool) -> SchemaRef {
         Field::new(RECEIVED_AT, instant, false),
     ];
     for metric in metrics {
-        let unit = [("unit".to_owned(), "mm/s".to_owned())];
-        let field = Field::new(*metric, DataType::Float64, true);
-        fields.push(if *metric == "v" {
-            field.with_metadata(unit.into())
-        } else {
-            field
-        });
+        let (of, kind) = metric_of(metric);
+        let metadata = match kind {
+            Some(kind) => vec![(SIDE_OF, of), (KIND, kind)],
+            None if of == "v" => vec![("unit", "mm/s")],
+            None => vec![],
+        };
+        let metadata = metadata.into_iter();
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let data_type = kind.map_or(DataType::Float64, |_| DataType::Utf8);
+        fields.push(Field::new(*metric, data_type, true).with_metadata(metadata.collect()));
     }
     if late {
         fields.push(Field::new(SEQUENCE, DataType::UInt64, false));
@@ -325,7 +362,13 @@ fn batch(rows: &[Row], metrics: &[&'static str], late: bool) -> RecordBatch {
     ];
     for metric in metrics {
         let values = rows.iter().map(|row| row.values.get(metric).copied());
-        columns.push(Arc::new(Float64Array::from_iter(values)));
+        columns.push(match metric_of(metric).1 {
+            Some(_) => {
+                let words = values.map(|value| value.map(|value| word(metric, value)));
+                Arc::new(words.collect::<StringArray>())
+            }
+            None => Arc::new(Float64Array::from_iter(values)),
+        });
     }
     if late {
         let sequence = UInt64Array::from_iter_values(rows.iter().map(|row| row.sequence));
