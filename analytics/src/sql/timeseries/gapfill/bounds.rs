@@ -1,10 +1,15 @@
 //! The range that a query's WHERE says.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNode;
+use datafusion::functions::core::{greatest, least};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF,
+};
 
 use super::node::Range;
 
@@ -15,22 +20,33 @@ pub(super) fn of_input(input: &LogicalPlan, time: &Expr) -> Result<Range> {
     };
     let time_type = time.get_type(input.schema())?;
     let as_time = |expr: &Expr| Expr::Cast(Cast::new(Box::new(expr.clone()), time_type.clone()));
-    let mut range = Range::default();
+    let (mut from, mut before, mut until) = (Vec::new(), Vec::new(), Vec::new());
     for part in split_conjunction(&filter.predicate) {
         for (op, bound) in comparisons(part, time) {
             match op {
-                Operator::Gt | Operator::GtEq if range.from.is_none() => {
-                    range.from = Some(as_time(bound));
-                }
-                Operator::Lt | Operator::LtEq if range.to.is_none() => {
-                    range.to = Some(as_time(bound));
-                    range.closed = op == Operator::LtEq;
-                }
+                Operator::Gt | Operator::GtEq => from.push(as_time(bound)),
+                Operator::Lt => before.push(as_time(bound)),
+                Operator::LtEq => until.push(as_time(bound)),
                 _ => {}
             }
         }
     }
-    Ok(range)
+    // Of several bounds the tightest counts. Where some exclude their instant and some include it,
+    // a span that begins with the last instant is not made.
+    let closed = before.is_empty();
+    before.append(&mut until);
+    Ok(Range {
+        from: tightest(from, greatest),
+        to: tightest(before, least),
+        closed,
+    })
+}
+
+fn tightest(mut bounds: Vec<Expr>, of: fn() -> Arc<ScalarUDF>) -> Option<Expr> {
+    match bounds.len() {
+        0 | 1 => bounds.pop(),
+        _ => Some(of().call(bounds)),
+    }
 }
 
 /// `time op constant` within a condition.
