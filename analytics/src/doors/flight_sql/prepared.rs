@@ -4,7 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::array::Array as _;
+use arrow::datatypes::DataType;
+use arrow::ipc::{MessageHeader, root_as_message};
 use arrow::record_batch::RecordBatch;
+use arrow_flight::FlightData;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
 use tonic::Status;
@@ -93,6 +96,49 @@ fn gone() -> Status {
     Status::not_found("the prepared statement is not there any more; prepare it again")
 }
 
+/// Widest value of a type that says how wide its values are. **Units**: bytes.
+const FIXED_BYTES: i32 = 1_024;
+
+/// Lets messages pass that take no more memory than they have bytes: a compressed one says itself
+/// how much is to be laid out for it.
+///
+/// **Errors**: the message is compressed, or its head cannot be read.
+pub(super) fn check_plain(message: &FlightData) -> Result<(), Status> {
+    if message.data_header.is_empty() {
+        return Ok(());
+    }
+    let head = root_as_message(&message.data_header)
+        .map_err(|_| Status::invalid_argument("the head of a message of values cannot be read"))?;
+    let rows = match head.header_type() {
+        MessageHeader::RecordBatch => head.header_as_record_batch(),
+        MessageHeader::DictionaryBatch => head.header_as_dictionary_batch().and_then(|d| d.data()),
+        _ => None,
+    };
+    match rows.is_some_and(|rows| rows.compression().is_some()) {
+        true => Err(Status::unimplemented(
+            "compressed values are not taken; send them plain",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Whether a value of this type can be bound: one that is as large as its bytes.
+fn is_plain(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Null
+        | DataType::Boolean
+        | DataType::Utf8
+        | DataType::LargeUtf8
+        | DataType::Utf8View
+        | DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView => true,
+        DataType::FixedSizeBinary(bytes) => *bytes <= FIXED_BYTES,
+        DataType::Dictionary(_, words) => is_plain(words),
+        other => other.is_primitive(),
+    }
+}
+
 /// The values of `$1`, `$2` and so on from the one row of what a client sent.
 ///
 /// **Errors**: there are several rows, or a value of a type that cannot be one.
@@ -108,6 +154,10 @@ pub(super) fn values(batches: &[RecordBatch]) -> Result<Option<ParamValues>, Sta
     }
     let mut values = Vec::with_capacity(batch.num_columns());
     for column in batch.columns() {
+        if !is_plain(column.data_type()) {
+            let sentence = format!("a value of type {} cannot be bound", column.data_type());
+            return Err(Status::unimplemented(sentence));
+        }
         // A client that has no value may not know the type either.
         let value = match column.is_null(0) {
             true => ScalarValue::try_from(column.data_type()),
@@ -122,6 +172,26 @@ pub(super) fn values(batches: &[RecordBatch]) -> Result<Option<ParamValues>, Sta
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_as_large_as_their_bytes() {
+        let list = DataType::new_list(DataType::Int64, true);
+        let item = list.clone();
+        for (data_type, expected) in [
+            (DataType::Float64, true),
+            (DataType::Utf8View, true),
+            (DataType::Decimal128(38, 2), true),
+            (DataType::FixedSizeBinary(16), true),
+            (DataType::FixedSizeBinary(i32::MAX), false),
+            (list, false),
+            (
+                DataType::Dictionary(Box::new(DataType::Int8), Box::new(item)),
+                false,
+            ),
+        ] {
+            assert_eq!(is_plain(&data_type), expected, "{data_type}");
+        }
+    }
 
     #[test]
     fn the_oldest_statement_gives_way() {

@@ -249,6 +249,7 @@ impl FlightSqlService for FlightSql {
         let mut bytes = 0;
         let messages = request.into_inner().into_peekable().map(move |message| {
             let message = message?;
+            prepared::check_plain(&message)?;
             bytes += message.data_body.len() + message.data_header.len();
             match bytes > BOUND_BYTES {
                 true => Err(Status::invalid_argument(format!(

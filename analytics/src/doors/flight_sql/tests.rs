@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _, Float64Array, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type};
+use arrow::ipc::CompressionType;
+use arrow::ipc::writer::IpcWriteOptions;
 use arrow::record_batch::RecordBatch;
-use arrow_flight::FlightInfo;
+use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables};
-use futures::TryStreamExt as _;
+use arrow_flight::sql::{
+    CommandGetDbSchemas, CommandGetTables, CommandPreparedStatementQuery, ProstMessageExt as _,
+};
+use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
+use futures::{TryStreamExt as _, stream};
+use prost::Message as _;
 use tonic::transport::{Channel, Endpoint};
 
 use super::{FlightConfig, FlightDoor, FlightLimits};
@@ -86,6 +92,34 @@ async fn prepared_statements_take_values() {
         assert_eq!(found, expected, "{asset}");
     }
     prepared.close().await.unwrap();
+    door.close().await;
+}
+
+/// A compressed message says itself how much memory is laid out for it.
+#[tokio::test]
+async fn compressed_values_are_refused() {
+    let (door, _) = door(None).await;
+    let mut client = client(&door).await;
+    let query = "SELECT v FROM pump WHERE asset = $1 LIMIT 1";
+    client.prepare(query.to_owned(), None).await.unwrap();
+    let command = CommandPreparedStatementQuery {
+        prepared_statement_handle: "ps-0".into(),
+    };
+    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    for (compression, admitted) in [(None, true), (Some(CompressionType::LZ4_FRAME), false)] {
+        let options = IpcWriteOptions::default().try_with_compression(compression);
+        let asset: ArrayRef = Arc::new(StringArray::from(vec!["p-1"]));
+        let values = RecordBatch::try_from_iter([("$1", asset)]).unwrap();
+        let messages: Vec<FlightData> = FlightDataEncoderBuilder::new()
+            .with_options(options.unwrap())
+            .with_flight_descriptor(Some(descriptor.clone()))
+            .build(stream::iter([Ok(values)]))
+            .try_collect()
+            .await
+            .unwrap();
+        let bound = client.do_put(stream::iter(messages)).await;
+        assert_eq!(bound.is_ok(), admitted, "{compression:?}");
+    }
     door.close().await;
 }
 
