@@ -53,6 +53,7 @@ pub use error::{SqlError, SqlErrorFamily};
 pub use lake_scan::ColumnCacheUse;
 pub use limits::SqlLimits;
 pub use operational::{ColumnKind, Operational, OperationalColumn, OperationalTable, TableSource};
+pub(crate) use parameters::PARAMETERS;
 pub(crate) use pg_catalog::setting;
 pub use picture::Pictures;
 pub(crate) use readings::READINGS;

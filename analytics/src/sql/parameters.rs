@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 /// Most parameters of one query.
-const PARAMETERS: usize = 1_000;
+pub(crate) const PARAMETERS: usize = 1_000;
 
 /// The types of the parameters in order; nothing where the plan shows none.
 ///

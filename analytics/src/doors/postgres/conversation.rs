@@ -44,9 +44,9 @@ use super::Shared;
 use super::failure::{of_sql, refused};
 use super::login::Entry;
 use super::portal::{self, OpenPortal};
-use super::statement::{self, Asked, Kind, STATEMENTS};
+use super::statement::{self, Asked, Kind, STATEMENT_TIMEOUT, STATEMENTS};
 use super::{parameters, rows};
-use crate::sql::{Described, Manner, SqlRequest};
+use crate::sql::{Described, Manner, PARAMETERS, SqlRequest};
 use memory::Memory;
 use progress::Progress;
 
@@ -91,6 +91,25 @@ impl Conversation {
             Some(limit) => request.within_time(limit),
             None => request,
         })
+    }
+
+    /// Reads a statement that is to be prepared.
+    ///
+    /// **Errors**: it is not admitted, or names a parameter beyond the last one.
+    async fn admitted(&self, text: &str) -> PgWireResult<Asked> {
+        let asked = Asked::read(text);
+        // Whoever describes it gets a type for each of them.
+        if asked.parameters > PARAMETERS {
+            let sentence = format!("a statement has at most {PARAMETERS} parameters");
+            return Err(refused("54023", sentence));
+        }
+        if let Kind::Query(manner) = asked.kind {
+            let request = SqlRequest::new(text).in_manner(manner);
+            let _asking = self.progress.ask();
+            let admitted = self.shared.engine.admit(&request).await;
+            admitted.map_err(|error| of_sql(&error))?;
+        }
+        Ok(asked)
     }
 
     /// Runs a query until its columns are known.
@@ -187,7 +206,9 @@ impl Conversation {
                         .feed(PgWireBackendMessage::RowDescription(message))
                         .await?;
                 }
-                send_row(client, rows::of_text(value)).await?;
+                let limit = (name == STATEMENT_TIMEOUT).then(|| self.memory.time_limit());
+                let value = limit.map_or_else(|| value.clone(), statement::shown_limit);
+                send_row(client, rows::of_text(&value)).await?;
                 Tag::new("SHOW")
             }
             Kind::Begin(tag) => {

@@ -12,6 +12,9 @@ use crate::sql::{Described, Manner, setting};
 /// Most statements of one text.
 pub(super) const STATEMENTS: usize = 100;
 
+/// The one setting that a client can change.
+pub(super) const STATEMENT_TIMEOUT: &str = "statement_timeout";
+
 /// One statement of a client.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -152,10 +155,8 @@ fn kind(tokens: &[Token]) -> Kind {
         ["show", "tables" | "columns" | "functions" | "all", ..] => Kind::Query(Manner::Plain),
         ["show", "time", "zone"] => shown("timezone"),
         ["show", "transaction", "isolation", "level"] => shown("transaction_isolation"),
-        ["show", "statement_timeout"] => Kind::Show {
-            name: "statement_timeout".to_owned(),
-            value: "0".to_owned(),
-        },
+        // What it is, only the connection knows.
+        ["show", STATEMENT_TIMEOUT] => shown(STATEMENT_TIMEOUT),
         ["show", name] if setting(name).is_some() => shown(name),
         words if asks_catalog(words) => Kind::Query(Manner::PostgresCatalog),
         _ => Kind::Query(Manner::Plain),
@@ -211,6 +212,18 @@ fn time_limit(text: &str) -> Option<Duration> {
         _ => return None,
     };
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+}
+
+/// A time limit as PostgreSQL shows it: in the largest unit that leaves no rest.
+pub(super) fn shown_limit(limit: Option<Duration>) -> String {
+    let milliseconds = limit.map_or(0, |limit| limit.as_millis());
+    let units = [("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
+    let whole = |(_, unit): &(&str, u128)| milliseconds % unit == 0;
+    match units.into_iter().find(whole) {
+        _ if milliseconds == 0 => "0".to_owned(),
+        Some((name, unit)) => format!("{}{name}", milliseconds / unit),
+        None => format!("{milliseconds}ms"),
+    }
 }
 
 #[cfg(test)]

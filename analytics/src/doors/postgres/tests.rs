@@ -167,6 +167,65 @@ async fn clients_find_the_tables_and_their_columns() {
     door.close().await;
 }
 
+/// The SQLSTATE that a text is refused with when it is prepared.
+async fn prepared_state(client: &mut PgConnection, sql: String) -> Option<String> {
+    let asked = sqlx::query(sqlx::AssertSqlSafe(sql.clone()));
+    let error = asked.fetch_all(client).await.err()?;
+    let error = error.into_database_error().expect(&sql);
+    error.code().map(|code| code.into_owned())
+}
+
+/// Whoever describes a statement gets a type for each parameter up to the highest number.
+#[tokio::test]
+async fn parameters_are_bounded_in_questions_about_the_catalog_too() {
+    let (door, _) = door(None, PostgresLimits::default()).await;
+    let mut client = client(&door).await;
+    for number in ["1001", "9999999999999", "18446744073709551615"] {
+        let sql = format!("SELECT relname, (SELECT ${number}) FROM pg_catalog.pg_class");
+        let state = prepared_state(&mut client, sql).await;
+        assert_eq!(state.as_deref(), Some("54023"), "{number}");
+    }
+    door.close().await;
+}
+
+#[tokio::test]
+async fn refused_texts_take_no_place_among_the_prepared() {
+    let (door, _) = door(None, PostgresLimits::default()).await;
+    let mut client = client(&door).await;
+    for number in 0..PostgresLimits::default().statements + 10 {
+        let state = prepared_state(&mut client, format!("SELEC {number}")).await;
+        assert_eq!(state.as_deref(), Some("42601"), "{number}");
+    }
+    assert_eq!(
+        prepared_state(&mut client, "SELECT 1".to_owned()).await,
+        None
+    );
+    door.close().await;
+}
+
+#[tokio::test]
+async fn the_time_limit_is_shown_as_it_was_set() {
+    let (door, _) = door(None, PostgresLimits::default()).await;
+    let mut client = client(&door).await;
+    for (set, shown) in [
+        ("SHOW statement_timeout", "0"),
+        ("SET statement_timeout = 5000; SHOW statement_timeout", "5s"),
+        (
+            "SET statement_timeout = '2min'; SHOW statement_timeout",
+            "2min",
+        ),
+        (
+            "SET statement_timeout = 1500; SHOW statement_timeout",
+            "1500ms",
+        ),
+        ("RESET statement_timeout; SHOW statement_timeout", "0"),
+    ] {
+        let row = sqlx::raw_sql(set).fetch_one(&mut client).await.unwrap();
+        assert_eq!(row.get::<String, _>(0), shown, "{set}");
+    }
+    door.close().await;
+}
+
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let limits = PostgresLimits {

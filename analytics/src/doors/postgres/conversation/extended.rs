@@ -26,17 +26,15 @@ impl ExtendedQueryHandler for Conversation {
                 "a prepared statement is one statement; prepare the others by themselves",
             ));
         }
+        let asked = match statements.pop() {
+            None => None,
+            Some(text) => Some(self.admitted(&text).await?),
+        };
+        // A text that is refused takes no place.
         self.memory.prepare(&name)?;
-        match statements.pop() {
+        match asked {
             None => client.portal_store().put_empty_statement(&name),
-            Some(text) => {
-                let asked = Asked::read(&text);
-                if let Kind::Query(manner) = asked.kind {
-                    let request = SqlRequest::new(&text).in_manner(manner);
-                    let _asking = self.progress.ask();
-                    let admitted = self.shared.engine.admit(&request).await;
-                    admitted.map_err(|error| of_sql(&error))?;
-                }
+            Some(asked) => {
                 let types = message.type_oids.iter().map(|oid| Type::from_oid(*oid));
                 // A client that does not know the type says so with a number, too.
                 let types = types.map(|known| known.filter(|kind| *kind != Type::UNKNOWN));
