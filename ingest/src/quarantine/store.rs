@@ -101,13 +101,9 @@ impl Store {
             }
             end = frame.at + frame.payload.len();
         }
-        // What follows the last change is room, or a write cut short.
-        if damages
-            .last()
-            .is_none_or(|damage| damage.torn || damage.at < end)
-        {
-            inner.written = end as u64;
-        }
+        // Nothing is written behind damage: the head of a change that was cut short would take
+        // what follows for its own.
+        inner.written = end as u64;
         for damage in damages {
             if damage.torn {
                 continue;
@@ -270,12 +266,13 @@ impl Store {
             file,
             pending,
             written,
+            distrusted,
             ..
         } = inner;
         let file = file.as_mut().expect("opened above");
         if let Err(error) = file.write_all(pending) {
-            // What was written in part is cut off, or passed over by the next reader.
-            drop(file.set_len(*written));
+            // A part that stays would take what follows for its own.
+            *distrusted |= file.set_len(*written).is_err();
             return Err(error);
         }
         *written += pending.len() as u64;
@@ -288,6 +285,8 @@ impl Store {
         if inner.written <= inner.enough() && !inner.distrusted {
             return Ok(());
         }
+        // Until it is done nobody knows which file has the name.
+        inner.distrusted = true;
         let mut content = Vec::new();
         if let Some(last) = inner.last {
             file::write_mark(&mut content, last, inner.dropped);

@@ -3,9 +3,11 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::batch::{Batch, Counts};
+use crate::disk::{Disk, DiskFile, LocalDisk};
 
 const WIDE: Bounds = Bounds {
     entries: 100,
@@ -184,6 +186,160 @@ fn a_torn_change_is_cut_off_and_the_file_goes_on() {
         .write_all(&bytes)
         .unwrap();
     assert_eq!(ids(&open(folder.path(), WIDE)), ["q2-0"]);
+}
+
+/// Power fails while several changes are not synced: the first has a hole, the last is cut short.
+/// Its head holds, and says that what is written next were its payload.
+#[test]
+fn nothing_is_written_behind_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("entries.log");
+    let length = || std::fs::metadata(&path).unwrap().len() as usize;
+    let store = open(folder.path(), WIDE);
+    store.add(&refused(1, &["a"]));
+    let hole = length() + 40;
+    store.add(&refused(2, &["b"]));
+    let third = length();
+    store.add(&refused(3, &["c"]));
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    for cut in third..whole.len() {
+        let mut damaged = whole[..cut].to_vec();
+        damaged[hole] = 0;
+        std::fs::write(&path, &damaged).unwrap();
+        let store = open(folder.path(), WIDE);
+        assert_eq!(ids(&store), ["q1-0"], "cut at {cut}");
+        // The journal has both; then it is trimmed.
+        store.add(&refused(2, &["b"]));
+        store.add(&refused(3, &["c"]));
+        store.sync().unwrap();
+        drop(store);
+        let found = ids(&open(folder.path(), WIDE));
+        assert_eq!(found, ["q1-0", "q2-0", "q3-0"], "cut at {cut}");
+    }
+}
+
+/// A disk that refuses in the middle of a write, and to cut off what it wrote, or to sync names.
+#[derive(Debug, Clone, Default)]
+struct Stubborn {
+    writes: Arc<AtomicBool>,
+    names: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct StubbornFile(Box<dyn DiskFile>, Stubborn);
+
+impl Stubborn {
+    fn check(refuses: &AtomicBool) -> io::Result<()> {
+        match refuses.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("refused")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Disk for Stubborn {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(StubbornFile(
+            LocalDisk.create(path)?,
+            self.clone(),
+        )))
+    }
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        LocalDisk.create_new(path)
+    }
+    fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(StubbornFile(
+            LocalDisk.append(path)?,
+            self.clone(),
+        )))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        LocalDisk.rename(from, to)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        LocalDisk.link(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.remove(path)
+    }
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.create_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        Self::check(&self.names)?;
+        LocalDisk.sync_folder(path)
+    }
+}
+
+impl Write for StubbornFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if Stubborn::check(&self.1.writes).is_err() && bytes.len() > 60 {
+            self.0.write_all(&bytes[..60])?;
+        }
+        Stubborn::check(&self.1.writes)?;
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl DiskFile for StubbornFile {
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+    fn set_len(&mut self, bytes: u64) -> io::Result<()> {
+        Stubborn::check(&self.1.writes)?;
+        self.0.set_len(bytes)
+    }
+    fn seek_to(&mut self, place: u64) -> io::Result<()> {
+        self.0.seek_to(place)
+    }
+}
+
+#[test]
+fn a_part_that_cannot_be_cut_off_swallows_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Stubborn::default();
+    let store = Store::open(Arc::new(disk.clone()), folder.path(), WIDE).unwrap();
+    store.add(&refused(1, &["a"]));
+    disk.writes.store(true, Ordering::SeqCst);
+    store.add(&refused(2, &["b"]));
+    disk.writes.store(false, Ordering::SeqCst);
+    store.add(&refused(3, &["c"]));
+    store.sync().unwrap();
+    let found = ids(&open(folder.path(), WIDE));
+    assert_eq!(found, ["q1-0", "q2-0", "q3-0"]);
+}
+
+/// The file was replaced, but its folder could not be synced: what follows goes into the new one.
+#[test]
+fn a_file_that_was_replaced_in_part_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Stubborn::default();
+    let bounds = Bounds { entries: 1, ..WIDE };
+    let store = Store::open(Arc::new(disk.clone()), folder.path(), bounds).unwrap();
+    let path = folder.path().join("entries.log");
+    let length = || std::fs::metadata(&path).unwrap().len();
+    store.add(&refused(1, &["a"]));
+    disk.names.store(true, Ordering::SeqCst);
+    let (mut sequence, mut before) = (1, 0);
+    while length() > before {
+        before = length();
+        sequence += 1;
+        store.add(&refused(sequence, &["a"]));
+    }
+    assert!(before > 1 << 20, "it was written anew at {before} bytes");
+    disk.names.store(false, Ordering::SeqCst);
+    // A long one makes the old file's length a fair one.
+    store.add(&refused(sequence + 1, &[&"x".repeat(900)]));
+    store.sync().unwrap();
+    let found = ids(&open(folder.path(), bounds));
+    assert_eq!(found, [format!("q{}-0", sequence + 1)]);
 }
 
 #[test]
