@@ -178,6 +178,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Syncs what an earlier process wrote: a start shows its records, so they are to stay.
+    ///
+    /// **Errors**: the disk refuses.
+    pub(crate) fn sync_found(&self) -> Result<(), JournalError> {
+        for Sealed { path, .. } in self.sealed.lock().iter() {
+            let synced = self.disk.append(path).and_then(|mut file| file.sync());
+            synced.map_err(|source| JournalError::Append {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
     /// Appends one record per batch and syncs them together.
     ///
     /// **Errors**: nothing of the group counts as written; append the same group again.
@@ -361,7 +375,7 @@ impl Trimmer {
 }
 
 /// Removes the oldest damaged segments beyond those that are kept.
-pub(crate) fn drop_old_damaged(folder: &Path) -> io::Result<()> {
+pub(crate) fn drop_old_damaged(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -371,7 +385,9 @@ pub(crate) fn drop_old_damaged(folder: &Path) -> io::Result<()> {
     }
     kept.sort();
     let surplus = kept.len().saturating_sub(DAMAGED_KEPT);
-    kept[..surplus].iter().try_for_each(fs::remove_file)
+    kept[..surplus]
+        .iter()
+        .try_for_each(|path| disk.remove(path))
 }
 
 /// What a segment begins with.

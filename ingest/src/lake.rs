@@ -77,6 +77,16 @@ impl Lake {
         folder: &Path,
         config: &IngestConfig,
     ) -> Result<Self, LakeError> {
+        let place = Self::place(disk, folder, config)?;
+        place.sync_names()?;
+        Self::at(place)
+    }
+
+    fn place(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        config: &IngestConfig,
+    ) -> Result<Place, LakeError> {
         let wanted = config.lake_url.as_str();
         match recorded(folder)? {
             Some(recorded) if recorded != wanted => {
@@ -85,7 +95,7 @@ impl Lake {
                     wanted: wanted.to_owned(),
                 });
             }
-            _ if wanted.is_empty() => return Self::at(Place::folder(disk, folder)?),
+            _ if wanted.is_empty() => return Place::folder(disk, folder),
             Some(_) => {}
             None => {
                 let marker = folder.join(ELSEWHERE);
@@ -98,7 +108,7 @@ impl Lake {
                 })?;
             }
         }
-        Self::at(Place::by_url(disk, wanted, std::env::vars())?)
+        Place::by_url(disk, wanted, std::env::vars())
     }
 
     /// Opens the lake in a folder to read it.

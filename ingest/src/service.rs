@@ -141,6 +141,16 @@ impl Ingest {
             durable::make_folders_on(&*disk, &path)
                 .map_err(|source| StartError::Folder { path, source })?;
         }
+        // The names that an earlier process gave are in the system's memory, maybe no more than
+        // that. What follows builds on them, up to the trim of the journal.
+        for path in [
+            data_dir.to_owned(),
+            data_dir.join(JOURNAL),
+            data_dir.join(QUARANTINE),
+        ] {
+            disk.sync_folder(&path)
+                .map_err(|source| StartError::Folder { path, source })?;
+        }
         let lake = open_lake(disk.clone(), &data_dir.join(LAKE), &config)?;
         let bounds = Bounds {
             entries: config.quarantine_entries,
@@ -188,6 +198,7 @@ impl Ingest {
         )
         .on(disk.clone())
         .with_sessions(found.sessions.clone());
+        journal.sync_found()?;
         journal.keep_sessions()?;
         // Before the trim: without the journal nothing else would bring the last values up to it.
         let last = shared.tables.last_values();

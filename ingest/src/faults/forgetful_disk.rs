@@ -94,6 +94,14 @@ impl ForgetfulDisk {
         self.lock().stopped = true;
     }
 
+    /// Takes so many changes more. What was not synced before is not synced yet: it was the
+    /// process that ended, or the disk refused for a while.
+    pub(super) fn go_on(&self, changes: u64) {
+        let mut state = self.lock();
+        state.changes_left = changes;
+        state.stopped = false;
+    }
+
     /// Makes in `target` what may be found when the power is back.
     pub(super) fn after_power_loss(&self, random: &mut Random, target: &Path) {
         let state = self.lock();
@@ -252,15 +260,9 @@ impl Content {
     }
 
     fn sync(&mut self) {
-        if self.dirty.is_empty() {
-            return;
-        }
-        self.durable.resize(self.now.len(), 0);
-        for (from, to) in self.dirty.drain(..) {
-            let to = to.min(self.now.len());
-            if from < to {
-                self.durable[from..to].copy_from_slice(&self.now[from..to]);
-            }
+        if !self.dirty.is_empty() {
+            self.durable.clone_from(&self.now);
+            self.dirty.clear();
         }
     }
 

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::forgetful_disk::ForgetfulDisk;
-use super::{Acknowledged, Random, now, reading, times};
-use crate::clock::ManualClock;
+use super::{Acknowledged, Random, now, put, reading, times, within};
+use crate::clock::{ManualClock, process_sleep};
 use crate::readings;
 use crate::source::Envelope;
-use crate::{Ingest, IngestConfig};
+use crate::{Ingest, IngestConfig, recover};
 
 /// How often the power fails in one world.
 const LOSSES: u64 = 2;
@@ -25,6 +26,8 @@ struct World {
     sent: Vec<Envelope>,
     /// Numbers of messages that are to be refused.
     refused: Vec<u64>,
+    /// One in how many messages is to be refused.
+    refused_one_in: u64,
     acknowledged: Acknowledged,
 }
 
@@ -50,7 +53,7 @@ impl World {
         let after = number as i64 * 10 - if random.one_in(5) { 205 } else { 0 };
         let metric = random.below(3);
         let mut envelope = reading(class, &asset, after, &format!("\"m{metric}\":{number}"));
-        if random.one_in(12) {
+        if random.one_in(self.refused_one_in) {
             envelope.payload = format!("not a reading, number {number}").into();
             self.refused.push(number);
         }
@@ -79,6 +82,27 @@ impl World {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// One process: it starts, takes messages, and ends at once, now and then with a flush and a
+    /// compaction under way.
+    async fn run(
+        &mut self,
+        random: &mut Random,
+        disk: &ForgetfulDisk,
+        config: &IngestConfig,
+        folder: &Path,
+    ) {
+        let Some(ingest) = start(disk, config, folder) else {
+            return;
+        };
+        self.send(random, &ingest, disk).await;
+        if random.one_in(2) && !disk.has_stopped() {
+            let flush = ingest.flush();
+            drop(tokio::time::timeout(Duration::from_millis(20), flush).await);
+        }
+        disk.stop();
+        drop(ingest.shutdown().await);
     }
 
     fn check(&self, ingest: &Ingest, seed: u64) {
@@ -153,20 +177,19 @@ fn start(disk: &ForgetfulDisk, config: &IngestConfig, folder: &Path) -> Option<I
 async fn live(seed: u64) -> usize {
     let mut random = Random::new(seed);
     let config = config(&mut random);
-    let mut world = World::default();
+    let mut world = World {
+        refused_one_in: [2, 12, 12][random.below(3) as usize],
+        ..World::default()
+    };
     let mut folder = TempDir::new().unwrap();
     for _ in 0..LOSSES {
         let disk = ForgetfulDisk::new(folder.path(), random.below(CHANGES));
-        if let Some(ingest) = start(&disk, &config, folder.path()) {
-            world.send(&mut random, &ingest, &disk).await;
-            if random.one_in(2) && !disk.has_stopped() {
-                // With a flush and a compaction under way.
-                let flush = ingest.flush();
-                drop(tokio::time::timeout(std::time::Duration::from_millis(20), flush).await);
-            }
-            disk.stop();
-            drop(ingest.shutdown().await);
+        if random.one_in(2) {
+            // Killed before: the next process finds what the system still holds, synced or not.
+            world.run(&mut random, &disk, &config, folder.path()).await;
+            disk.go_on(random.below(CHANGES));
         }
+        world.run(&mut random, &disk, &config, folder.path()).await;
         let after = TempDir::new().unwrap();
         disk.after_power_loss(&mut random, after.path());
         folder = after;
@@ -199,4 +222,123 @@ fn nothing_acknowledged_is_lost_and_every_table_is_readable() {
         acknowledged as u64 > seeds * 5,
         "hardly anything was acknowledged"
     );
+}
+
+/// How a flush does not come to its end at once.
+#[derive(Debug, Clone, Copy)]
+enum Interrupted {
+    /// The process is killed, the next one does the rest.
+    Killed,
+    /// The disk refuses for a while.
+    Refused,
+}
+
+/// A flush that is interrupted after so many changes and made good; then the power fails, in
+/// several ways. False when the flush was through before.
+async fn interrupted(changes: u64, how: Interrupted) -> bool {
+    const READINGS: usize = 3;
+    let config = IngestConfig {
+        batch_ms: 0,
+        journal_segment_bytes: 1,
+        ..IngestConfig::default()
+    };
+    let folder = TempDir::new().unwrap();
+    let disk = ForgetfulDisk::new(folder.path(), u64::MAX);
+    let mut ingest = start(&disk, &config, folder.path()).unwrap();
+    for number in 0..READINGS as i64 {
+        put(&ingest, vec![reading("pump", "P1", number, "\"a\":1")]).await;
+    }
+    disk.go_on(changes);
+    {
+        let mut flush = std::pin::pin!(ingest.flush());
+        loop {
+            let waited = tokio::time::timeout(Duration::from_millis(1), &mut flush).await;
+            if waited.is_ok() || disk.has_stopped() {
+                break;
+            }
+        }
+    }
+    let was_interrupted = disk.has_stopped();
+    if matches!(how, Interrupted::Killed) {
+        disk.stop();
+        drop(ingest.shutdown().await);
+    }
+    disk.go_on(u64::MAX);
+    if matches!(how, Interrupted::Killed) {
+        ingest = start(&disk, &config, folder.path()).unwrap();
+    }
+    within(ingest.flush()).await.unwrap();
+    disk.stop();
+    drop(ingest.shutdown().await);
+    for seed in 0..8 {
+        let after = TempDir::new().unwrap();
+        disk.after_power_loss(&mut Random::new(seed), after.path());
+        let found = recover::read_folder(after.path()).map(|found| readings::of(&found).len());
+        assert_eq!(
+            found.ok(),
+            Some(READINGS),
+            "{how:?} after {changes}, {seed}"
+        );
+    }
+    was_interrupted
+}
+
+/// What is there is not durable for that: a name that an earlier process gave, or that the disk
+/// would not sync, is synced before the journal is trimmed of what it leads to.
+#[tokio::test]
+async fn what_was_left_unsynced_is_synced_before_the_journal_is_trimmed() {
+    for how in [Interrupted::Killed, Interrupted::Refused] {
+        let mut changes = 0;
+        while interrupted(changes, how).await {
+            changes += 1;
+        }
+        assert!(changes > 20, "{how:?}: a flush of {changes} changes");
+    }
+}
+
+/// A record that was written and not synced when the process was killed: the next start shows it,
+/// so the power cannot take it away any more.
+#[tokio::test]
+async fn what_a_start_shows_is_durable() {
+    let config = IngestConfig {
+        batch_ms: 0,
+        ..IngestConfig::default()
+    };
+    let mut shown = 0;
+    for changes in 0..60 {
+        let folder = TempDir::new().unwrap();
+        let disk = ForgetfulDisk::new(folder.path(), u64::MAX);
+        let ingest = start(&disk, &config, folder.path()).unwrap();
+        disk.go_on(changes);
+        let acknowledged = Acknowledged::default();
+        let message = reading("pump", "P1", 0, "\"a\":1");
+        let delivery = acknowledged.delivery(vec![message], vec![0]);
+        ingest.intake().send(delivery).await.unwrap();
+        within(async {
+            while acknowledged.numbers().is_empty() && !disk.has_stopped() {
+                process_sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let was_acknowledged = !acknowledged.numbers().is_empty();
+        disk.stop();
+        drop(ingest.shutdown().await);
+        disk.go_on(u64::MAX);
+        let ingest = start(&disk, &config, folder.path()).unwrap();
+        let seen = readings::of(&ingest.snapshot());
+        disk.stop();
+        drop(ingest.shutdown().await);
+        for seed in 0..8 {
+            let after = TempDir::new().unwrap();
+            disk.after_power_loss(&mut Random::new(seed), after.path());
+            let found = recover::read_folder(after.path()).unwrap();
+            assert_eq!(readings::of(&found), seen, "after {changes}, {seed}");
+        }
+        shown += seen.len();
+        if was_acknowledged {
+            assert!(shown > 1, "no record was shown that was not synced");
+            return;
+        }
+    }
+    panic!("it was never acknowledged");
 }

@@ -279,7 +279,7 @@ fn a_damaged_segment_is_kept_under_another_name() {
             sealed: Arc::new(Mutex::new(vec![sealed])),
         };
         trimmer.trim(1);
-        drop_old_damaged(folder.path()).unwrap();
+        drop_old_damaged(&LocalDisk, folder.path()).unwrap();
     }
     let mut left: Vec<String> = fs::read_dir(folder.path())
         .unwrap()

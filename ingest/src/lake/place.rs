@@ -203,6 +203,35 @@ impl Place {
             .collect())
     }
 
+    /// Syncs every folder: a name that an earlier process gave may be in the system's memory only.
+    ///
+    /// **Errors**: the system refused.
+    pub(super) fn sync_names(&self) -> Result<(), LakeError> {
+        let (Some(disk), Some(folder)) = (&self.disk, self.root.folder()) else {
+            return Ok(());
+        };
+        let refused = |operation, path: &FilePath| {
+            let path = path.to_owned();
+            move |source| LakeError::Io {
+                operation,
+                path,
+                source,
+            }
+        };
+        let mut open = vec![folder.to_owned()];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(&folder).map_err(refused("list", &folder))? {
+                let path = entry.map_err(refused("list", &folder))?.path();
+                if path.is_dir() {
+                    open.push(path);
+                }
+            }
+            disk.sync_folder(&folder)
+                .map_err(refused("sync", &folder))?;
+        }
+        Ok(())
+    }
+
     /// Removes what writes that did not finish left in a folder, beside the objects; gives how many.
     ///
     /// **Errors**: the system refused.

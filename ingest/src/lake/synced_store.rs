@@ -1,12 +1,15 @@
 //! A local folder as an object store whose writes survive a power loss.
 //!
 //! The local store of the `object_store` crate never syncs. This one writes a file beside its
-//! place, syncs it, gives it its name, and syncs the folder, before it says that it is done.
+//! place, syncs it, gives it its name, and syncs the folder, before it says that it is done. When
+//! the disk refuses in between, a name may be there that is not durable: nothing is listed or
+//! written before the folders are synced.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -33,6 +36,8 @@ struct Inner {
     disk: Arc<dyn Disk>,
     reading: LocalFileSystem,
     staged: AtomicU64,
+    /// Folders with names that may not be durable.
+    doubtful: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// Whether a file is one that was being written.
@@ -48,6 +53,7 @@ impl SyncedStore {
             disk,
             reading: LocalFileSystem::new(),
             staged: AtomicU64::new(1),
+            doubtful: Mutex::default(),
         }))
     }
 }
@@ -66,8 +72,40 @@ impl Inner {
     }
 
     fn write(&self, path: &FilePath, payload: &PutPayload, new: bool) -> io::Result<()> {
+        self.settle()?;
         let folder = path.parent().expect("an object has a folder");
-        durable::make_folders_on(&*self.disk, folder)?;
+        let written = durable::make_folders_on(&*self.disk, folder)
+            .and_then(|()| self.write_into(folder, path, payload, new));
+        if written.is_err() {
+            // The lake, the table and its log: there may be new ones among them.
+            let folders = folder.ancestors().take(3).map(FilePath::to_owned);
+            self.doubtful
+                .lock()
+                .expect("no holder panics")
+                .extend(folders);
+        }
+        written
+    }
+
+    /// Syncs the folders in which the disk refused something.
+    fn settle(&self) -> io::Result<()> {
+        let mut doubtful = self.doubtful.lock().expect("no holder panics");
+        while let Some(folder) = doubtful.first().cloned() {
+            match self.disk.sync_folder(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => doubtful.remove(&folder),
+            };
+        }
+        Ok(())
+    }
+
+    fn write_into(
+        &self,
+        folder: &FilePath,
+        path: &FilePath,
+        payload: &PutPayload,
+        new: bool,
+    ) -> io::Result<()> {
         // The local store's own mark of a file that is no object yet: `#` and a number.
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let mut staged = path.as_os_str().to_owned();
@@ -175,10 +213,14 @@ impl ObjectStore for SyncedStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.reading.list(prefix)
+        match self.0.settle() {
+            Ok(()) => self.0.reading.list(prefix),
+            Err(error) => futures::stream::once(async { Err(generic(error)) }).boxed(),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.settle().map_err(generic)?;
         self.0.reading.list_with_delimiter(prefix).await
     }
 

@@ -90,7 +90,8 @@ impl Flusher {
             add(&shared.counters.flushes, 1);
         }
         self.trimmer.trim(through);
-        if let Err(error) = drop_old_damaged(&shared.data_dir.join(crate::recover::JOURNAL)) {
+        let journal = shared.data_dir.join(crate::recover::JOURNAL);
+        if let Err(error) = drop_old_damaged(&*shared.disk, &journal) {
             tracing::warn!(%error, "old damaged journal segments cannot be removed");
         }
         subtract(&shared.counters.frozen_rows, order.rows as u64);
