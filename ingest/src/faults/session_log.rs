@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::forgetful_disk::ForgetfulDisk;
-use super::{Random, times};
+use super::{Random, times, within};
+use crate::clock::process_sleep;
 use crate::disk::LocalDisk;
 use crate::mqtt::endpoint::log::record::{self, Record};
 use crate::mqtt::endpoint::log::{Log, LogOwner};
@@ -158,4 +160,52 @@ async fn the_session_log_keeps_what_was_synced_whole() {
             assert!(both, "seed {seed}: half of {first} is there");
         }
     }
+}
+
+/// The process is killed before its log is synced: the next one builds on what it finds, so the
+/// power cannot take it away any more.
+#[tokio::test]
+async fn what_a_start_finds_in_the_session_log_is_durable() {
+    let mut unsynced = 0;
+    for changes in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("mqtt");
+        let disk = ForgetfulDisk::new(dir.path(), u64::MAX);
+        let open = || Log::open(Arc::new(disk.clone()), &folder).unwrap();
+        let (log, _) = open();
+        let owner = LogOwner(log.clone());
+        disk.go_on(changes);
+        let ticket = log.note(&[opened()]);
+        while !disk.has_stopped() && log.synced() < ticket {
+            process_sleep(Duration::from_millis(1)).await;
+        }
+        let synced = log.synced() >= ticket;
+        disk.stop();
+        drop(owner);
+        process_sleep(Duration::from_millis(5)).await;
+        disk.go_on(u64::MAX);
+        let (log, found) = open();
+        let owner = LogOwner(log.clone());
+        if found.sessions.contains_key(&1) {
+            unsynced += usize::from(!synced);
+            let ticket = log.note(&[queued(1)]);
+            within(log.reached(ticket)).await;
+            disk.stop();
+            for seed in 0..8 {
+                let after = tempfile::tempdir().unwrap();
+                disk.after_power_loss(&mut Random::new(seed), after.path());
+                let folder = after.path().join("mqtt");
+                let (log, found) = Log::open(LocalDisk::shared(), &folder).unwrap();
+                drop(LogOwner(log));
+                let queue = found.sessions.get(&1).map(|session| session.queue.len());
+                assert_eq!(queue, Some(1), "after {changes}, {seed}");
+            }
+        }
+        drop(owner);
+        if synced {
+            assert!(unsynced > 0, "nothing was found that was not synced");
+            return;
+        }
+    }
+    panic!("it was never synced");
 }

@@ -79,6 +79,13 @@ impl Folder {
         })
     }
 
+    /// Syncs a log that an earlier process wrote: what follows builds on all that was found in it.
+    pub(super) fn sync_log(&self, number: u64) -> Result<(), LogError> {
+        let path = self.log(number);
+        let synced = self.disk.append(&path).and_then(|mut file| file.sync());
+        synced.map_err(unwritten(&path))
+    }
+
     /// A new log file whose name is durable.
     pub(super) fn create_log(&self, number: u64) -> Result<Box<dyn DiskFile>, LogError> {
         let path = self.log(number);
@@ -101,8 +108,10 @@ impl Folder {
             file.sync_data()
         };
         attempt(file).map_err(|source| {
-            // What a failed attempt left there is written over by the next one.
-            let _ = file.set_len(length).and_then(|()| file.seek_to(length));
+            // What a failed attempt left there is written over by the next one, also where it
+            // cannot be cut off.
+            drop(file.seek_to(length));
+            drop(file.set_len(length));
             unwritten(&self.log(number))(source)
         })
     }

@@ -57,7 +57,7 @@ pub(crate) struct RecoveredEntry {
 pub(super) fn read(folder: &Folder) -> Result<Recovered, LogError> {
     let listing = folder.list()?;
     let mut recovered = Recovered::default();
-    let mut from = 0;
+    let (mut from, mut damaged) = (0, 0);
     for number in listing.snapshots.iter().rev() {
         let path = folder.snapshot(*number);
         let mut attempt = Recovered::default();
@@ -70,10 +70,12 @@ pub(super) fn read(folder: &Folder) -> Result<Recovered, LogError> {
             path = %path.display(),
             "a snapshot of the MQTT sessions is damaged; older files are read instead"
         );
-        attempt.damages += 1;
+        damaged += 1;
     }
+    recovered.damages += damaged;
     for number in listing.logs.iter().filter(|number| **number >= from) {
         recovered.read_frames(&folder.read(&folder.log(*number))?);
+        folder.sync_log(*number)?;
     }
     for number in &listing.unfinished {
         folder.remove_unfinished(&folder.unfinished(*number));

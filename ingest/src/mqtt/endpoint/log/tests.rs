@@ -194,6 +194,7 @@ async fn a_snapshot_that_is_not_whole_does_not_count() {
     std::fs::write(folder.join("unfinished-0000000003"), &half).unwrap();
     let (_log, _owner, recovered) = open(&folder);
     assert_eq!(found(&recovered), [(1, vec![1])]);
+    assert_eq!(recovered.damages, 1, "and it is told");
 }
 
 #[tokio::test]
