@@ -178,6 +178,8 @@ struct Shared {
     log_rates: LogRates,
     /// One permit per KiB of received messages that wait for their receipt.
     budget: Arc<Semaphore>,
+    /// Memory for large CONNECT packets, in KiB.
+    large_connects: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -345,6 +347,7 @@ fn shared(
         counters: counters.clone(),
         log: log.clone(),
         queued_bytes: Default::default(),
+        subscribed_bytes: Default::default(),
     });
     let retained = Retained::recovered(recovered.retained);
     let router = Arc::new(Router::new(common.clone(), retained));
@@ -367,6 +370,7 @@ fn shared(
         half_open: Arc::new(HalfOpen::new(limits.half_open)),
         log_rates: LogRates::default(),
         budget: Arc::new(Semaphore::new(budget_permits(limits.unacknowledged_bytes))),
+        large_connects: Arc::new(Semaphore::new(budget_permits(limits.all_connect_bytes))),
         limits,
         counters,
         intake,

@@ -121,6 +121,14 @@ pub(crate) fn scan(buffer: &[u8], at: usize, limit: usize) -> Result<Option<Fram
     Err(FrameError::Length)
 }
 
+/// **Units** bytes of the packet that begins here, once its header is there and legal.
+pub(crate) fn announced(buffer: &[u8]) -> Option<usize> {
+    match scan(buffer, 0, 0) {
+        Err(FrameError::TooLarge { size, .. }) => Some(size),
+        _ => None,
+    }
+}
+
 /// Whether a packet that begins so is a PUBLISH.
 #[inline]
 pub(crate) fn is_publish(first: u8) -> bool {
@@ -300,6 +308,9 @@ mod tests {
             (&[0x30, 0x80, 0x80, 0x80], 9, Ok(None)),
         ] {
             assert_eq!(check(bytes, limit), expected, "{bytes:?}");
+            if let Err(FrameError::TooLarge { size, .. }) = expected {
+                assert_eq!(announced(bytes), Some(size));
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
@@ -19,6 +20,8 @@ use crate::mqtt::topic;
 
 /// Time that a client waits for its password to be checked when many come at once.
 const ADMISSION: Duration = Duration::from_secs(60);
+/// **Units** bytes of a CONNECT that takes no share of the memory for larger ones.
+const SMALL_CONNECT: usize = 4 * 1024;
 
 /// A client that may come in.
 pub(super) struct Welcome {
@@ -42,11 +45,12 @@ pub(super) async fn welcome(
 ) -> Result<Welcome, Closed> {
     let opening = async {
         let mut socket = open(stream, tls).await?;
-        let (connect, rest) = greet(&mut socket, shared).await?;
-        Ok::<_, Closed>((socket, connect, rest))
+        let (connect, rest, share) = greet(&mut socket, shared).await?;
+        Ok::<_, Closed>((socket, connect, rest, share))
     };
     let opened = tokio::time::timeout(shared.limits.connect_timeout, opening).await;
-    let (mut socket, mut connect, rest) =
+    // Its share is free again when it has been let in, or not.
+    let (mut socket, mut connect, rest, _share) =
         opened.unwrap_or_else(|_| Err(CloseReason::ConnectTimeout.into()))?;
     let password = connect.password.take();
     let admission = shared
@@ -115,9 +119,14 @@ async fn open(stream: TcpStream, tls: Option<TlsAcceptor>) -> Result<Socket, Clo
 }
 
 /// Reads the CONNECT.
-async fn greet(socket: &mut Socket, shared: &Shared) -> Result<(Connect, BytesMut), Closed> {
+async fn greet(
+    socket: &mut Socket,
+    shared: &Shared,
+) -> Result<(Connect, BytesMut, Option<OwnedSemaphorePermit>), Closed> {
     let limits = &shared.limits;
+    let most = limits.connect_bytes.min(limits.packet_bytes);
     let mut buffer = BytesMut::with_capacity(512);
+    let mut share = None;
     let body = loop {
         if buffer.first().is_some_and(|first| *first != frame::CONNECT) {
             return Err(Closed::new(
@@ -125,7 +134,10 @@ async fn greet(socket: &mut Socket, shared: &Shared) -> Result<(Connect, BytesMu
                 stranger(&buffer),
             ));
         }
-        if let Some(found) = frame::scan(&buffer, 0, limits.packet_bytes)? {
+        if share.is_none() {
+            share = large_share(&buffer, most, shared)?;
+        }
+        if let Some(found) = frame::scan(&buffer, 0, most)? {
             let connect = buffer.split_to(found.body.end).freeze();
             break connect.slice(found.body);
         }
@@ -167,7 +179,32 @@ async fn greet(socket: &mut Socket, shared: &Shared) -> Result<(Connect, BytesMu
             Closed::new(CloseReason::ProtocolViolation, detail)
         })?;
     }
-    Ok((connect, buffer))
+    Ok((connect, buffer, share))
+}
+
+/// The share of a large CONNECT in the memory for those who are not known yet; nobody waits for
+/// one, so that sockets that send a part of theirs keep nobody with a small one out.
+fn large_share(
+    buffer: &[u8],
+    most: usize,
+    shared: &Shared,
+) -> Result<Option<OwnedSemaphorePermit>, Closed> {
+    let large = |bytes: &usize| (SMALL_CONNECT + 1..=most).contains(bytes);
+    let Some(bytes) = frame::announced(buffer).filter(large) else {
+        return Ok(None);
+    };
+    let permits = bytes.div_ceil(1024) as u32;
+    match shared
+        .large_connects
+        .clone()
+        .try_acquire_many_owned(permits)
+    {
+        Ok(share) => Ok(Some(share)),
+        Err(_) => Err(Closed::new(
+            CloseReason::Refused,
+            "too many large CONNECT packets are on their way at once",
+        )),
+    }
 }
 
 /// A guess at what somebody speaks who does not speak MQTT.

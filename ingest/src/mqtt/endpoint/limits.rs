@@ -16,6 +16,10 @@ pub struct EndpointLimits {
     /// Of a larger PUBLISH of MQTT 3.1.1 only the beginning is kept, for the quarantine; the rest
     /// is read and dropped. Any other larger packet closes the connection unread.
     pub packet_bytes: usize,
+    /// **Units** bytes of a CONNECT: a name, a password and a will, before anybody is known.
+    pub connect_bytes: usize,
+    /// **Units** bytes of all larger CONNECT packets that are on their way or being checked.
+    pub all_connect_bytes: usize,
     /// **Units** bytes.
     pub client_id_bytes: usize,
     /// **Units** bytes of a topic name or filter.
@@ -26,6 +30,8 @@ pub struct EndpointLimits {
     pub topic_aliases: u16,
     /// Subscriptions of one client, and filters in one packet.
     pub subscriptions: usize,
+    /// **Units** bytes that the subscriptions of all clients take, as reckoned.
+    pub all_subscription_bytes: usize,
     /// Messages of one delivery to the pipeline.
     pub delivery_messages: usize,
     /// Messages of one connection that wait for their receipt; then its socket is not read.
@@ -74,11 +80,14 @@ impl Default for EndpointLimits {
             half_open: 1_000,
             connect_timeout: Duration::from_secs(10),
             packet_bytes: 1 << 20,
+            connect_bytes: 128 << 10,
+            all_connect_bytes: 16 << 20,
             client_id_bytes: 256,
             topic_bytes: 1_024,
             topic_levels: 32,
             topic_aliases: 32,
             subscriptions: 1_000,
+            all_subscription_bytes: 256 << 20,
             delivery_messages: 1_000,
             unacknowledged_messages: 20_000,
             unacknowledged_bytes: 256 << 20,

@@ -38,6 +38,8 @@ pub(crate) struct Common {
     pub(crate) log: Log,
     /// **Units** bytes that wait in all sessions.
     pub(crate) queued_bytes: AtomicUsize,
+    /// **Units** bytes that the subscriptions of all sessions take, as reckoned.
+    pub(crate) subscribed_bytes: AtomicUsize,
 }
 
 /// How a subscriber is to get a message.
@@ -162,12 +164,16 @@ impl Session {
             };
             inner.last_id = entry.packet_id;
             inner.ids.insert(entry.packet_id);
-            inner.bytes += entry.message.bytes();
+            inner.bytes += entry.bytes();
             inner.queue.push_back(entry);
         }
         common
             .queued_bytes
             .fetch_add(inner.bytes, Ordering::Relaxed);
+        let subscribed = inner.filters.keys().map(|filter| reckoned(filter)).sum();
+        common
+            .subscribed_bytes
+            .fetch_add(subscribed, Ordering::Relaxed);
         Self {
             number,
             client_id: found.client_id,
@@ -285,6 +291,9 @@ impl Session {
             .fetch_sub(inner.bytes, Ordering::Relaxed);
         let ended = std::mem::take(&mut *inner);
         inner.over = true;
+        for filter in ended.filters.keys() {
+            self.unsubscribed(filter);
+        }
         (
             ended.filters.into_keys().collect(),
             ended.will.map(|(_, will)| will),
@@ -316,6 +325,17 @@ impl Session {
         self.lock().filters.len()
     }
 
+    /// Whether all clients together leave room for one more subscription.
+    pub(crate) fn has_room_for(&self, filter: &str) -> bool {
+        let taken = self.common.subscribed_bytes.load(Ordering::Relaxed);
+        taken + reckoned(filter) <= self.common.limits.all_subscription_bytes
+    }
+
+    fn unsubscribed(&self, filter: &str) {
+        let taken = &self.common.subscribed_bytes;
+        taken.fetch_sub(reckoned(filter), Ordering::Relaxed);
+    }
+
     /// All subscriptions.
     pub(crate) fn filters(&self) -> Vec<(String, Options, u32)> {
         let inner = self.lock();
@@ -335,12 +355,19 @@ impl Session {
             });
         }
         let mut inner = self.lock();
-        inner.filters.insert(filter.to_owned(), (options, id));
+        let replaced = inner.filters.insert(filter.to_owned(), (options, id));
+        if replaced.is_none() {
+            let taken = &self.common.subscribed_bytes;
+            taken.fetch_add(reckoned(filter), Ordering::Relaxed);
+        }
     }
 
     /// Removes a subscription; false when there was none.
     pub(crate) fn unsubscribe(&self, filter: &str, batch: &mut Batch<'_>) -> bool {
         let existed = self.lock().filters.remove(filter).is_some();
+        if existed {
+            self.unsubscribed(filter);
+        }
         if existed && self.persistent {
             batch.put(&Record::Unsubscribed {
                 session: self.number,
@@ -349,6 +376,13 @@ impl Session {
         }
         existed
     }
+}
+
+/// **Units** bytes that a subscription takes at most: its text in the session and in the tree, and
+/// a node of the tree for each level.
+fn reckoned(filter: &str) -> usize {
+    const NODE: usize = 512;
+    filter.len() * 2 + filter.split('/').count() * NODE
 }
 
 /// When a session ends whose client left at `left`.

@@ -124,7 +124,10 @@ impl Reader {
             return Ok(Answer::Refused(reason::UNSPECIFIED));
         }
         let known = self.session.subscription(filter);
-        if known.is_none() && self.session.subscriptions() >= limits.subscriptions {
+        if known.is_none()
+            && (self.session.subscriptions() >= limits.subscriptions
+                || !self.session.has_room_for(filter))
+        {
             return Ok(Answer::Refused(reason::QUOTA));
         }
         if known != Some((options, identifier)) {

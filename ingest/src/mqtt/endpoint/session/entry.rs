@@ -31,7 +31,20 @@ pub(super) enum Stage {
     Received,
 }
 
+/// **Units** bytes that an entry takes besides its message: an empty one is not for nothing.
+const ENTRY_BYTES: usize = 128;
+
 impl Entry {
+    /// **Units** bytes that it counts with.
+    pub(super) fn bytes(&self) -> usize {
+        Self::bytes_of(&self.message)
+    }
+
+    /// The same for a message that is to wait.
+    pub(super) fn bytes_of(message: &Message) -> usize {
+        message.bytes() + ENTRY_BYTES
+    }
+
     pub(super) fn record(&self, session: u64) -> Queued<'_> {
         Queued {
             session,

@@ -36,7 +36,7 @@ impl Session {
         if inner.closing() && !self.persistent {
             return;
         }
-        let bytes = message.bytes();
+        let bytes = Entry::bytes_of(message);
         if !inner.has_room(bytes, &self.common) {
             self.refuse(&inner, qos);
             return;
@@ -227,7 +227,7 @@ impl Inner {
     }
 
     fn forget(&mut self, entry: &Entry, common: &Common) {
-        let bytes = entry.message.bytes();
+        let bytes = entry.bytes();
         self.bytes -= bytes;
         common.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.ids.remove(&entry.packet_id);

@@ -9,6 +9,7 @@ pub(crate) fn common_with(limits: EndpointLimits) -> Arc<Common> {
         counters: Arc::default(),
         log: Log::none(),
         queued_bytes: AtomicUsize::new(0),
+        subscribed_bytes: AtomicUsize::new(0),
     })
 }
 
@@ -138,7 +139,8 @@ fn a_full_queue_drops_quality_0_and_closes_who_was_promised_more() {
     assert_eq!(common.counters.snapshot().dropped_queue_full, 2);
     // All sessions together have a limit, too, and give back what they took.
     let tight = common_with(EndpointLimits {
-        all_outgoing_bytes: 3,
+        // Two letters, and what an entry takes.
+        all_outgoing_bytes: 131,
         ..EndpointLimits::default()
     });
     let [one, other] = [1, 2].map(|number| session_with(number, 60, tight.clone()));
@@ -148,7 +150,36 @@ fn a_full_queue_drops_quality_0_and_closes_who_was_promised_more() {
     one.end(None);
     assert_eq!(tight.queued_bytes.load(Ordering::Relaxed), 0);
     offer(&other, "b", 1);
-    assert_eq!(tight.queued_bytes.load(Ordering::Relaxed), 2);
+    assert_eq!(tight.queued_bytes.load(Ordering::Relaxed), 130);
+}
+
+#[test]
+fn subscriptions_of_all_sessions_have_a_limit_of_bytes() {
+    let common = common_with(EndpointLimits {
+        all_subscription_bytes: 2_100,
+        ..EndpointLimits::default()
+    });
+    let taken = || common.subscribed_bytes.load(Ordering::Relaxed);
+    let [one, other] = [1, 2].map(|number| session_with(number, 60, common.clone()));
+    let subscribe = |session: &Session, filter: &str| {
+        let room = session.has_room_for(filter);
+        if room {
+            let mut batch = common.log.begin();
+            session.subscribe(filter, Options::default(), 0, &mut batch);
+        }
+        room
+    };
+    assert!(subscribe(&one, "a/b"));
+    assert_eq!(taken(), 2 * 512 + 6);
+    assert!(subscribe(&one, "a/b"), "the same again");
+    assert_eq!(taken(), 2 * 512 + 6);
+    assert!(subscribe(&other, "a/+"));
+    assert!(!subscribe(&other, "b"));
+    assert!(!subscribe(&one, "b"));
+    assert!(other.unsubscribe("a/+", &mut common.log.begin()));
+    assert!(subscribe(&one, "b"));
+    one.end(None);
+    assert_eq!(taken(), 0);
 }
 
 #[test]

@@ -94,3 +94,74 @@ async fn a_client_past_its_rate_is_read_more_slowly_and_loses_nothing() {
         "its own bucket"
     );
 }
+
+/// A CONNECT with a will, of so many bytes and a few more.
+fn large_connect(client_id: &str, bytes: usize) -> Vec<u8> {
+    let text = |text: &[u8]| [&(text.len() as u16).to_be_bytes()[..], text].concat();
+    let head = [0, 4, b'M', b'Q', b'T', b'T', 4, 0b110, 0, 0];
+    let will = text(&vec![b'x'; bytes]);
+    let body = [&head[..], &text(client_id.as_bytes()), &text(b"w"), &will].concat();
+    let mut packet = vec![0x10];
+    crate::mqtt::property::put_length(&mut packet, body.len());
+    packet.extend(body);
+    packet
+}
+
+#[tokio::test]
+async fn who_is_not_known_yet_takes_little_memory() {
+    let limits = EndpointLimits {
+        connect_bytes: 48 << 10,
+        all_connect_bytes: 64 << 10,
+        ..EndpointLimits::default()
+    };
+    let bench = Bench::with(limits).await;
+    // It announces 40 KiB and sends only the beginning.
+    let mut half = bench.raw().await;
+    half.send(&large_connect("half", 40 << 10)[..100]).await;
+    let refused = async || {
+        let mut other = bench.raw().await;
+        let _ = other.0.write_all(&large_connect("other", 40 << 10)).await;
+        // The CONNACK, or the end.
+        let mut first = [0];
+        !matches!(within(other.0.read(&mut first)).await, Ok(1))
+    };
+    // The first socket is read by another task: it may come second.
+    while !refused().await {
+        tokio::task::yield_now().await;
+    }
+    bench.closed_for(CloseReason::Refused).await;
+    bench.connected("small", 0).await.expect_nothing().await;
+    drop(half);
+    let patience = process_now();
+    while refused().await {
+        assert!(patience.elapsed() < Duration::from_secs(20));
+        tokio::task::yield_now().await;
+    }
+    let mut larger = bench.raw().await;
+    let _ = larger.0.write_all(&large_connect("larger", 50 << 10)).await;
+    assert!(larger.rest().await.is_empty());
+    bench.closed_for(CloseReason::PacketTooLarge).await;
+}
+
+#[tokio::test]
+async fn subscriptions_beyond_the_memory_for_all_are_refused() {
+    let limits = EndpointLimits {
+        all_subscription_bytes: 40_000,
+        ..EndpointLimits::default()
+    };
+    let bench = Bench::with(limits).await;
+    let deep = |number: u8| format!("{number}{}", "/a".repeat(31));
+    let mut one = bench.connected("one", 0).await;
+    for (number, code) in [(1, 1), (2, 1), (3, 0x80)] {
+        one.send(&subscribe(&deep(number), 1)).await;
+        one.expect(&[0x90, 3, 0, 9, code]).await;
+    }
+    let mut other = bench.connected("other", 0).await;
+    other.send(&subscribe(&deep(3), 1)).await;
+    other.expect(&[0x90, 3, 0, 9, 0x80]).await;
+    drop(one);
+    bench.closed_for(CloseReason::PeerClosed).await;
+    until(|| bench.endpoint.stats().sessions == 1).await;
+    other.send(&subscribe(&deep(3), 1)).await;
+    other.expect(&[0x90, 3, 0, 9, 1]).await;
+}
