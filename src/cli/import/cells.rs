@@ -6,7 +6,9 @@ use std::path::Path;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 /// Rows of a Parquet file that are in memory at a time.
@@ -17,6 +19,9 @@ const BATCH_ROWS: usize = 8192;
 pub(super) enum Cell {
     Null,
     Number(f64),
+    /// A whole number of a type of whole numbers: an identity or a count of nanoseconds may have
+    /// more digits than a double.
+    Whole(i64),
     Text(String),
     /// **Units** microseconds since 1970.
     Instant(i64),
@@ -173,6 +178,8 @@ impl Batch {
 /// The column as one of the few types that cells have.
 fn plain(array: &ArrayRef) -> Result<ArrayRef, FileError> {
     let wanted = match array.data_type() {
+        // The largest of all may be no count of anything.
+        kind if kind.is_integer() && *kind != DataType::UInt64 => DataType::Int64,
         kind if kind.is_numeric() => DataType::Float64,
         DataType::Boolean => DataType::Float64,
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
@@ -190,6 +197,7 @@ fn cell(array: &ArrayRef, at: usize) -> Cell {
     }
     match array.data_type() {
         DataType::Float64 => Cell::Number(array.as_primitive::<Float64Type>().value(at)),
+        DataType::Int64 => Cell::Whole(array.as_primitive::<Int64Type>().value(at)),
         DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(at).to_owned()),
         DataType::Timestamp(_, zone) => {
             let micros = array.as_primitive::<TimestampMicrosecondType>().value(at);

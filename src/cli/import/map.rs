@@ -202,7 +202,7 @@ impl TimeColumn {
             },
             "s" | "ms" | "us" | "ns" => {
                 if let Ok(count) = text.parse::<i64>() {
-                    return Ok(self.of_count(count));
+                    return self.of_whole(count);
                 }
                 let count: f64 = text.parse().map_err(|_| self.unlike(text))?;
                 self.of_number(count)
@@ -244,13 +244,21 @@ impl TimeColumn {
         }
     }
 
-    fn of_count(&self, count: i64) -> i64 {
-        match self.format.as_str() {
+    /// The same of a whole number, to the last digit; what is below a microsecond is cut off.
+    ///
+    /// **Errors**: the format says no unit.
+    pub(super) fn of_whole(&self, count: i64) -> Result<i64, String> {
+        Ok(match self.format.as_str() {
             "s" => count.saturating_mul(1_000_000),
             "ms" => count.saturating_mul(1_000),
+            "us" => count,
             "ns" => count.div_euclid(1_000),
-            _ => count,
-        }
+            other => {
+                return Err(format!(
+                    "time is the number {count}, not a text like {other}"
+                ));
+            }
+        })
     }
 
     /// The instant of a wall clock's time in the map's zone.

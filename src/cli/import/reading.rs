@@ -165,6 +165,7 @@ impl<'m> Reader<'m> {
             Cell::Null => return Err("it has no time".into()),
             Cell::Text(text) => self.map.time.of_text(text)?,
             Cell::Number(count) => self.map.time.of_number(*count)?,
+            Cell::Whole(count) => self.map.time.of_whole(*count)?,
             Cell::Instant(micros) => *micros,
             Cell::Wall(micros) => {
                 let wall = chrono::DateTime::from_timestamp_micros(*micros);
@@ -187,6 +188,7 @@ impl<'m> Reader<'m> {
                 (!self.map.null.contains(text)).then(|| text.to_owned())
             }
             Cell::Number(number) => Some(number.to_string()),
+            Cell::Whole(number) => Some(number.to_string()),
             Cell::Instant(micros) | Cell::Wall(micros) => Some(micros.to_string()),
         }
     }
@@ -196,6 +198,7 @@ impl<'m> Reader<'m> {
             Cell::Null => return Ok(None),
             Cell::Number(number) if number.is_nan() => return Ok(None),
             Cell::Number(number) => *number,
+            Cell::Whole(number) => *number as f64,
             Cell::Text(text) => {
                 let text = text.trim();
                 if self.map.null.contains(text) {
@@ -228,7 +231,9 @@ impl<'m> Reader<'m> {
             return None;
         }
         if self.map.decimal_comma {
-            return text.replace('.', "").replace(',', ".").parse().ok();
+            return in_thousands(text)
+                .then(|| text.replace('.', "").replace(',', ".").parse().ok())
+                .flatten();
         }
         text.parse().ok()
     }
@@ -249,4 +254,14 @@ impl<'m> Reader<'m> {
             Trust::Bad
         }
     }
+}
+
+/// Whether the points of a number with a decimal comma part thousands; `12.05.2026` is a date.
+fn in_thousands(text: &str) -> bool {
+    let whole = text.split_once(',').map_or(text, |(whole, _)| whole);
+    let digits = whole.trim_start_matches(['+', '-']);
+    let mut groups = digits.split('.');
+    let first = groups.next().unwrap_or_default();
+    let mut more = groups.peekable();
+    more.peek().is_none() || ((1..=3).contains(&first.len()) && more.all(|group| group.len() == 3))
 }

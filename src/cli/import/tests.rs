@@ -1,5 +1,11 @@
 //! Maps, cells and rows: what a file says.
 
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMillisecondArray,
+};
 use fieldwright_ingest::validate;
 
 use super::cells::Rows;
@@ -130,29 +136,77 @@ fn maps_that_cannot_be_are_told() {
     );
 }
 
-#[test]
-fn parquet_files_are_read_like_csv() {
-    use arrow::array::{Float32Array, RecordBatch, StringArray, TimestampMillisecondArray};
-    use std::sync::Arc;
+/// The rows of a Parquet file of these columns under a map.
+fn said_of_parquet(map: &str, columns: Vec<(&str, ArrayRef)>) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.PARQUET");
-    let time = TimestampMillisecondArray::from(vec![1_772_434_800_000, 1_772_434_801_000]);
-    let rows_of = RecordBatch::try_from_iter([
-        (
-            "t",
-            Arc::new(time.with_timezone("UTC")) as arrow::array::ArrayRef,
-        ),
-        ("tag", Arc::new(StringArray::from(vec!["P1", "P2"]))),
-        ("a", Arc::new(Float32Array::from(vec![Some(1.5), None]))),
-        ("s", Arc::new(StringArray::from(vec![None, Some("on")]))),
-    ])
-    .unwrap();
+    let rows_of = RecordBatch::try_from_iter(columns).unwrap();
     let out = std::fs::File::create(&file).unwrap();
     let mut writer = parquet::arrow::ArrowWriter::try_new(out, rows_of.schema(), None).unwrap();
     writer.write(&rows_of).unwrap();
     writer.close().unwrap();
-    let map = "asset_column = 'tag'\ntime = { column = 't' }\n";
-    let found: Vec<String> = rows(map, &file).iter().map(line).collect();
+    rows(map, &file).iter().map(line).collect()
+}
+
+/// A double has 53 bits: two serial numbers beyond them would be one asset, two instants one.
+#[test]
+fn whole_numbers_are_read_to_the_last_digit() {
+    let found = said_of_parquet(
+        "asset_column = 'serial'\ntime = { column = 't', format = 'ns' }\n",
+        vec![
+            (
+                "t",
+                Arc::new(Int64Array::from(vec![
+                    1_772_434_800_000_001_999,
+                    1_772_434_800_000_000_999,
+                ])),
+            ),
+            (
+                "serial",
+                Arc::new(Int64Array::from(vec![
+                    9_007_199_254_740_992,
+                    9_007_199_254_740_993,
+                ])),
+            ),
+            ("a", Arc::new(Int32Array::from(vec![7, -7]))),
+        ],
+    );
+    assert_eq!(
+        found,
+        [
+            "1 9007199254740992 2026-03-02T07:00:00.000001Z a=7",
+            "2 9007199254740993 2026-03-02T07:00:00Z a=-7",
+        ]
+    );
+    check(
+        "asset = 'P1'\ntime = { column = 't', format = 'ns' }\n",
+        "t,a\n1772434800000001999,7\n",
+        &["2 P1 2026-03-02T07:00:00.000001Z a=7"],
+    );
+}
+
+/// What is no number with a decimal comma is a text, not a number without its points.
+#[test]
+fn points_in_commas_part_thousands_only() {
+    check(
+        "asset = 'P1'\ndecimal_comma = true\ndelimiter = ';'\ntime = { column = 't' }\n",
+        "t;a;b;c;d\n2026-03-02T07:00:00Z;-1.234.567,5;12.05.2026;1.2.3;1.5\n",
+        &["2 P1 2026-03-02T07:00:00Z a=-1234567.5 b=\"12.05.2026\" c=\"1.2.3\" d=\"1.5\""],
+    );
+}
+
+#[test]
+fn parquet_files_are_read_like_csv() {
+    let time = TimestampMillisecondArray::from(vec![1_772_434_800_000, 1_772_434_801_000]);
+    let found = said_of_parquet(
+        "asset_column = 'tag'\ntime = { column = 't' }\n",
+        vec![
+            ("t", Arc::new(time.with_timezone("UTC"))),
+            ("tag", Arc::new(StringArray::from(vec!["P1", "P2"]))),
+            ("a", Arc::new(Float32Array::from(vec![Some(1.5), None]))),
+            ("s", Arc::new(StringArray::from(vec![None, Some("on")]))),
+        ],
+    );
     assert_eq!(
         found,
         [
