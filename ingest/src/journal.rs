@@ -183,7 +183,7 @@ impl Journal {
     /// **Errors**: the disk refuses.
     pub(crate) fn sync_found(&self) -> Result<(), JournalError> {
         for Sealed { path, .. } in self.sealed.lock().iter() {
-            let synced = self.disk.append(path).and_then(|mut file| file.sync());
+            let synced = self.disk.append(path).and_then(|mut file| file.sync_data());
             synced.map_err(|source| JournalError::Append {
                 path: path.clone(),
                 source,

@@ -1,7 +1,7 @@
 //! Devices change what they send, the service is killed in the middle: what comes back is what
 //! stood before, and no row is lost.
 
-use super::{Random, as_killed, put, reading, start};
+use super::{Random, as_killed, put, reading, start, times};
 use crate::IngestConfig;
 use crate::readings;
 use crate::source::Envelope;
@@ -37,7 +37,13 @@ fn message(random: &mut Random, number: i64) -> Envelope {
 
 #[tokio::test]
 async fn replay_equals_live_while_types_and_columns_change() {
-    let mut random = Random::new(3);
+    for seed in 3..3 + times("FIELDWRIGHT_DRIFT_SEEDS", 1) {
+        drift(seed).await;
+    }
+}
+
+async fn drift(seed: u64) {
+    let mut random = Random::new(seed);
     for segment in [1, 4_000] {
         let folder = tempfile::tempdir().unwrap();
         let config = IngestConfig {
@@ -72,11 +78,15 @@ async fn replay_equals_live_while_types_and_columns_change() {
                     found.get(*key) != Some(*value)
                 };
                 let first = readings_before.iter().find(differ);
-                assert!(first.is_none(), "round {round}: {first:?}");
-                assert_eq!(found.len(), readings_before.len(), "round {round}");
+                assert!(first.is_none(), "seed {seed}, round {round}: {first:?}");
+                assert_eq!(
+                    found.len(),
+                    readings_before.len(),
+                    "seed {seed}, round {round}"
+                );
                 for (class, table) in &live.tables {
                     let other = &replayed.tables[class];
-                    assert_eq!(other.schema, table.schema, "round {round}");
+                    assert_eq!(other.schema, table.schema, "seed {seed}, round {round}");
                 }
                 let again_last = again.snapshots().load_with_last().1;
                 for class in last.classes() {
@@ -88,7 +98,7 @@ async fn replay_equals_live_while_types_and_columns_change() {
                             values
                         };
                         let (one, two) = (class.values(asset), other.values(found));
-                        assert_eq!(by_name(one), by_name(two), "round {round}");
+                        assert_eq!(by_name(one), by_name(two), "seed {seed}, round {round}");
                     }
                 }
                 // It goes on with what came back.

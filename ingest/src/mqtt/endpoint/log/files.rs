@@ -82,7 +82,10 @@ impl Folder {
     /// Syncs a log that an earlier process wrote: what follows builds on all that was found in it.
     pub(super) fn sync_log(&self, number: u64) -> Result<(), LogError> {
         let path = self.log(number);
-        let synced = self.disk.append(&path).and_then(|mut file| file.sync());
+        let synced = self
+            .disk
+            .append(&path)
+            .and_then(|mut file| file.sync_data());
         synced.map_err(unwritten(&path))
     }
 
