@@ -1,4 +1,4 @@
-//! `fieldwright bench latency`: from a PUBLISH to its PUBACK, which means synced, and to the answer
+//! `fieldwright bench latency`: from a PUBLISH to its PUBACK, which means synced, and to the begin
 //! of a query that has it; then to alarms and work orders.
 //!
 //! 10,000 messages a second from one connection through our endpoint. Held against a loop that
@@ -15,6 +15,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
 use fieldwright_ingest::clock::{RealClock, process_now, process_sleep, wall_now};
+use tokio::runtime::Handle;
 
 use super::alarm_latency::AlarmLatency;
 use super::feeder::connect;
@@ -26,6 +27,10 @@ use super::{Failure, Figure};
 
 /// The pace is kept in bursts this far apart.
 const BURST: Duration = Duration::from_millis(1);
+/// Between two looks at what is visible.
+const LOOK: Duration = Duration::from_micros(100);
+/// Whose newest line is looked for.
+const FIRST_TRUCK: &str = "truck_0";
 /// Seconds of syncs before and after.
 const SYNCING: Duration = Duration::from_secs(5);
 
@@ -202,7 +207,8 @@ fn acknowledged(mut stream: TcpStream, total: u64, watch: &Watch) -> std::io::Re
 }
 
 /// Asks for the newest line of the first truck, again and again; gives for each of its lines the
-/// milliseconds from the PUBLISH to the first answer that has it.
+/// milliseconds from the PUBLISH to the begin of the first query whose answer has it: whoever asks
+/// from then on sees it. The step between two looks is in the figure, the time of an answer is not.
 async fn visible(pipeline: &Pipeline, start: i64, watch: Arc<Watch>) -> Result<Vec<f64>, Failure> {
     let engine = SqlEngine::new(
         pipeline.ingest.snapshots(),
@@ -210,27 +216,44 @@ async fn visible(pipeline: &Pipeline, start: i64, watch: Arc<Watch>) -> Result<V
         Arc::new(RealClock),
         SqlLimits::default(),
     );
-    let sql = format!(
-        "SELECT CAST(max(time) AS BIGINT) FROM last_values WHERE class = '{CLASS}' \
-         AND asset = 'truck_0'"
-    );
-    let (mut seen, mut latencies) = (0, Vec::new());
-    loop {
-        let is_over = watch.over.load(Ordering::Acquire);
-        let answer = engine.query(&sql).await.map_err(Failure::failed)?;
-        let now = process_now();
-        let newest = answer.to_json_rows()["rows"][0][0].as_i64();
-        if let Some(newest) = newest {
-            let newest = ((newest - start / 1000) / (STEP / 1000)) as usize + 1;
-            let probes = watch.probes.lock().expect("no holder panics");
-            for sent in &probes[seen..newest.min(probes.len())] {
-                latencies.push(now.duration_since(*sent).as_secs_f64() * 1000.0);
-            }
-            seen = newest.min(probes.len());
-        }
-        if is_over {
-            return Ok(latencies);
-        }
-        process_sleep(Duration::from_micros(200)).await;
+    let sql =
+        format!("SELECT CAST(time AS BIGINT) FROM {CLASS}_last WHERE asset = '{FIRST_TRUCK}'");
+    // The class has no table before its first row.
+    while !pipeline
+        .ingest
+        .snapshots()
+        .load()
+        .tables
+        .contains_key(CLASS)
+    {
+        process_sleep(LOOK).await;
     }
+    // A timer of the runtime would come a millisecond late.
+    let runtime = Handle::current();
+    let looking = tokio::task::spawn_blocking(move || {
+        let (mut seen, mut latencies) = (0, Vec::new());
+        loop {
+            let is_over = watch.over.load(Ordering::Acquire);
+            let asked = process_now();
+            let answer = runtime.block_on(engine.query(&sql));
+            let answer = answer.map_err(Failure::failed)?;
+            let answered = process_now();
+            if let Some(newest) = answer.to_json_rows()["rows"][0][0].as_i64() {
+                let newest = ((newest - start / 1000) / (STEP / 1000)) as usize + 1;
+                let probes = watch.probes.lock().expect("no holder panics");
+                for sent in &probes[seen..newest.min(probes.len())] {
+                    // It may have been sent and come into sight during the question.
+                    let told = if asked >= *sent { asked } else { answered };
+                    let waited = told.duration_since(*sent);
+                    latencies.push(waited.as_secs_f64() * 1000.0);
+                }
+                seen = newest.min(probes.len());
+            }
+            if is_over {
+                return Ok(latencies);
+            }
+            std::thread::park_timeout(LOOK);
+        }
+    });
+    looking.await.map_err(Failure::failed)?
 }

@@ -14,7 +14,7 @@ use arrow::datatypes::{
 };
 use arrow::record_batch::RecordBatch;
 use bytes::{BufMut as _, BytesMut};
-use chrono::{DateTime, Timelike as _, Utc};
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use datafusion_postgres::arrow_pg::encoder::encode_value;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo};
@@ -23,6 +23,8 @@ use datafusion_postgres::pgwire::messages::data::DataRow;
 
 /// Microseconds from 1970 to 2000, where PostgreSQL's instants begin.
 const SINCE_2000_US: i64 = 946_684_800_000_000;
+/// Room that is made for rows at once.
+const ROOM: usize = 32 << 10;
 /// The length that stands for null.
 const NULL: i32 = -1;
 
@@ -85,6 +87,9 @@ impl BatchRows {
     fn write(&mut self) -> PgWireResult<DataRow> {
         let row = self.next;
         self.next += 1;
+        if self.buffer.capacity() < ROOM / 16 {
+            self.buffer.reserve(ROOM);
+        }
         for column in &mut self.columns {
             column.write(row, &mut self.buffer, &mut self.text)?;
         }
@@ -239,14 +244,40 @@ fn write_instant(text: &mut String, micros: i64, zone: bool) {
         text.push_str(if micros > 0 { "infinity" } else { "-infinity" });
         return;
     };
+    match u32::try_from(instant.year()) {
+        // By hand: an answer may have an instant in each of its rows, and a format string is
+        // read anew for each of them.
+        Ok(year @ 0..=9_999) => {
+            write_digits(text, year, 4);
+            for (before, part) in [
+                ('-', instant.month()),
+                ('-', instant.day()),
+                (' ', instant.hour()),
+                (':', instant.minute()),
+                (':', instant.second()),
+            ] {
+                text.push(before);
+                write_digits(text, part, 2);
+            }
+        }
+        _ => _ = write!(text, "{}", instant.format("%Y-%m-%d %H:%M:%S")),
+    }
     let micros = instant.nanosecond() / 1_000;
-    let _ = write!(text, "{}", instant.format("%Y-%m-%d %H:%M:%S"));
     if micros > 0 {
-        let digits = format!("{micros:06}");
-        let _ = write!(text, ".{}", digits.trim_end_matches('0'));
+        text.push('.');
+        write_digits(text, micros, 6);
+        text.truncate(text.trim_end_matches('0').len());
     }
     if zone {
         text.push_str("+00");
+    }
+}
+
+/// The last digits of a number.
+fn write_digits(text: &mut String, number: u32, digits: u32) {
+    for place in (0..digits).rev() {
+        let digit = number / 10_u32.pow(place) % 10;
+        text.push(char::from(b'0' + digit as u8));
     }
 }
 
@@ -297,6 +328,9 @@ mod tests {
             b"2026-01-02 03:04:05.678+00",
         );
         check(instant(0), text, b"1970-01-01 00:00:00+00");
+        check(instant(10_000_010), text, b"1970-01-01 00:00:10.00001+00");
+        let far = 253_402_300_800_000_000;
+        check(instant(far), text, b"+10000-01-01 00:00:00+00");
         check(instant(-1), text, b"1969-12-31 23:59:59.999999+00");
         let words = StringArray::from(vec![Some("pump"), None]);
         check(Arc::new(words), text, b"pump");
