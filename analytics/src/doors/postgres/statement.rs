@@ -218,7 +218,7 @@ fn time_limit(text: &str) -> Option<Duration> {
 pub(super) fn shown_limit(limit: Option<Duration>) -> String {
     let milliseconds = limit.map_or(0, |limit| limit.as_millis());
     let units = [("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
-    let whole = |(_, unit): &(&str, u128)| milliseconds % unit == 0;
+    let whole = |(_, unit): &(&str, u128)| milliseconds.is_multiple_of(*unit);
     match units.into_iter().find(whole) {
         _ if milliseconds == 0 => "0".to_owned(),
         Some((name, unit)) => format!("{}{name}", milliseconds / unit),
