@@ -251,6 +251,8 @@ fn base_session(limits: &SqlLimits) -> SessionState {
     // Strings stay Utf8 from the file to the answer: one string type for all our operators.
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
+    // It lays out memory for as many groups as LIMIT says, whatever that is, and charges nothing.
+    options.optimizer.enable_topk_aggregation = false;
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
         .with_disk_manager_builder(

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::catalog::{TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -21,6 +22,13 @@ use super::SqlError;
 
 /// Most rows of `generate_series`.
 pub(super) const SERIES_ROWS: u64 = 1_000_000;
+
+/// Most expressions of CUBE: every choice among them is a grouping of its own.
+const CUBE: usize = 12;
+const CUBE_INSTEAD: &str = "Name the GROUPING SETS that you need.";
+/// Most centroids of `approx_percentile_cont`, which lays them all out at once.
+const CENTROIDS: f64 = 10_000.0;
+const CENTROIDS_INSTEAD: &str = "Write numbers there, of at most 10000; 100 is the usual one.";
 
 const SERIES: &str = "generate_series";
 
@@ -165,6 +173,9 @@ pub(super) fn admit_plan(plan: &LogicalPlan) -> std::result::Result<(), SqlError
         refused = match node {
             LogicalPlan::Unnest(_) => Some(("unnest", ROWS_INSTEAD)),
             LogicalPlan::RecursiveQuery(_) => Some(("WITH RECURSIVE", SERIES_INSTEAD)),
+            _ if lays_out_much(node)? => {
+                Some(("approx_percentile_cont of so many", CENTROIDS_INSTEAD))
+            }
             _ => return Ok(TreeNodeRecursion::Continue),
         };
         Ok(TreeNodeRecursion::Stop)
@@ -178,6 +189,41 @@ pub(super) fn admit_plan(plan: &LogicalPlan) -> std::result::Result<(), SqlError
             message: error.strip_backtrace(),
         }),
         (None, Ok(_)) => Ok(()),
+    }
+}
+
+/// Whether an approximate percentile is asked for with more centroids than are offered, or with a
+/// number of them that is not known yet.
+fn lays_out_much(node: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    node.apply_expressions(|expr| {
+        expr.apply(|part| {
+            let (name, args) = match part {
+                Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+                Expr::WindowFunction(call) => (call.fun.name(), &call.params.args),
+                _ => return Ok(TreeNodeRecursion::Continue),
+            };
+            if name.starts_with("approx_percentile_cont") {
+                found |= args.iter().any(|arg| !is_few(arg));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(found)
+}
+
+/// A number of at most so many, or a column's value, which is none of the settings.
+fn is_few(arg: &Expr) -> bool {
+    match arg {
+        Expr::Literal(value, _) => {
+            let number = value.cast_to(&DataType::Float64);
+            let number = number.ok().and_then(|number| match number {
+                ScalarValue::Float64(number) => number,
+                _ => None,
+            });
+            number.is_some_and(|number| number <= CENTROIDS)
+        }
+        other => !other.column_refs().is_empty(),
     }
 }
 
@@ -205,6 +251,9 @@ impl Visitor for Offered {
                     return refuse("generate_series in an expression", SERIES_INSTEAD);
                 }
                 Self::check(&function.name)
+            }
+            ast::Expr::Cube(sets) if sets.len() > CUBE => {
+                refuse("CUBE of more than 12 expressions", CUBE_INSTEAD)
             }
             _ => ControlFlow::Continue(()),
         }

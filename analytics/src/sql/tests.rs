@@ -2,6 +2,7 @@
 
 mod attacks;
 mod cases;
+mod compacted;
 mod gates;
 mod operational;
 mod property;

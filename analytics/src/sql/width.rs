@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 
 use super::SqlError;
@@ -190,22 +191,31 @@ impl Row<'_> {
                 Operator::StringConcat => sum,
                 _ => most.min(TEXT_BYTES),
             },
-            Expr::ScalarFunction(function) => grown(function.name(), &parts, sum),
+            Expr::ScalarFunction(function) => grown(function, &parts, sum),
             Expr::InList(_) | Expr::Like(_) | Expr::SimilarTo(_) | Expr::Between(_) => NUMBER_BYTES,
             Expr::Case(_) => most,
+            Expr::Cast(cast) => sum.max(of_type(cast.field.data_type())),
+            Expr::TryCast(cast) => sum.max(of_type(cast.field.data_type())),
             _ => sum.max(NUMBER_BYTES),
         })
     }
 }
 
 /// Bytes of a function's result: what its arguments hold, except where they multiply.
-fn grown(name: &str, parts: &[u64], sum: u64) -> u64 {
+fn grown(function: &ScalarFunction, parts: &[u64], sum: u64) -> u64 {
     let part = |at: usize| parts.get(at).copied().unwrap_or(1).max(1);
     let count = parts.len() as u64;
-    match name {
+    match function.name() {
         // Every letter may be one that is replaced.
-        "replace" | "regexp_replace" => part(0).saturating_mul(part(2)),
-        "array_to_string" => part(0).saturating_mul(part(1)),
+        "replace" if finds_letters(function) => part(0).saturating_mul(part(2)),
+        // Between all letters, too, when what is replaced is the empty text.
+        "replace" | "regexp_replace" => {
+            let each = part(2).saturating_add(1);
+            part(0).saturating_mul(each).saturating_add(part(2))
+        }
+        // What stands between two values, and what stands for one that is null.
+        "array_to_string" => part(0).saturating_mul(part(1).saturating_add(part(2))),
+        "encode" => sum.saturating_mul(2),
         "array_replace" | "array_replace_n" | "array_replace_all" => {
             part(0).saturating_mul(part(2))
         }
@@ -217,10 +227,42 @@ fn grown(name: &str, parts: &[u64], sum: u64) -> u64 {
     }
 }
 
+/// Whether what is replaced is a text that is known and not empty.
+fn finds_letters(function: &ScalarFunction) -> bool {
+    match function.args.get(1) {
+        Some(Expr::Literal(value, _)) => {
+            let text = value.try_as_str().flatten();
+            text.is_some_and(|text| !text.is_empty())
+        }
+        _ => false,
+    }
+}
+
 fn literal(value: &ScalarValue) -> u64 {
+    let data_type = value.data_type();
     match value.try_as_str() {
         Some(text) => text.map_or(1, str::len) as u64,
-        None if value.data_type().is_nested() => value.size() as u64,
-        None => NUMBER_BYTES,
+        None if data_type.is_primitive() || data_type.is_null() => NUMBER_BYTES,
+        None if data_type == DataType::Boolean => NUMBER_BYTES,
+        None => of_type(&data_type).max(value.size() as u64),
+    }
+}
+
+/// Bytes of a value of this type whatever it is, null included.
+fn of_type(data_type: &DataType) -> u64 {
+    let of_fixed = |length: &i32| u64::try_from(*length).unwrap_or(0);
+    match data_type {
+        DataType::FixedSizeBinary(length) => of_fixed(length).max(NUMBER_BYTES),
+        DataType::FixedSizeList(item, length) => {
+            of_fixed(length).saturating_mul(of_type(item.data_type()))
+        }
+        DataType::Struct(fields) => fields.iter().fold(0, |sum: u64, field| {
+            sum.saturating_add(of_type(field.data_type()))
+        }),
+        // A list of them may have one.
+        DataType::List(item) | DataType::LargeList(item) | DataType::Map(item, _) => {
+            of_type(item.data_type())
+        }
+        _ => NUMBER_BYTES,
     }
 }

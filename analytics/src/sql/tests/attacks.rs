@@ -136,6 +136,23 @@ async fn what_makes_much_out_of_little_is_refused() {
             "WITH RECURSIVE t AS (SELECT 'x' AS v UNION ALL SELECT v || v FROM t) SELECT count(*) FROM t",
             "RECURSIVE",
         ),
+        (
+            "SELECT approx_percentile_cont(0.5, 1000000000000) WITHIN GROUP (ORDER BY v) FROM pump",
+            "10000",
+        ),
+        (
+            "SELECT approx_percentile_cont_with_weight(1, 0.5, 1000000 * 1000000) \
+             WITHIN GROUP (ORDER BY v) FROM pump",
+            "10000",
+        ),
+        (
+            "SELECT approx_percentile_cont(v, 0.5, 1000000000000) OVER () FROM pump",
+            "10000",
+        ),
+        (
+            "SELECT 1 FROM pump GROUP BY CUBE(v+1,v+2,v+3,v+4,v+5,v+6,v+7,v+8,v+9,v+10,v+11,v+12,v+13)",
+            "CUBE",
+        ),
         ("EXPLAIN SELECT repeat('x', 9)", "repeat"),
         ("SELECT (SELECT repeat('x', 9))", "repeat"),
         ("SELECT * FROM pump TABLESAMPLE (10 PERCENT)", "TABLESAMPLE"),
@@ -173,6 +190,16 @@ async fn a_row_has_a_greatest_width() {
              replace(b.asset, 'p', '{many}')"
         ),
         format!("SELECT v FROM pump ORDER BY replace(asset, 'p', '{many}')"),
+    ] {
+        check(&sql, "too_wide", "bytes").await;
+    }
+    let encoded = (0..40).fold("asset".to_owned(), |of, _| format!("encode({of}, 'hex')"));
+    let between = (0..14).fold("asset".to_owned(), |of, _| {
+        format!("regexp_replace({of}, '', 'a', 'g')")
+    });
+    for sql in [
+        format!("SELECT length({encoded}) FROM pump"),
+        format!("SELECT length({between}) FROM pump"),
     ] {
         check(&sql, "too_wide", "bytes").await;
     }
