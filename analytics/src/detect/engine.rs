@@ -4,6 +4,8 @@
 //! where progress was saved comes to the same conclusions.
 
 mod columns;
+#[cfg(test)]
+mod memory;
 mod owners;
 mod questions;
 mod restore;
@@ -186,11 +188,11 @@ impl Engine {
     /// A model of a class that the asset no longer belongs to is left aside.
     pub fn install(&mut self, model: PcaModel, out: &mut Vec<Finding>) {
         let class: Arc<str> = model.class.as_str().into();
-        if !self.claim(&model.asset, &class) {
+        let Some(tag) = self.claim(&model.asset, &class) else {
             return;
-        }
+        };
         let tracks = class_tracks(&mut self.classes, &self.config, &class);
-        let number = tracks.asset(&model.asset);
+        let number = tracks.asset(tag);
         let settings = Arc::clone(&tracks.settings);
         let through = model.trained_through.timestamp_micros();
         let mut scored = Scored::fresh(Scorer::new(model), &settings);
@@ -216,11 +218,11 @@ impl Engine {
 
     /// The training of an asset failed: it goes on learning and tries again half a period later.
     pub fn training_failed(&mut self, job: TrainingJob) {
-        if !self.claim(&job.asset, &job.class) {
+        let Some(tag) = self.claim(&job.asset, &job.class) else {
             return;
-        }
+        };
         let tracks = class_tracks(&mut self.classes, &self.config, &job.class);
-        let number = tracks.asset(&job.asset);
+        let number = tracks.asset(tag);
         let half = tracks.settings.learning.micros() / 2;
         let track = &mut tracks.tracks[number];
         if let Phase::Training(waiting) = &mut track.phase {
@@ -260,11 +262,11 @@ impl ClassTracks {
         self.metrics.len() - 1
     }
 
-    fn asset(&mut self, tag: &str) -> usize {
-        if let Some(number) = self.numbers.get(tag) {
+    /// The number of a tag that [`Engine::claim`] gave.
+    fn asset(&mut self, tag: Arc<str>) -> usize {
+        if let Some(number) = self.numbers.get(&tag) {
             return *number;
         }
-        let tag: Arc<str> = tag.into();
         self.numbers.insert(Arc::clone(&tag), self.tracks.len());
         self.tags.push(tag);
         self.tracks.push(Track::new(&self.settings));

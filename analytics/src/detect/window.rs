@@ -9,27 +9,36 @@ use std::collections::VecDeque;
 
 /// The values of one metric in a pane or a window, kept relative to the asset's first value of
 /// that metric, so that a large level costs no digits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Cell {
     count: u32,
+    /// Not all values are the first one.
+    varied: bool,
+    first: f64,
     sum: f64,
     sum_of_squares: f64,
-    least: f64,
-    most: f64,
 }
-
-const EMPTY: Cell = Cell {
-    count: 0,
-    sum: 0.0,
-    sum_of_squares: 0.0,
-    least: f64::INFINITY,
-    most: f64::NEG_INFINITY,
-};
 
 #[derive(Debug, Clone, Default)]
 struct Pane {
     rows: u32,
-    cells: Vec<Cell>,
+    values: Values,
+}
+
+/// What a pane has taken. A fleet of many assets mostly reports seldom, and the sums of a single
+/// reading take four times what the reading takes.
+#[derive(Debug, Clone)]
+enum Values {
+    /// The only reading; NaN where a metric is missing.
+    One(Box<[f64]>),
+    /// The sums of all readings.
+    Sums(Vec<Cell>),
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::Sums(Vec::new())
+    }
 }
 
 /// A closed window of one asset.
@@ -63,6 +72,7 @@ pub struct Seen {
 pub struct Windows {
     step: i64,
     steps: usize,
+    /// Closed panes that the next window has too: one less than a window's.
     closed: VecDeque<Pane>,
     open: Option<(i64, Pane)>,
     origins: Vec<f64>,
@@ -94,6 +104,19 @@ impl Windows {
         self.newest
     }
 
+    /// What its lists take, with what they keep free.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        let of = |pane: &Pane| match &pane.values {
+            Values::One(values) => size_of_val(&**values),
+            Values::Sums(cells) => cells.capacity() * size_of::<Cell>(),
+        };
+        let open = self.open.as_ref().map_or(0, |(_, pane)| of(pane));
+        let closed: usize = self.closed.iter().map(of).sum();
+        let places = self.closed.capacity() * size_of::<Pane>();
+        open + closed + places + self.origins.capacity() * size_of::<f64>()
+    }
+
     /// Takes a reading: `value(m)` is the value of metric `m`, NaN when missing.
     ///
     /// Windows that it closes are given to `close`, oldest first. A reading that is not newer than
@@ -113,32 +136,21 @@ impl Windows {
         if self.open.as_ref().is_none_or(|(open, _)| *open != pane) {
             self.close_before(pane, &mut close);
         }
-        if self.origins.len() < metrics {
-            self.origins.resize(metrics, f64::NAN);
-        }
-        let (_, open) = self.open.as_mut().expect("close_before opens the pane");
-        if open.cells.len() < metrics {
-            open.cells.resize(metrics, EMPTY);
-        }
-        open.rows += 1;
-        for (metric, (cell, origin)) in open.cells.iter_mut().zip(&mut self.origins).enumerate() {
-            if metric >= metrics {
-                break;
-            }
+        grow(&mut self.origins, metrics, f64::NAN);
+        let origins = &mut self.origins;
+        let relative = |metric: usize| {
             let value = value(metric);
             if !value.is_finite() {
-                continue;
+                return f64::NAN;
             }
+            let origin = &mut origins[metric];
             if origin.is_nan() {
                 *origin = value;
             }
-            let value = value - *origin;
-            cell.count += 1;
-            cell.sum += value;
-            cell.sum_of_squares += value * value;
-            cell.least = cell.least.min(value);
-            cell.most = cell.most.max(value);
-        }
+            value - *origin
+        };
+        let (_, open) = self.open.as_mut().expect("close_before opens the pane");
+        open.add(metrics, relative);
     }
 
     /// Closes the open pane and the empty ones up to `pane`, and opens that.
@@ -159,43 +171,104 @@ impl Windows {
     }
 
     fn push(&mut self, index: i64, pane: Pane, close: &mut impl FnMut(Window)) {
-        self.closed.push_back(pane);
-        if self.closed.len() > self.steps {
-            self.closed.pop_front();
+        if self.closed.len() + 1 < self.steps {
+            return self.closed.push_back(pane);
         }
         let length = i64::try_from(self.steps).unwrap_or(i64::MAX);
-        if self.closed.len() == self.steps && self.closed.iter().any(|pane| pane.rows > 0) {
-            close(self.window((index + 1 - length) * self.step, (index + 1) * self.step));
+        if self.closed.iter().chain([&pane]).any(|pane| pane.rows > 0) {
+            let (start, end) = ((index + 1 - length) * self.step, (index + 1) * self.step);
+            close(self.window(&pane, start, end));
+        }
+        // No later window has the oldest pane.
+        if self.closed.pop_front().is_some() {
+            self.closed.push_back(pane);
         }
     }
 
-    fn window(&self, start: i64, end: i64) -> Window {
-        let mut total = Pane {
-            rows: 0,
-            cells: vec![EMPTY; self.origins.len()],
-        };
-        for pane in &self.closed {
-            total.rows += pane.rows;
-            for (all, cell) in total.cells.iter_mut().zip(&pane.cells) {
-                all.count += cell.count;
-                all.sum += cell.sum;
-                all.sum_of_squares += cell.sum_of_squares;
-                all.least = all.least.min(cell.least);
-                all.most = all.most.max(cell.most);
+    fn window(&self, last: &Pane, start: i64, end: i64) -> Window {
+        let mut rows = 0;
+        let mut total = vec![Cell::default(); self.origins.len()];
+        for pane in self.closed.iter().chain([last]) {
+            rows += pane.rows;
+            for (metric, all) in total.iter_mut().enumerate() {
+                all.join(pane.cell(metric));
             }
         }
-        let metrics = total.cells.iter().zip(&self.origins);
+        let metrics = total.iter().zip(&self.origins);
         let metrics = metrics.map(|(cell, origin)| cell.seen(*origin)).collect();
         Window {
             start,
             end,
-            rows: total.rows,
+            rows,
             metrics,
         }
     }
 }
 
+impl Pane {
+    /// Takes a reading: `value(m)` is NaN where metric `m` is missing.
+    fn add(&mut self, metrics: usize, mut value: impl FnMut(usize) -> f64) {
+        self.rows += 1;
+        if self.rows == 1 {
+            self.values = Values::One((0..metrics).map(value).collect());
+            return;
+        }
+        if let Values::One(values) = &self.values {
+            self.values = Values::Sums(values.iter().map(|value| Cell::of(*value)).collect());
+        }
+        if let Values::Sums(cells) = &mut self.values {
+            grow(cells, metrics, Cell::default());
+            for (metric, cell) in cells.iter_mut().enumerate().take(metrics) {
+                cell.join(Cell::of(value(metric)));
+            }
+        }
+    }
+
+    fn cell(&self, metric: usize) -> Cell {
+        match &self.values {
+            Values::One(values) => values.get(metric).map(|value| Cell::of(*value)),
+            Values::Sums(cells) => cells.get(metric).copied(),
+        }
+        .unwrap_or_default()
+    }
+}
+
+/// Makes a list so long, and no longer: there is one of every asset.
+fn grow<T: Clone>(list: &mut Vec<T>, length: usize, fill: T) {
+    if list.len() < length {
+        list.reserve_exact(length - list.len());
+        list.resize(length, fill);
+    }
+}
+
 impl Cell {
+    /// A single value; none when it is NaN.
+    fn of(value: f64) -> Self {
+        if value.is_nan() {
+            return Self::default();
+        }
+        Self {
+            count: 1,
+            varied: false,
+            first: value,
+            sum: value,
+            sum_of_squares: value * value,
+        }
+    }
+
+    fn join(&mut self, later: Self) {
+        if later.count == 0 {
+            return;
+        }
+        if self.count == 0 {
+            self.first = later.first;
+        }
+        self.varied |= later.varied || self.first != later.first;
+        self.count += later.count;
+        self.sum += later.sum;
+        self.sum_of_squares += later.sum_of_squares;
+    }
+
     fn seen(&self, origin: f64) -> Seen {
         if self.count == 0 {
             return Seen {
@@ -212,7 +285,7 @@ impl Cell {
             count: self.count,
             mean: origin + mean,
             deviation: (spread / (count - 1.0).max(1.0)).sqrt(),
-            flat: self.count > 1 && self.least == self.most,
+            flat: self.count > 1 && !self.varied,
         }
     }
 }

@@ -22,18 +22,20 @@ pub(super) struct Owner {
 }
 
 impl Engine {
-    /// Takes a tag for a class, unless it is another's; gives whether it is the class's.
-    pub(super) fn claim(&mut self, tag: &str, class: &Arc<str>) -> bool {
-        if let Some(owner) = self.owners.get(tag) {
-            return owner.class == *class;
+    /// Takes a tag for a class, unless it is another's; gives the one copy of it that is kept, or
+    /// none when it is not the class's.
+    pub(super) fn claim(&mut self, tag: &str, class: &Arc<str>) -> Option<Arc<str>> {
+        if let Some((tag, owner)) = self.owners.get_key_value(tag) {
+            return (owner.class == *class).then(|| Arc::clone(tag));
         }
+        let tag: Arc<str> = tag.into();
         let owner = Owner {
             class: Arc::clone(class),
             moved: false,
             through: i64::MIN,
         };
-        self.owners.insert(tag.into(), owner);
-        true
+        self.owners.insert(Arc::clone(&tag), owner);
+        Some(tag)
     }
 
     /// Says how far an asset has come by its saved progress.
@@ -56,9 +58,10 @@ impl Engine {
         {
             return Some(*number);
         }
-        if self.claim(tag, &tracks.class) {
+        if let Some(tag) = self.claim(tag, &tracks.class) {
             return Some(tracks.asset(tag));
         }
+        let kept = Arc::clone(self.owners.get_key_value(tag)?.0);
         let owner = self.owners.get_mut(tag).filter(|owner| !owner.moved)?;
         let other = self.classes.get_mut(&owner.class)?;
         let settings = Arc::clone(&other.settings);
@@ -81,7 +84,7 @@ impl Engine {
         };
         let left = std::mem::replace(track, Track::new(&settings));
         track.owned = false;
-        let number = tracks.asset(tag);
+        let number = tracks.asset(kept);
         let track = &mut tracks.tracks[number];
         track.owned = true;
         track.carried = left.into_episode();

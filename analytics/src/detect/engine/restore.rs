@@ -28,16 +28,16 @@ impl Engine {
             .collect();
         for progress in saved {
             let class: Arc<str> = progress.class.as_str().into();
-            if !self.claim(&progress.asset, &class) {
+            let Some(tag) = self.claim(&progress.asset, &class) else {
                 continue;
-            }
+            };
             let through = progress.scored_through.timestamp_micros();
             self.came_through(&progress.asset, through);
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
             let model = models.remove(&progress.asset);
             let model = model.and_then(|model| fitting(model, &class, &settings));
-            let number = tracks.asset(&progress.asset);
+            let number = tracks.asset(tag);
             if let Some(track) = restored(&progress, model, &settings) {
                 tracks.tracks[number] = track;
             }
@@ -48,10 +48,10 @@ impl Engine {
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
             if let Some(model) = fitting(model, &class, &settings)
-                && self.claim(&model.asset, &class)
+                && let Some(tag) = self.claim(&model.asset, &class)
             {
                 let tracks = class_tracks(&mut self.classes, &self.config, &class);
-                let number = tracks.asset(&model.asset);
+                let number = tracks.asset(tag);
                 let through = model.trained_through.timestamp_micros();
                 let from = model.trained_from.timestamp_micros();
                 let scored = Scored::fresh(Scorer::new(model), &settings);

@@ -124,3 +124,47 @@ fn readings_before_the_start_are_left_out() {
     windows.add(100, 1, |_| 1.0, |_| panic!("no window"));
     assert_eq!(windows.newest(), 100);
 }
+
+#[test]
+fn one_reading_or_many_in_a_pane_sum_up_alike() {
+    // A metric that comes later, values that are missing, and a window of a lone reading.
+    let readings = [
+        (0, vec![5.0]),
+        (1, vec![f64::NAN, 3.0]),
+        (2, vec![7.0, 3.0]),
+        (10, vec![6.0, f64::NAN]),
+        (20, vec![6.0, 4.0]),
+    ];
+    let mut windows = Windows::new(10, 2, 0);
+    let mut closed = Vec::new();
+    for (time, values) in &readings {
+        let value = |metric: usize| values[metric];
+        windows.add(*time, values.len(), value, |window| closed.push(window));
+    }
+    let [window] = &closed[..] else {
+        panic!("two panes are one window")
+    };
+    let seen = |count, mean, deviation, flat| Seen {
+        count,
+        mean,
+        deviation,
+        flat,
+    };
+    let expected = [seen(3, 6.0, 1.0, false), seen(2, 3.0, 0.0, true)];
+    assert_eq!((window.rows, &window.metrics[..]), (4, &expected[..]));
+    // What the next window does not need is not kept: one pane, and the open one's reading.
+    assert_eq!(windows.closed.len(), 1);
+    assert_eq!(windows.open.as_ref().map(|(_, pane)| pane.rows), Some(1));
+}
+
+#[test]
+fn a_window_of_one_pane_keeps_none() {
+    let mut windows = Windows::new(10, 1, 0);
+    let mut closed = 0;
+    for time in 0..100 {
+        windows.add(time, 10, |_| time as f64, |_| closed += 1);
+    }
+    assert_eq!(closed, 9);
+    assert_eq!(windows.closed.capacity(), 0);
+    assert_eq!(windows.heap_bytes(), 10 * (32 + 8));
+}
