@@ -18,8 +18,9 @@ FROM pump WHERE asset = 'pump-101' GROUP BY 1 ORDER BY 1\"\n  \
     fieldwright sql \"SELECT w.number, w.status, i.number, i.total FROM work_orders w \
 LEFT JOIN invoices i ON i.work_order_id = w.id\"\n  \
     fieldwright sql --data DIR \"SHOW TABLES\"\n\n\
-    Tables: one per asset class, the view readings(asset, time, metric, value, received_at), and\n\
-    assets, alarms, work_orders, bookings, invoices, receipts, journal_lines.")]
+    Tables: one per asset class, with CLASS_last, CLASS_1m and CLASS_1h; readings (one row per\n\
+    reading) and last_values over all classes; assets, alarms, work_orders, bookings, invoices,\n\
+    receipts, journal_lines and more. Functions over time: docs/recipes/time-series-sql.md.")]
 pub struct Sql {
     #[command(flatten)]
     target: Target,
