@@ -16,7 +16,7 @@ use datafusion::error::Result;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{self, ObjectName, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{self, GroupByExpr, ObjectName, TableFactor, Visit, Visitor};
 
 use super::SqlError;
 
@@ -243,6 +243,23 @@ impl Offered {
 impl Visitor for Offered {
     type Break = SqlError;
 
+    /// Refuses what the parser reads and the planner passes over: the answer would be another one.
+    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<SqlError> {
+        let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) =
+            &select.group_by;
+        if let Some(modifier) = modifiers.first() {
+            let instead = "Write GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…).";
+            return refuse(&format!("GROUP BY … {modifier}"), instead);
+        }
+        if select.prewhere.is_some() {
+            return refuse("PREWHERE", "Write WHERE.");
+        }
+        if !select.connect_by.is_empty() {
+            return refuse("CONNECT BY", PLAIN);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<SqlError> {
         match expr {
             ast::Expr::Function(function) => {
@@ -276,6 +293,12 @@ impl Visitor for Offered {
                 ..
             }
             | TableFactor::Function { name, .. } => Self::check(name),
+            TableFactor::Table {
+                version: Some(_), ..
+            } => refuse(
+                "a table as of another time",
+                "Write a condition on time or received_at.",
+            ),
             TableFactor::UNNEST { .. } => refuse("unnest", ROWS_INSTEAD),
             _ => ControlFlow::Continue(()),
         }

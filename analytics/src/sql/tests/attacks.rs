@@ -153,6 +153,11 @@ async fn what_makes_much_out_of_little_is_refused() {
             "SELECT 1 FROM pump GROUP BY CUBE(v+1,v+2,v+3,v+4,v+5,v+6,v+7,v+8,v+9,v+10,v+11,v+12,v+13)",
             "CUBE",
         ),
+        // The planner would pass over it.
+        (
+            "SELECT asset, count(*) FROM pump GROUP BY asset WITH ROLLUP",
+            "WITH ROLLUP",
+        ),
         ("EXPLAIN SELECT repeat('x', 9)", "repeat"),
         ("SELECT (SELECT repeat('x', 9))", "repeat"),
         ("SELECT * FROM pump TABLESAMPLE (10 PERCENT)", "TABLESAMPLE"),
@@ -197,15 +202,30 @@ async fn a_row_has_a_greatest_width() {
     let between = (0..14).fold("asset".to_owned(), |of, _| {
         format!("regexp_replace({of}, '', 'a', 'g')")
     });
+    let emptied = (0..20).fold("asset".to_owned(), |of, _| {
+        format!("replace({of}, '', 'a')")
+    });
+    let bytes = "61".repeat(15_000);
     for sql in [
         format!("SELECT length({encoded}) FROM pump"),
         format!("SELECT length({between}) FROM pump"),
+        format!("SELECT length({emptied}) FROM pump"),
+        format!("SELECT array_to_string(make_array(v, NULL, NULL, NULL), ',', '{many}') FROM pump"),
+        format!("SELECT replace(CAST(X'{bytes}' AS VARCHAR), 'a', CAST(X'{bytes}' AS VARCHAR))"),
+        // Types that say how long their values are.
+        "SELECT CAST(NULL AS INT[2147483647])".to_owned(),
+        "SELECT TRY_CAST(make_array(1) AS INT[2147483647]) FROM pump".to_owned(),
+        "SELECT CAST(NULL AS STRUCT<a INT[2147483647]>)".to_owned(),
     ] {
         check(&sql, "too_wide", "bytes").await;
     }
     let mut world = world();
     let engine = engine(world.snapshot());
+    let plain = (0..12).fold("asset".to_owned(), |of, _| {
+        format!("replace({of}, 'x', 'y')")
+    });
     for sql in [
+        &format!("SELECT replace({plain}, 'p-', 'pump ') FROM pump LIMIT 1"),
         "SELECT replace(asset, 'p-', 'pump ') FROM pump LIMIT 1",
         "SELECT regexp_replace(asset, '^p-([0-9]+)$', 'pump \\1') FROM pump LIMIT 1",
         "SELECT 'pump ' || substr(asset, 3) FROM pump LIMIT 1",
@@ -215,6 +235,29 @@ async fn a_row_has_a_greatest_width() {
     }
     let days = "SELECT to_char(time, '%Y-%m-%d') AS day, count(*) FROM pump GROUP BY day";
     assert_eq!(rows(&engine, days).await, ["[\"1970-01-01\",10]"]);
+}
+
+/// Memory is laid out for the groups that there are, not for those that LIMIT says.
+#[tokio::test]
+async fn a_limit_lays_out_nothing() {
+    let mut world = world();
+    let engine = engine(world.snapshot());
+    for (sql, expected) in [
+        (
+            "SELECT asset FROM pump GROUP BY asset ORDER BY asset LIMIT 1000000000000",
+            "[\"p-1\"]",
+        ),
+        (
+            "SELECT asset, min(v) FROM pump GROUP BY asset ORDER BY min(v) LIMIT 1000000000000",
+            "[\"p-1\",1.0]",
+        ),
+        (
+            "SELECT approx_percentile_cont(0.5, 200) WITHIN GROUP (ORDER BY v) FROM pump",
+            "[1.0]",
+        ),
+    ] {
+        assert_eq!(rows(&engine, sql).await, [expected], "{sql}");
+    }
 }
 
 #[tokio::test]
