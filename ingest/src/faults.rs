@@ -10,6 +10,7 @@ mod forgetful_disk;
 mod power_loss;
 mod replays;
 mod session_log;
+pub(crate) mod watched_disk;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -107,7 +108,7 @@ pub(crate) fn as_killed(folder: &Path) -> tempfile::TempDir {
     copy
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     let entries = std::fs::read_dir(from).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

@@ -188,11 +188,12 @@ impl Lake {
     ///
     /// **Errors**: the store refused.
     pub(crate) fn clear(&self, before_ms: i64) -> Result<usize, LakeError> {
-        let mut cleared = 0;
+        let mut outcome = Ok(0);
         for table in self.all() {
-            cleared += locked(&table).graveyard.clear(&self.place, before_ms)?;
+            let cleared = locked(&table).graveyard.clear(&self.place, before_ms);
+            outcome = outcome.and_then(|sum| Ok(sum + cleared?));
         }
-        Ok(cleared)
+        outcome
     }
 
     /// The names of all tables of classes.
@@ -270,7 +271,7 @@ impl Lake {
         let running = self.place.running();
         let (mut physical, numbers) = {
             let mut table = locked(&table);
-            running.wait(table.log.settle())?;
+            table.settle(&self.place)?;
             if table.log.through >= through {
                 // An entry of which nobody knew whether it was there.
                 tables.install(frozen, table.filed());

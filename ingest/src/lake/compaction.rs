@@ -78,7 +78,10 @@ impl Lake {
         let shared = self.table(name);
         let (files, mut physical) = {
             let mut table = locked(&shared);
-            if self.place.running().wait(table.log.settle())? {
+            if table.log.is_flush_in_doubt() {
+                return Ok(None);
+            }
+            if table.settle(&self.place)? {
                 tables.rearrange(table.filed());
             }
             (table.log.files.clone(), table.log.physical.clone())
@@ -135,7 +138,11 @@ impl Lake {
             rearranged: true,
         };
         let mut table = locked(&shared);
-        let settled = self.place.running().wait(table.log.settle());
+        if table.log.is_flush_in_doubt() {
+            self.discard(&written);
+            return Ok(None);
+        }
+        let settled = table.settle(&self.place);
         let there = |file: &Arc<ColdFile>| table.log.files.iter().any(|own| own.path == file.path);
         if settled.is_err() || !change.removes.iter().all(there) {
             self.discard(&written);

@@ -15,6 +15,7 @@ use deltalake_core::logstore::{LogStoreRef, commit_uri_from_version};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaResult, DeltaTable};
 use futures::TryStreamExt;
+use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
 use serde_json::{Value, json};
 
@@ -49,8 +50,17 @@ pub(super) struct TableLog {
     pub through: u64,
     /// The entry up to which the state was written down as a whole.
     checkpoint: u64,
-    /// An entry was written and nobody knows whether it is there: read the log again first.
-    doubtful: bool,
+    /// An entry of which nobody knows whether it is there: [`settle`](Self::settle) comes first.
+    doubt: Option<Doubt>,
+}
+
+/// An entry that was put and not confirmed.
+#[derive(Debug, Clone)]
+struct Doubt {
+    version: u64,
+    entry: Bytes,
+    /// It is a flush's: its rows are still in memory.
+    flushes: bool,
 }
 
 /// What one entry changes.
@@ -88,7 +98,7 @@ impl TableLog {
             files: Vec::new(),
             through: 0,
             checkpoint: 0,
-            doubtful: false,
+            doubt: None,
         }
     }
 
@@ -141,7 +151,6 @@ impl TableLog {
         self.through = through
             .and_then(|number| u64::try_from(number).ok())
             .unwrap_or(0);
-        self.doubtful = false;
         Ok(())
     }
 
@@ -155,18 +164,42 @@ impl TableLog {
         read.await.unwrap_or(0)
     }
 
-    /// Reads the log again if an entry may or may not be there; true when it did.
+    /// Whether a flush's entry may or may not be there. Only the flush may settle that: whoever
+    /// else made its files visible would show its rows twice.
+    pub(super) fn is_flush_in_doubt(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| doubt.flushes)
+    }
+
+    /// Puts an entry again that may or may not be there, and reads the log; true when it did.
     ///
-    /// **Errors**: the log cannot be read.
+    /// Reading alone would not do: a name that can be read need not be synced. **Errors**: the
+    /// store refuses still, or the entry in its place is somebody else's, which stays so.
     pub(super) async fn settle(&mut self) -> Result<bool, LakeError> {
-        if !self.doubtful {
+        let Some(doubt) = self.doubt.clone() else {
             return Ok(false);
+        };
+        let (version, path) = (doubt.version, commit_uri_from_version(Some(doubt.version)));
+        let store = self.store.object_store(None);
+        let create = PutOptions::from(PutMode::Create);
+        match store
+            .put_opts(&path, doubt.entry.clone().into(), create)
+            .await
+        {
+            Ok(_) => {}
+            Err(Error::AlreadyExists { .. }) => {
+                let found = async { store.get(&path).await?.bytes().await };
+                let found = found.await.map_err(self.refused("read", &path))?;
+                if found != doubt.entry {
+                    return Err(self.taken(version));
+                }
+            }
+            Err(source) => return Err(self.refused("write", &path)(source)),
         }
-        let there = self.store.is_delta_table_location().await;
-        if there.map_err(self.failed(LogError::Read))? {
-            self.load().await?;
+        self.load().await?;
+        if self.version != Some(version) {
+            return Err(self.taken(version + 1));
         }
-        self.doubtful = false;
+        self.doubt = None;
         Ok(true)
     }
 
@@ -219,7 +252,7 @@ impl TableLog {
             table: self.name.to_string(),
             source: Box::new(error.into()),
         })?;
-        self.put(bytes).await?;
+        self.put(bytes, change.through.is_some()).await?;
         self.physical = physical;
         let gone = |file: &Arc<ColdFile>| change.removes.iter().any(|old| old.path == file.path);
         self.files.retain(|file| !gone(file));
@@ -230,30 +263,47 @@ impl TableLog {
         Ok(())
     }
 
-    async fn put(&mut self, entry: Bytes) -> Result<(), LakeError> {
+    async fn put(&mut self, entry: Bytes, flushes: bool) -> Result<(), LakeError> {
         let version = self.version.map_or(0, |version| version + 1);
         let path = commit_uri_from_version(Some(version));
         let create = PutOptions::from(PutMode::Create);
         let put = self.store.object_store(None);
-        match put.put_opts(&path, entry.into(), create).await {
+        match put.put_opts(&path, entry.clone().into(), create).await {
             Ok(_) => {
                 self.version = Some(version);
                 Ok(())
             }
             Err(source) => {
-                self.doubtful = true;
-                if matches!(source, Error::AlreadyExists { .. }) {
-                    return Err(LakeError::Taken {
-                        table: self.name.to_string(),
-                        version,
-                    });
-                }
-                Err(LakeError::Store {
-                    operation: "write",
-                    path: object_store::path::Path::from_iter([&*self.name, path.as_ref()]),
-                    source,
+                self.doubt = Some(Doubt {
+                    version,
+                    entry,
+                    flushes,
+                });
+                Err(match source {
+                    Error::AlreadyExists { .. } => self.taken(version),
+                    source => self.refused("write", &path)(source),
                 })
             }
+        }
+    }
+
+    fn taken(&self, version: u64) -> LakeError {
+        LakeError::Taken {
+            table: self.name.to_string(),
+            version,
+        }
+    }
+
+    fn refused(
+        &self,
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(Error) -> LakeError + use<> {
+        let path = Path::from_iter([&*self.name, path.as_ref()]);
+        move |source| LakeError::Store {
+            operation,
+            path,
+            source,
         }
     }
 

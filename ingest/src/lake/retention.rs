@@ -42,31 +42,41 @@ impl Lake {
         now: DateTime<Utc>,
         tables: &Tables,
     ) -> Result<(), LakeError> {
+        let mut outcome = Ok(());
         for name in self.classes() {
-            let Some(before) = retention.before(&name, now) else {
-                continue;
-            };
-            let shared = self.table(&name);
-            let mut table = locked(&shared);
-            let running = self.place.running();
-            running.wait(table.log.settle())?;
-            let old = |file: &&Arc<ColdFile>| file.max_time < before;
-            let removes: Vec<_> = table.log.files.iter().filter(old).cloned().collect();
-            if removes.is_empty() {
-                continue;
+            if let Some(before) = retention.before(&name, now) {
+                outcome = outcome.and(self.drop_before(&name, before, tables));
             }
-            let wall_ms = wall_now().timestamp_millis();
-            let change = Change {
-                removes: removes.clone(),
-                ..Change::default()
-            };
-            running.wait(table.log.commit(change, wall_ms))?;
-            tracing::info!(table = %name, files = removes.len(), "rows that are too old were dropped");
-            for file in removes {
-                table.graveyard.add(file.path.clone(), Some(file), wall_ms);
-            }
+        }
+        outcome
+    }
+
+    fn drop_before(&self, name: &Arc<str>, before: i64, tables: &Tables) -> Result<(), LakeError> {
+        let shared = self.table(name);
+        let mut table = locked(&shared);
+        if table.log.is_flush_in_doubt() {
+            return Ok(());
+        }
+        let running = self.place.running();
+        if table.settle(&self.place)? {
             tables.rearrange(table.filed());
         }
+        let old = |file: &&Arc<ColdFile>| file.max_time < before;
+        let removes: Vec<_> = table.log.files.iter().filter(old).cloned().collect();
+        if removes.is_empty() {
+            return Ok(());
+        }
+        let wall_ms = wall_now().timestamp_millis();
+        let change = Change {
+            removes: removes.clone(),
+            ..Change::default()
+        };
+        running.wait(table.log.commit(change, wall_ms))?;
+        tracing::info!(table = %name, files = removes.len(), "rows that are too old were dropped");
+        for file in removes {
+            table.graveyard.add(file.path.clone(), Some(file), wall_ms);
+        }
+        tables.rearrange(table.filed());
         Ok(())
     }
 }

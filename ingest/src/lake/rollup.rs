@@ -208,7 +208,7 @@ impl Lake {
         let shared = self.table(&name);
         let running = self.place.running();
         let mut own = locked(&shared);
-        running.wait(own.log.settle())?;
+        own.settle(&self.place)?;
         let in_page = |file: &&Arc<ColdFile>| floor(file.min_time, rollup.page) == page;
         let removes: Vec<_> = own.log.files.iter().filter(in_page).cloned().collect();
         let mut physical = own.log.physical.clone();

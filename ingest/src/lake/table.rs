@@ -121,6 +121,34 @@ impl Table {
         Ok(cleaned)
     }
 
+    /// Settles what became of an entry whose put failed; true when the log was read again.
+    ///
+    /// **Errors**: see [`TableLog::settle`].
+    pub(super) fn settle(&mut self, place: &Place) -> Result<bool, LakeError> {
+        let known: HashMap<Path, Arc<ColdFile>> = self
+            .log
+            .files
+            .iter()
+            .map(|file| (file.path.clone(), file.clone()))
+            .collect();
+        if !place.running().wait(self.log.settle())? {
+            return Ok(false);
+        }
+        let mut gone = known.clone();
+        for file in &mut self.log.files {
+            gone.remove(&file.path);
+            // The one that snapshots hold.
+            if let Some(known) = known.get(&file.path) {
+                *file = known.clone();
+            }
+        }
+        let wall_ms = wall_now().timestamp_millis();
+        for (path, file) in gone {
+            self.graveyard.add(path, Some(file), wall_ms);
+        }
+        Ok(true)
+    }
+
     /// The number of a new file.
     pub(super) fn next_number(&mut self) -> u64 {
         let number = self.next_file;

@@ -2,6 +2,7 @@
 
 mod compaction;
 mod crash;
+mod doubt;
 mod outside;
 mod places;
 mod size;
