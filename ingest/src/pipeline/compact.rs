@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
@@ -50,7 +50,7 @@ impl Compactor {
             if let Err(error) = &done {
                 tracing::warn!(
                     error = error as &dyn std::error::Error,
-                    "compaction failed; the tables are as they were and it is tried again"
+                    "compaction failed; that table is as it was and it is tried again"
                 );
                 add(&self.shared.counters.compaction_failures, 1);
             }
@@ -60,33 +60,41 @@ impl Compactor {
         }
     }
 
+    /// Looks after all tables: one that cannot be compacted keeps no other from it, and what nobody
+    /// names any more goes in any case.
+    ///
+    /// **Errors**: the first of them.
     fn round(&self, force: bool) -> Result<(), LakeError> {
         let Shared { lake, tables, .. } = &*self.shared;
         let now = self.clock.now();
-        lake.retain(&self.retention, now, tables)?;
+        let mut outcome = lake.retain(&self.retention, now, tables);
         for name in lake.classes() {
-            let exact_from = self.retention.before(&name, now).unwrap_or(i64::MIN);
-            loop {
-                let go_on = || self.go_on();
-                match lake.compact(&name, self.limits, force, exact_from, tables, &go_on) {
-                    Ok(None) => break,
-                    Ok(Some(done)) => {
-                        let counters = &self.shared.counters;
-                        add(&counters.compactions, 1);
-                        add(&counters.merged_duplicates, done.met.duplicates);
-                        add(&counters.merged_conflicts, done.met.conflicts);
-                        tracing::debug!(table = %name, taken = done.taken, written = done.written,
-                            rows = done.rows, "compacted");
-                    }
-                    Err(Ended::Canceled) => return Ok(()),
-                    Err(Ended::Failed(error)) => return Err(error),
-                }
+            match self.table(&name, force, now) {
+                Ok(()) => {}
+                Err(Ended::Canceled) => return outcome,
+                Err(Ended::Failed(error)) => outcome = outcome.and(Err(error)),
             }
         }
         let before = wall_now() - self.tombstone;
-        let removed = lake.clear(before.timestamp_millis())?;
-        if removed > 0 {
-            tracing::debug!(removed, "files that no table names were removed");
+        match lake.clear(before.timestamp_millis()) {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "files that no table names were removed"),
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
+        outcome
+    }
+
+    fn table(&self, name: &Arc<str>, force: bool, now: DateTime<Utc>) -> Result<(), Ended> {
+        let Shared { lake, tables, .. } = &*self.shared;
+        let exact_from = self.retention.before(name, now).unwrap_or(i64::MIN);
+        let go_on = || self.go_on();
+        while let Some(done) = lake.compact(name, self.limits, force, exact_from, tables, &go_on)? {
+            let counters = &self.shared.counters;
+            add(&counters.compactions, 1);
+            add(&counters.merged_duplicates, done.met.duplicates);
+            add(&counters.merged_conflicts, done.met.conflicts);
+            tracing::debug!(table = %name, taken = done.taken, written = done.written,
+                rows = done.rows, "compacted");
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The whole pipeline against its promise.
 
+mod compact;
 mod drift;
 
 use std::collections::BTreeMap;
