@@ -349,7 +349,7 @@ fn shared(
         queued_bytes: Default::default(),
         subscribed_bytes: Default::default(),
     });
-    let retained = Retained::recovered(recovered.retained);
+    let retained = Retained::recovered(recovered.retained, message::wall_ms());
     let router = Arc::new(Router::new(common.clone(), retained));
     let sessions = Sessions::new(router.clone(), common, recovered.last_session);
     for (number, mut found) in recovered.sessions {

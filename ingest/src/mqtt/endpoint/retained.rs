@@ -15,6 +15,8 @@ pub(crate) struct Retained {
     /// By topic, so that a long look at them can be interrupted and gone on with.
     messages: BTreeMap<Bytes, Arc<Message>>,
     bytes: usize,
+    /// No message's life ends before this; none ends where there is none.
+    first_end: Option<u64>,
 }
 
 /// The limits leave no room for another retained message.
@@ -23,13 +25,15 @@ pub(crate) struct RetainedFull;
 
 impl Retained {
     /// What survived the process.
-    pub(crate) fn recovered(messages: BTreeMap<Bytes, Message>) -> Self {
+    pub(crate) fn recovered(messages: BTreeMap<Bytes, Message>, now: u64) -> Self {
         let messages: BTreeMap<_, _> = messages
             .into_iter()
+            .filter(|(_, message)| message.left(now).is_ok())
             .map(|(topic, message)| (topic, Arc::new(message)))
             .collect();
         Self {
             bytes: messages.values().map(|message| message.bytes()).sum(),
+            first_end: first_end(&messages),
             messages,
         }
     }
@@ -42,18 +46,42 @@ impl Retained {
         &mut self,
         message: Arc<Message>,
         limits: &EndpointLimits,
+        now: u64,
     ) -> Result<(), RetainedFull> {
         self.forget(&message.topic);
         if message.payload.is_empty() {
             return Ok(());
         }
-        let bytes = self.bytes + message.bytes();
-        if self.messages.len() >= limits.retained_messages || bytes > limits.retained_bytes {
+        if !self.has_room(&message, limits) {
+            self.forget_over(now);
+        }
+        if !self.has_room(&message, limits) {
             return Err(RetainedFull);
         }
-        self.bytes = bytes;
+        self.bytes += message.bytes();
+        self.first_end = self.first_end.into_iter().chain(message.expires_at).min();
         self.messages.insert(message.topic.clone(), message);
         Ok(())
+    }
+
+    fn has_room(&self, message: &Message, limits: &EndpointLimits) -> bool {
+        self.messages.len() < limits.retained_messages
+            && self.bytes + message.bytes() <= limits.retained_bytes
+    }
+
+    /// Removes what is worth nothing any more; looks at all only when there is some.
+    fn forget_over(&mut self, now: u64) {
+        if self.first_end.is_none_or(|end| end > now) {
+            return;
+        }
+        self.messages.retain(|_, message| message.left(now).is_ok());
+        self.bytes = self.messages.values().map(|message| message.bytes()).sum();
+        self.first_end = first_end(&self.messages);
+    }
+
+    /// The message of a topic.
+    pub(crate) fn get(&self, topic: &[u8]) -> Option<&Arc<Message>> {
+        self.messages.get(topic)
     }
 
     /// Whether a topic has a message.
@@ -87,6 +115,13 @@ impl Retained {
     }
 }
 
+fn first_end(messages: &BTreeMap<Bytes, Arc<Message>>) -> Option<u64> {
+    messages
+        .values()
+        .filter_map(|message| message.expires_at)
+        .min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::message::message;
@@ -101,7 +136,7 @@ mod tests {
         };
         let mut retained = Retained::default();
         let mut keep = |name: &'static str, payload: &'static str| {
-            let kept = retained.keep(Arc::new(message(name, payload, 1)), &limits);
+            let kept = retained.keep(Arc::new(message(name, payload, 1)), &limits, 0);
             let mut names: Vec<String> = Vec::new();
             // One at a time, each after the last.
             while let [message] = &retained.following(names.last().map(String::as_bytes), 1)[..] {
@@ -116,5 +151,33 @@ mod tests {
         assert_eq!(keep("c", "1"), (false, "a b".into(), 6));
         assert_eq!(keep("a", ""), (true, "b".into(), 2));
         assert_eq!(keep("c", "1"), (true, "b c".into(), 4));
+    }
+
+    #[test]
+    fn what_is_over_makes_room() {
+        let limits = EndpointLimits {
+            retained_messages: 2,
+            ..EndpointLimits::default()
+        };
+        let until = |name, expires_at| Message {
+            expires_at,
+            ..message(name, "1", 1)
+        };
+        let mut retained = Retained::default();
+        let mut keep = |name, end, now| {
+            let kept = retained.keep(Arc::new(until(name, end)), &limits, now);
+            (kept.is_ok(), retained.bytes)
+        };
+        assert_eq!(keep("a", Some(10), 0), (true, 2));
+        assert_eq!(keep("b", Some(20), 0), (true, 4));
+        assert_eq!(keep("c", None, 9), (false, 4));
+        assert_eq!(keep("c", None, 10), (true, 4));
+        assert_eq!(keep("d", None, 19), (false, 4));
+        assert_eq!(keep("d", None, 20), (true, 4));
+        assert_eq!(keep("e", None, 1_000), (false, 4));
+        let found = [("a", Some(10)), ("b", Some(20))].map(|(name, end)| until(name, end));
+        let found = found.map(|message| (message.topic.clone(), message));
+        let retained = Retained::recovered(BTreeMap::from(found), 10);
+        assert_eq!((retained.messages.len(), retained.bytes), (1, 2));
     }
 }

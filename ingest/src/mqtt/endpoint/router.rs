@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use super::log::Batch;
 use super::log::record::{self, Record};
 use super::log_rate::LogRate;
-use super::message::Message;
+use super::message::{Message, wall_ms};
 use super::retained::{Retained, RetainedFull};
 use super::route_cache::RouteCache;
 use super::session::{Common, Grant, Session};
@@ -154,7 +154,7 @@ impl Router {
     fn keep(&self, message: Arc<Message>, batch: Option<&mut Batch<'_>>) {
         let mut retained = self.retained();
         let had_one = retained.has(&message.topic);
-        let kept = retained.keep(message.clone(), &self.common.limits);
+        let kept = retained.keep(message.clone(), &self.common.limits, wall_ms());
         drop(retained);
         if let Some(batch) = batch {
             if kept.is_ok() && !message.payload.is_empty() {
@@ -177,11 +177,15 @@ impl Router {
         }
     }
 
-    /// Sends a retained message to one new subscriber.
-    pub(crate) fn offer_retained(&self, session: &Session, message: &Arc<Message>, grant: &Grant) {
-        let logged = session.logs(grant.qos.min(message.qos));
-        let mut batch = logged.then(|| self.common.log.begin());
-        session.offer(message, grant, true, batch.as_mut());
+    /// Sends the retained message of a topic, if it still has one, to one new subscriber.
+    pub(crate) fn offer_retained(&self, session: &Session, topic: &[u8], grant: &Grant) {
+        let mut batch = session.logs(grant.qos).then(|| self.common.log.begin());
+        // Under its lock: a newer one is kept before it is sent to anybody, so that the subscriber
+        // never gets this one behind it.
+        let retained = self.retained();
+        if let Some(message) = retained.get(topic) {
+            session.offer(message, grant, true, batch.as_mut());
+        }
     }
 
     /// Forgets a retained message whose life is over; after a restart it is seen to be over again.
@@ -234,9 +238,39 @@ fn split(filter: &str) -> (Option<&str>, &str) {
 #[cfg(test)]
 mod tests {
     use super::super::message::message;
-    use super::super::session::tests::common;
+    use super::super::outbox::tests::outbox;
+    use super::super::session::Sender;
+    use super::super::session::tests::{common, session};
     use super::super::subscriptions::tests::subscription;
     use super::*;
+    use crate::mqtt::frame::Version;
+
+    #[test]
+    fn a_new_subscriber_never_gets_the_older_retained_message_last() {
+        let router = Router::new(common(), Retained::default());
+        let retained = |payload| Message {
+            retain: true,
+            ..message("state", payload, 0)
+        };
+        let session = session(1, 0);
+        session.link(&outbox());
+        let taken = || {
+            let mut out = Vec::new();
+            let mut sender = Sender::new(Version::V4, 1, usize::MAX, 0);
+            session.take(&mut out, &mut sender, u64::MAX);
+            out.last().copied()
+        };
+        router.route(&retained("1"), None, 0);
+        let looked_up = router.retained_after(None, 9);
+        router.route(&retained("2"), None, 0);
+        for message in &looked_up {
+            router.offer_retained(&session, &message.topic, &Grant::default());
+        }
+        assert_eq!(taken(), Some(b'2'));
+        router.route(&retained(""), None, 0);
+        router.offer_retained(&session, b"state", &Grant::default());
+        assert_eq!(taken(), None);
+    }
 
     #[test]
     fn a_repeated_topic_is_not_looked_up_again_until_a_subscription_changes() {

@@ -89,6 +89,8 @@ struct Inner {
     ids: HashSet<u16>,
     last_id: u16,
     last_entry: u64,
+    /// The life of nothing that waits ends before this; none ends where there is none.
+    first_end: Option<u64>,
     /// Packet ids of quality of service 2 on their way through the pipeline.
     arriving: HashSet<u16>,
     /// Those that are durable and not yet released by the client.
@@ -165,6 +167,7 @@ impl Session {
             inner.last_id = entry.packet_id;
             inner.ids.insert(entry.packet_id);
             inner.bytes += entry.bytes();
+            inner.note_end(&entry);
             inner.queue.push_back(entry);
         }
         common

@@ -174,7 +174,7 @@ async fn send_retained(router: &Router, asked: &SubscriptionTree, session: &Arc<
             }
             let name = std::str::from_utf8(&message.topic).unwrap_or_default();
             if let Some(target) = asked.matching(name, &mut work).direct.first() {
-                router.offer_retained(session, &message, &target.grant);
+                router.offer_retained(session, &message.topic, &target.grant);
                 work += message.payload.len() / BYTES_PER_WORK;
             }
             last = Some(message.topic.clone());

@@ -26,7 +26,7 @@ impl Session {
         message: &Arc<Message>,
         grant: &Grant,
         retain: bool,
-        batch: Option<&mut Batch<'_>>,
+        mut batch: Option<&mut Batch<'_>>,
     ) {
         let qos = grant.qos.min(message.qos);
         let mut inner = self.lock();
@@ -37,6 +37,18 @@ impl Session {
             return;
         }
         let bytes = Entry::bytes_of(message);
+        if !inner.has_room(bytes, &self.common) && (batch.is_some() || !self.is_logged()) {
+            let over = inner.drop_over(wall_ms(), &self.common);
+            add(&self.common.counters.dropped_undeliverable, over.len());
+            if let Some(batch) = &mut batch {
+                for entry in over {
+                    batch.put(&Record::Done {
+                        session: self.number,
+                        entry,
+                    });
+                }
+            }
+        }
         if !inner.has_room(bytes, &self.common) {
             self.refuse(&inner, qos);
             return;
@@ -61,7 +73,7 @@ impl Session {
         }
         inner.bytes += bytes;
         self.common.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        inner.queue.push_back(Entry {
+        let entry = Entry {
             number,
             packet_id,
             qos,
@@ -70,7 +82,9 @@ impl Session {
             stage: Stage::New,
             ticket,
             message: message.clone(),
-        });
+        };
+        inner.note_end(&entry);
+        inner.queue.push_back(entry);
         let link = inner.link.clone();
         drop(inner);
         if let Some(link) = link {
@@ -212,6 +226,30 @@ impl Inner {
         self.queue.len() + self.flight.len() < limits.outgoing_messages
             && self.bytes + bytes <= limits.outgoing_bytes
             && common.queued_bytes.load(Ordering::Relaxed) + bytes <= limits.all_outgoing_bytes
+    }
+
+    /// Notes when the life of a message that waits from now on ends.
+    pub(super) fn note_end(&mut self, entry: &Entry) {
+        let end = entry.message.expires_at;
+        self.first_end = self.first_end.into_iter().chain(end).min();
+    }
+
+    /// Drops what waits and is worth nothing any more; looks at all only when there is some. What
+    /// the client may know at quality of service 2 stays: its packet id is in use over there.
+    fn drop_over(&mut self, now: u64, common: &Common) -> Vec<u64> {
+        if self.first_end.is_none_or(|end| end > now) {
+            return Vec::new();
+        }
+        let is_over = |entry: &Entry| {
+            (entry.qos < 2 || entry.stage == Stage::New) && entry.message.left(now).is_err()
+        };
+        let queue = std::mem::take(&mut self.queue);
+        let (over, kept): (VecDeque<Entry>, VecDeque<Entry>) = queue.into_iter().partition(is_over);
+        let ends = kept.iter().filter_map(|entry| entry.message.expires_at);
+        self.first_end = ends.filter(|end| *end > now).min();
+        self.queue = kept;
+        over.iter().for_each(|entry| self.forget(entry, common));
+        over.iter().map(|entry| entry.number).collect()
     }
 
     /// Makes everything that was sent wait again; what nobody was promised goes.

@@ -183,6 +183,44 @@ fn subscriptions_of_all_sessions_have_a_limit_of_bytes() {
 }
 
 #[test]
+fn what_is_over_makes_room_in_a_full_queue() {
+    let common = common_with(EndpointLimits {
+        outgoing_messages: 2,
+        ..EndpointLimits::default()
+    });
+    let session = session_with(1, 60, common.clone());
+    let waiting = |session: &Session| {
+        let inner = session.lock();
+        let queue = inner.queue.iter();
+        let payloads: Vec<u8> = queue.map(|entry| entry.message.payload[0]).collect();
+        (
+            String::from_utf8(payloads).unwrap(),
+            inner.bytes,
+            inner.ids.len(),
+        )
+    };
+    let offer_until = |payload, end| {
+        let mut message = message("t", payload, 1);
+        message.expires_at = end;
+        let grant = Grant {
+            qos: 1,
+            ..Grant::default()
+        };
+        session.offer(&Arc::new(message), &grant, false, None);
+    };
+    let two = 2 * Entry::bytes_of(&message("t", "a", 1));
+    offer_until("a", Some(wall_ms()));
+    offer_until("b", Some(wall_ms() + 60_000));
+    offer_until("c", None);
+    assert_eq!(waiting(&session), ("bc".to_owned(), two, 2));
+    assert_eq!(common.counters.snapshot().dropped_undeliverable, 1);
+    offer_until("d", None);
+    assert_eq!(waiting(&session), ("bc".to_owned(), two, 2));
+    assert_eq!(common.counters.snapshot().dropped_queue_full, 1);
+    assert_eq!(common.queued_bytes.load(Ordering::Relaxed), two);
+}
+
+#[test]
 fn packet_ids_go_around_and_skip_those_in_use() {
     let session = session(1, 0);
     let mut inner = session.lock();
