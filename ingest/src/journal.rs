@@ -126,6 +126,8 @@ struct OpenSegment {
     /// Length of the file: what follows the records are zeros.
     room: u64,
     last: u64,
+    /// Kept for its head, whether it has a record or not.
+    kept: bool,
 }
 
 impl Journal {
@@ -173,7 +175,10 @@ impl Journal {
     /// **Errors**: the segment cannot be made.
     pub(crate) fn keep_sessions(&mut self) -> Result<(), JournalError> {
         if self.open.is_none() && !self.sessions.is_empty() {
-            self.open = Some(self.create()?);
+            self.open = Some(OpenSegment {
+                kept: true,
+                ..self.create()?
+            });
         }
         Ok(())
     }
@@ -227,6 +232,7 @@ impl Journal {
             bytes,
             room,
             last,
+            kept: _,
         }) = self.open.take()
         {
             // A crash may bring the zeros back; they are no record.
@@ -280,8 +286,13 @@ impl Journal {
                 if let Err(error) = open.file.set_len(open.bytes) {
                     tracing::debug!(%error, "the failed append could not be cut off");
                 }
-                self.open = Some(open);
-                self.seal();
+                // A full disk is tried again and again: a segment without a record would stay each
+                // time.
+                let useless = open.last == 0 && !open.kept;
+                if !(useless && self.disk.remove(&path).is_ok()) {
+                    self.open = Some(open);
+                    self.seal();
+                }
                 Err(JournalError::Append { path, source })
             }
         }
@@ -307,6 +318,7 @@ impl Journal {
                 bytes: header.len() as u64,
                 room: header.len() as u64,
                 last: 0,
+                kept: false,
             }),
             Err(source) => {
                 // A half-made segment has no record; at worst the next start finds it empty.
@@ -326,15 +338,28 @@ impl OpenSegment {
         let mut room = self.room.max(end);
         if end > self.room && bytes.len() <= SMALL {
             room = (end + ROOM).min(segment_bytes).max(end);
-            let mut left = (room - end) as usize;
-            while left > 0 {
-                let portion = left.min(ZEROS.len());
-                self.file.write_all(&ZEROS[..portion])?;
-                left -= portion;
+            match self.put_zeros((room - end) as usize) {
+                // The last space is for records.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    self.file.set_len(end)?;
+                    room = end;
+                }
+                put => put?,
             }
         }
         self.file.sync_data()?;
         (self.bytes, self.room) = (end, room);
+        Ok(())
+    }
+}
+
+impl OpenSegment {
+    fn put_zeros(&mut self, mut left: usize) -> io::Result<()> {
+        while left > 0 {
+            let portion = left.min(ZEROS.len());
+            self.file.write_all(&ZEROS[..portion])?;
+            left -= portion;
+        }
         Ok(())
     }
 }

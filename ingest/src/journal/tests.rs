@@ -10,6 +10,7 @@ use crate::batch::OpenBatch;
 use crate::catalog::Catalog;
 use crate::config::IngestConfig;
 use crate::decode::Decoder;
+use crate::faults::watched_disk::{Asked, WatchedDisk};
 use crate::source::Envelope;
 
 fn batch(sequence: u64, messages: usize) -> Batch {
@@ -288,4 +289,48 @@ fn a_damaged_segment_is_kept_under_another_name() {
     left.sort();
     assert_eq!(left.len(), DAMAGED_KEPT);
     assert_eq!(left[0], "0000000004.damaged");
+}
+
+/// What a full disk leaves behind, however often it is tried.
+#[test]
+fn a_disk_that_refuses_every_append_is_not_filled_with_heads() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = WatchedDisk::default();
+    let mut journal = journal(folder.path(), 1 << 20).on(Arc::new(disk.clone()));
+    disk.refuse(|asked, _| asked == Asked::SyncData);
+    for _ in 0..5 {
+        assert!(journal.append(&[batch(1, 3)]).is_err());
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    disk.allow();
+    journal.append(&[batch(1, 3)]).unwrap();
+    disk.refuse(|asked, _| asked == Asked::SyncData);
+    for _ in 0..5 {
+        assert!(journal.append(&[batch(2, 1)]).is_err());
+    }
+    disk.allow();
+    journal.append(&[batch(2, 1)]).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(read(folder.path()), (vec![(1, 3), (2, 1)], true, vec![]));
+}
+
+/// Zeros are written ahead to save time; where they do not fit, the record does all the same.
+#[test]
+fn the_last_space_is_for_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = WatchedDisk::default();
+    let mut journal = journal(folder.path(), 8 << 20).on(Arc::new(disk.clone()));
+    let writes = std::sync::atomic::AtomicU64::new(0);
+    // The head, the record, a part of the zeros; then records alone.
+    disk.refuse(move |asked, _| {
+        let write = || writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        asked == Asked::Write && matches!(write(), 3 | 5 | 7)
+    });
+    for sequence in 1..4 {
+        journal.append(&[batch(sequence, 2)]).unwrap();
+    }
+    let file = folder.path().join("0000000001.wal");
+    assert_eq!(fs::metadata(file).unwrap().len(), journal.bytes());
+    let records = vec![(1, 2), (2, 2), (3, 2)];
+    assert_eq!(read(folder.path()), (records, true, vec![]));
 }
