@@ -217,6 +217,12 @@ impl SqlEngine {
         self.shared.catalogs((self.shared.snapshots)()).listed()
     }
 
+    /// The classes that have a table now.
+    pub fn classes(&self) -> Vec<String> {
+        let snapshot = (self.shared.snapshots)();
+        snapshot.tables.keys().map(ToString::to_string).collect()
+    }
+
     /// The same as [`query`](Self::query) for the rules of alarms: in places and on threads that
     /// no other query can take.
     ///

@@ -20,11 +20,11 @@ use datafusion::sql::sqlparser::ast::{self, GroupByExpr, ObjectName, TableFactor
 
 use super::SqlError;
 
+mod sets;
+
 /// Most rows of `generate_series`.
 pub(super) const SERIES_ROWS: u64 = 1_000_000;
 
-/// Most expressions of CUBE: every choice among them is a grouping of its own.
-const CUBE: usize = 12;
 const CUBE_INSTEAD: &str = "Name the GROUPING SETS that you need.";
 /// Most centroids of `approx_percentile_cont`, which lays them all out at once.
 const CENTROIDS: f64 = 10_000.0;
@@ -157,7 +157,7 @@ fn series_rows(args: &[Expr]) -> Option<u64> {
 /// Lets a statement pass that uses only what is offered.
 pub(super) fn admit(statement: &Statement) -> std::result::Result<(), SqlError> {
     match statement {
-        Statement::Statement(statement) => match statement.visit(&mut Offered) {
+        Statement::Statement(statement) => match statement.visit(&mut Offered::default()) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(refused) => Err(refused),
         },
@@ -227,7 +227,10 @@ fn is_few(arg: &Expr) -> bool {
     }
 }
 
-struct Offered;
+#[derive(Default)]
+struct Offered {
+    sets: sets::GroupingSets,
+}
 
 impl Offered {
     fn check(name: &ObjectName) -> ControlFlow<SqlError> {
@@ -269,10 +272,10 @@ impl Visitor for Offered {
                 }
                 Self::check(&function.name)
             }
-            ast::Expr::Cube(sets) if sets.len() > CUBE => {
-                refuse("CUBE of more than 12 expressions", CUBE_INSTEAD)
-            }
-            _ => ControlFlow::Continue(()),
+            expr => match self.sets.admit(expr) {
+                true => ControlFlow::Continue(()),
+                false => refuse(sets::MANY, CUBE_INSTEAD),
+            },
         }
     }
 

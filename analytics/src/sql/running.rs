@@ -362,7 +362,7 @@ impl Query {
         let plan = session
             .create_physical_plan(&plan)
             .await
-            .and_then(timeseries::charge_windows)
+            .and_then(timeseries::charge_held)
             .and_then(|plan| stopping::interruptible(plan, &self.stop))
             .map_err(|e| self.sort(e))?;
         let mut rows = execute_stream(plan, self.context(&session)).map_err(|e| self.sort(e))?;

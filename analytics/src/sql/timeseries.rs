@@ -27,7 +27,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
 
 use super::SqlError;
 
-pub(super) use charged::charge_windows;
+pub(super) use charged::charge_held;
 pub(super) use rewriting::rewrite;
 
 /// The builder with the functions, the rules and the operators of this folder.

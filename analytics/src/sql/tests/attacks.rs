@@ -174,6 +174,53 @@ async fn what_makes_much_out_of_little_is_refused() {
     }
 }
 
+/// The planner makes all groupings of a statement; several multiply.
+#[tokio::test]
+async fn a_statement_has_so_many_groupings() {
+    let cube = |columns: usize| {
+        let columns: Vec<String> = (0..columns).map(|n| format!("v + {n}")).collect();
+        format!("CUBE({})", columns.join(", "))
+    };
+    for sql in [
+        format!("SELECT 1 FROM pump GROUP BY {}", cube(30)),
+        format!("SELECT 1 FROM pump GROUP BY {}, {}", cube(7), cube(6)),
+        format!(
+            "EXPLAIN SELECT (SELECT max(1) FROM pump GROUP BY {})",
+            cube(30)
+        ),
+    ] {
+        check(&sql, "not_offered", "CUBE").await;
+    }
+    let engine = engine(world().snapshot());
+    let sql = "SELECT count(*) FROM (SELECT asset FROM pump GROUP BY CUBE(asset, v))";
+    assert_eq!(rows(&engine, sql).await, ["[4]"]);
+}
+
+/// A join or a window function holds batches without columns, too.
+#[tokio::test]
+async fn rows_without_columns_take_memory() {
+    let limits = SqlLimits {
+        memory_bytes: 1 << 20,
+        time: Duration::from_secs(20),
+        ..SqlLimits::default()
+    };
+    let engine = engine_with(world().snapshot(), None, limits);
+    let series = "generate_series(1, 1000000)";
+    for sql in [
+        format!("SELECT count(*) FROM {series} a, {series} b, {series} c"),
+        format!(
+            "SELECT count(*) FROM (SELECT count(*) OVER () AS n FROM {series} a, {series} b) \
+             WHERE n > 0"
+        ),
+    ] {
+        assert_eq!(
+            refusal(&engine, &sql).await.code(),
+            "out_of_memory",
+            "{sql}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_row_has_a_greatest_width() {
     let many = "x".repeat(20_000);

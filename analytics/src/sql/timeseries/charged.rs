@@ -1,7 +1,9 @@
-//! Charges what window functions hold to the memory of the queries.
+//! Charges what window functions and joins hold to the memory of the queries.
 //!
-//! The stock operator keeps every row that it reads until it has read the last one, and nobody
-//! counts them. An operator that hands them on can.
+//! The stock operator of window functions keeps every row that it reads until it has read the
+//! last one, and nobody counts them. Joins count the columns of what they keep, so batches without
+//! columns, of which `count(*)` makes any number, cost them nothing. An operator that hands rows on
+//! can count both.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::WindowAggExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -21,22 +24,35 @@ use futures::StreamExt;
 
 /// Rows are put together once more before they are computed with.
 const COPIES: usize = 2;
+/// What a batch takes besides its columns. **Units**: bytes.
+const BATCH_BYTES: usize = 128;
 
-/// The plan, with the rows that window functions hold charged.
-pub(in super::super) fn charge_windows(
+/// The plan, with the rows charged that its operators hold and do not count.
+pub(in super::super) fn charge_held(
     plan: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = plan.transform_up(|node| {
-        if !node.is::<WindowAggExec>() {
+        let held = held_inputs(&node);
+        if held == 0 {
             return Ok(Transformed::no(node));
         }
-        let children = node.children().into_iter();
-        let children = children.map(|input| Arc::new(ChargedExec::new(Arc::clone(input))) as _);
+        let children = node.children().into_iter().enumerate();
+        let children = children.map(|(at, input)| match at < held {
+            true => Arc::new(ChargedExec::new(Arc::clone(input))) as _,
+            false => Arc::clone(input),
+        });
         let children = children.collect();
         let keep = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
         Ok(Transformed::yes(node.replace_children(children, keep)?))
     })?;
     Ok(plan.data)
+}
+
+/// How many of an operator's inputs, from the first, it holds without counting them.
+fn held_inputs(node: &Arc<dyn ExecutionPlan>) -> usize {
+    let joins = node.is::<CrossJoinExec>() || node.is::<NestedLoopJoinExec>();
+    let bare = || node.children()[0].schema().fields().is_empty();
+    usize::from(node.is::<WindowAggExec>() || (joins && bare()))
 }
 
 /// Hands on batches and charges them until the reader is done with all of them.
@@ -53,7 +69,7 @@ impl ChargedExec {
 
 impl DisplayAs for ChargedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChargedExec: rows held by a window")
+        write!(f, "ChargedExec: rows that are held")
     }
 }
 
@@ -95,11 +111,11 @@ impl ExecutionPlan for ChargedExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let memory = MemoryConsumer::new("WindowAggExec").register(context.memory_pool());
+        let memory = MemoryConsumer::new("ChargedExec").register(context.memory_pool());
         let rows = self.input.execute(partition, context)?;
         let charged = rows.map(move |batch| {
             let batch = batch?;
-            memory.try_grow(bytes_of(&batch) * COPIES)?;
+            memory.try_grow(bytes_of(&batch) * COPIES + BATCH_BYTES)?;
             Ok(batch)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
