@@ -319,6 +319,13 @@ fn telegraf_writes_gzip_and_bad_lines_are_refused_whole() {
         assert_eq!(refused.json()["code"], "invalid");
         assert!(refused.json()["message"].as_str().unwrap().len() > 20);
     }
+    // One machine with two measurements that share a field and an instant: readings of two classes.
+    let two = "judge_cpu,host=h-1 usage=1 1767312009000000000\n\
+               judge_mem,host=h-1 usage=2 1767312009000000000\n";
+    assert_eq!(write(&service, two.as_bytes(), &[]).status, 204);
+    let json = ["content-type: application/json"];
+    let verified = ask(&service, "POST", "/api/v1/verify", &json, b"{}");
+    assert_eq!(verified.json()["ok"], true, "{}", verified.text());
     let large = format!(
         "judge,asset=j-3 a=1 1767312009000000000\n{}",
         "#".repeat(300_000)
