@@ -205,14 +205,6 @@ impl Log {
         })
     }
 
-    /// Makes the next snapshot due now.
-    #[cfg(test)]
-    pub(crate) fn want_snapshot(&self) {
-        if let Some(inner) = &self.0 {
-            inner.compact_at.store(0, Ordering::Relaxed);
-        }
-    }
-
     /// Begins the next file and writes the state that `dump` goes through beside it.
     ///
     /// Disk work: not on a worker of the runtime. Only one at a time.

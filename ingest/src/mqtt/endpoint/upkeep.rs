@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 use super::access::Access;
 use super::log::recover::RecoveredSession;
 use super::publishing::publish_will;
@@ -19,7 +17,6 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Looks after the endpoint until it ends.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut phase = shared.phase.clone();
-    let mut writing: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             biased;
@@ -30,20 +27,19 @@ pub(super) async fn run(shared: Arc<Shared>) {
             let shared = shared.clone();
             tokio::spawn(async move { publish_will(&shared, will).await });
         }
-        // While the disk refuses a snapshot takes long; sessions and wills do not wait for it.
-        let is_writing = writing.as_ref().is_some_and(|task| !task.is_finished());
-        if shared.log.wants_snapshot() && !is_writing {
-            writing = Some(tokio::spawn(snapshot(shared.clone())));
+        if shared.log.wants_snapshot() {
+            snapshot(&shared).await;
         }
     }
 }
 
 /// Writes a snapshot, so that the older files can go.
-async fn snapshot(shared: Arc<Shared>) {
+async fn snapshot(shared: &Arc<Shared>) {
+    let here = shared.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        shared.log.snapshot(|put| {
-            shared.sessions.dump(put);
-            shared.router.dump(put);
+        here.log.snapshot(|put| {
+            here.sessions.dump(put);
+            here.router.dump(put);
         })
     });
     match writing.await {

@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use super::super::outbox::Outbox;
-use super::super::sessions::Wanted;
 use super::version_5::connect_5;
 use super::*;
-use crate::mqtt::packet::Will;
 
 /// A session of an hour.
 const HOUR: &[u8] = &[0x11, 0, 0, 14, 16];
@@ -302,55 +299,4 @@ async fn the_log_is_compacted_and_keeps_what_counts() {
     let mut kept = publish("cmd", "kept", 1, 1);
     kept[0] |= 8;
     device.expect(&kept).await;
-}
-
-/// A disk that takes no snapshot: sessions end and wills are sent all the same.
-#[tokio::test]
-async fn a_snapshot_that_waits_for_the_disk_holds_up_nobody() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("mqtt");
-    let bench = kept(&folder).await;
-    let mut listener = bench.connected("listener", 0).await;
-    listener.send(&subscribe("w", 0)).await;
-    listener.expect(&[0x90, 3, 0, 9, 0]).await;
-    // The next file of the log cannot be made: its name is a folder.
-    let blocker = folder.join("log-0000000002");
-    std::fs::create_dir(&blocker).unwrap();
-    bench.endpoint.shared.log.want_snapshot();
-    until(|| bench.endpoint.stats().session_log_in_trouble).await;
-    let sessions = &bench.endpoint.shared.sessions;
-    let limits = &bench.endpoint.shared.limits;
-    let outbox = Arc::new(Outbox::new(limits.clone(), Arc::default()));
-    let wanted = Wanted {
-        client_id: "device",
-        user: None,
-        clean_start: true,
-        expiry: 60,
-    };
-    let attached = sessions.attach(&wanted, &outbox).await.unwrap();
-    // The next snapshot has to wait for what that wrote.
-    until(|| {
-        bench.endpoint.shared.log.want_snapshot();
-        folder.join("unfinished-0000000003").exists()
-    })
-    .await;
-    let will = Will {
-        topic: "w".into(),
-        payload: bytes::Bytes::from_static(b"x"),
-        qos: 0,
-        retain: false,
-        delay: 1,
-        expiry: None,
-        properties: bytes::Bytes::new(),
-    };
-    assert!(
-        sessions
-            .detach(&attached.session, None, Some(Box::new(will)))
-            .is_none()
-    );
-    drop(attached);
-    listener.expect(&publish("w", "x", 0, 0)).await;
-    assert!(bench.endpoint.stats().session_log_in_trouble);
-    std::fs::remove_dir(&blocker).unwrap();
-    until(|| !bench.endpoint.stats().session_log_in_trouble).await;
 }
