@@ -191,7 +191,8 @@ async fn a_statement_has_so_many_groupings() {
     ] {
         check(&sql, "not_offered", "CUBE").await;
     }
-    let engine = engine(world().snapshot());
+    let mut world = world();
+    let engine = engine(world.snapshot());
     let sql = "SELECT count(*) FROM (SELECT asset FROM pump GROUP BY CUBE(asset, v))";
     assert_eq!(rows(&engine, sql).await, ["[4]"]);
 }
