@@ -38,8 +38,9 @@ const VERSION: u32 = 1;
 /// Buffer that is kept between appends; a larger one is given back.
 const BUFFER_KEPT: usize = 16 << 20;
 /// Zeros that are written ahead of small appends. A sync of bytes that overwrite them changes no
-/// size and no list of blocks, so it waits for the bytes alone.
-const ROOM: u64 = 2 << 20;
+/// size and no list of blocks, so it waits for the bytes alone. More zeros at once would make the
+/// append that writes them the slowest of a hundred.
+const ROOM: u64 = 128 << 10;
 /// Bytes of an append that is small: a larger one takes longer than what the zeros would save.
 const SMALL: usize = 128 << 10;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
