@@ -132,6 +132,10 @@ pub struct DecodeRules {
     /// Most metrics that these births declare.
     #[serde(default)]
     pub sparkplug_metrics: usize,
+    /// Whether `sparkplug.classes` stands above a rule's class. False only in segments of a
+    /// version where it did not: what was accepted stays where it is.
+    #[serde(default)]
+    pub sparkplug_classes: bool,
 }
 
 /// What a message had in versions that did not say.
@@ -321,6 +325,7 @@ impl IngestConfig {
             one_class_per_asset: true,
             max_rows_per_message: self.max_rows_per_message,
             all_types: true,
+            sparkplug_classes: true,
             sparkplug_nodes: self.sparkplug_nodes,
             sparkplug_metrics: self.sparkplug_metrics,
         }

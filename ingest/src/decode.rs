@@ -24,7 +24,7 @@ use crate::codec::sparkplug::rebirth::NodeId;
 use crate::codec::sparkplug::sessions::Sessions;
 use crate::codec::sparkplug::{SharedSparkplug, Sparkplug};
 use crate::codec::{Codec, Message, codec};
-use crate::config::{CodecName, DecodeRules, TimeUnit};
+use crate::config::{CodecName, DecodeRules, MappingRule, TimeUnit};
 use crate::rows::TagSet;
 use crate::source::Envelope;
 use crate::topic::{Mapping, PatternError};
@@ -76,7 +76,10 @@ impl Decoder {
         let most_series = rules.topic_cache.saturating_mul(SERIES_PER_TOPIC);
         let sparkplug = Arc::new(Mutex::new(Sparkplug::of(&rules)));
         let of_rules = rules.rules.iter().map(|rule| OfRule {
-            codec: codec(rule, &sparkplug),
+            codec: match rules.sparkplug_classes {
+                true => codec(rule, &sparkplug),
+                false => codec(&without_classes(rule), &sparkplug),
+            },
             parts: RuleParts::of(rule),
             series: SeriesCache::new(most_series),
         });
@@ -353,6 +356,17 @@ impl From<KnownTopic> for Target {
             is_new: false,
         }
     }
+}
+
+/// A rule as versions read it in which its class stood above `sparkplug.classes`.
+fn without_classes(rule: &MappingRule) -> MappingRule {
+    let mut rule = rule.clone();
+    if rule.class.is_some()
+        && let Some(names) = &mut rule.sparkplug
+    {
+        names.classes.clear();
+    }
+    rule
 }
 
 impl From<crate::topic::Meaning> for Target {

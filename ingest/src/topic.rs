@@ -151,7 +151,11 @@ impl Mapping {
             .map(|rule| {
                 Ok(Compiled {
                     pattern: Pattern::compile(&rule.topic)?,
-                    class: rule.class.clone(),
+                    // The codec knows classes that stand above the rule's: sparkplug.classes.
+                    class: rule
+                        .class
+                        .clone()
+                        .filter(|_| rule.codec != CodecName::SparkplugB),
                     asset: rule.asset.clone(),
                     codec: rule.codec,
                 })

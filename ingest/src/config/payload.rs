@@ -129,8 +129,8 @@ pub struct CsvColumns {
 ///
 /// A node or device is named by those levels of its topic that the rule's pattern leaves open,
 /// joined by `:`, such as `plant1:press1:pump`: that is its tag where nothing else is said, and
-/// its key in these tables. Its class is `class` of the rule or `{class}` in the pattern, else
-/// what `classes` says, else the group.
+/// its key in these tables. Its class is `{class}` in the pattern, else what `classes` says, else
+/// `class` of the rule, else the group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SparkplugNames {

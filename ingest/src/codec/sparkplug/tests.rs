@@ -3,6 +3,10 @@
 use serde_json::Value as Json;
 
 use super::*;
+use crate::catalog::Catalog;
+use crate::codec::said::{T, World};
+use crate::config::IngestConfig;
+use crate::decode::Decoder;
 
 /// Written by the npm package `sparkplug-payload`.
 const MESSAGES: &str = include_str!("messages.jsonl");
@@ -109,6 +113,49 @@ fn sessions_that_were_written_go_on_as_those_that_lived() {
         let ends = [&second, &live].map(|one| serde_json::to_string(one.sessions()).unwrap());
         assert_eq!(ends[0], ends[1], "cut at {cut}");
     }
+}
+
+/// Through the decoder, not the names alone: the class of the rule must not stand above them.
+#[test]
+fn a_class_of_its_own_stands_above_the_class_of_the_rule() {
+    let rule = "topic = 'spBv1.0/plant1/#'\ncodec = 'sparkplug_b'\nclass = 'press'\n\
+                [sparkplug]\nclasses = { 'press1:pump' = 'pump' }\n\
+                assets = { 'press1:pump' = 'P-101' }\n";
+    let birth = |seq| {
+        let flow = Metric {
+            name: Some("flow".into()),
+            datatype: Some(10),
+            value: Some(wire::MetricValue::Double(8.5)),
+            ..Metric::default()
+        };
+        let birth = Payload {
+            timestamp: Some((T / 1000) as u64),
+            seq: Some(seq),
+            metrics: vec![flow],
+            ..Payload::default()
+        };
+        birth.encode_to_vec()
+    };
+    let check = |mut world: World, device: &str| {
+        let node = world.said("spBv1.0/plant1/NBIRTH/press1", &birth(0));
+        assert_eq!(node, ["press press1 0 flow=8.5"]);
+        let said = world.said("spBv1.0/plant1/DBIRTH/press1/pump", &birth(1));
+        assert_eq!(said, [device]);
+    };
+    check(World::of(rule), "pump P-101 0 flow=8.5");
+    // A segment of an earlier version is replayed as that version read it.
+    let config = IngestConfig {
+        rules: vec![toml::from_str(rule).unwrap()],
+        ..IngestConfig::default()
+    };
+    let mut written = serde_json::to_value(config.decode_rules()).unwrap();
+    let known = written.as_object_mut().unwrap().remove("sparkplug_classes");
+    assert_eq!(known, Some(true.into()));
+    let before = World {
+        decoder: Decoder::new(serde_json::from_value(written).unwrap()).unwrap(),
+        catalog: Catalog::default(),
+    };
+    check(before, "press P-101 0 flow=8.5");
 }
 
 #[test]
