@@ -127,13 +127,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Logs go to stderr; `RUST_LOG` chooses what, warnings by default.
+/// Logs go to stderr; `RUST_LOG` chooses what, warnings by default. Colors are for a terminal
+/// only, where nobody set `NO_COLOR`: in a file they are noise.
 fn start_logging() {
+    use std::io::IsTerminal as _;
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(!is_plain && std::io::stderr().is_terminal())
         .try_init();
 }
 

@@ -1,6 +1,7 @@
 //! The command line keeps its contract: exit codes, streams, forms.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use crate::service::{Service, run, stderr, stdout};
 
@@ -102,6 +103,23 @@ fn json_output_is_json_lines_and_nothing_else() {
     }
     let document: serde_json::Value = serde_json::from_str(&stdout(&run(&["openapi"]))).unwrap();
     assert!(document["paths"]["/api/v1/sql"]["post"].is_object());
+}
+
+#[test]
+fn a_log_in_a_file_has_no_colors() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens at this broker, so there is something to tell.
+    let _service = Service::start(dir.path(), &["--broker", "mqtt://127.0.0.1:1"]);
+    let patience = Instant::now() + Duration::from_secs(30);
+    let log = loop {
+        let log = std::fs::read_to_string(dir.path().join("stderr.log")).unwrap();
+        if log.contains("MQTT broker could not be reached") {
+            break log;
+        }
+        assert!(Instant::now() < patience, "nothing is told:\n{log}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    };
+    assert!(!log.contains('\x1b'), "{log:?}");
 }
 
 #[test]
