@@ -229,6 +229,14 @@ pub enum Rejection {
         /// The limit.
         most: usize,
     },
+    /// One of the above, in one line of many: its name and its rank are that reason's.
+    #[error("line {line}: {of}")]
+    InLine {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        of: Box<Rejection>,
+    },
 }
 
 /// Names of all reasons in order of precedence, as counters and files spell them.
@@ -293,6 +301,7 @@ impl Rejection {
             Self::TooManyTables { .. } => 24,
             Self::TooManyAssets { .. } => 25,
             Self::TooManyColumns { .. } => 26,
+            Self::InLine { of, .. } => of.rank(),
         }
     }
 
@@ -444,6 +453,23 @@ mod tests {
                 rejection
             );
         }
+    }
+
+    #[test]
+    fn a_line_changes_neither_rank_nor_name() {
+        let refusal = Rejection::InLine {
+            line: 2,
+            of: Box::new(Rejection::NoAsset),
+        };
+        assert_eq!(
+            (refusal.rank(), refusal.name()),
+            (Rejection::NoAsset.rank(), "no_asset")
+        );
+        let written = serde_json::to_vec(&refusal).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Rejection>(&written).unwrap(),
+            refusal
+        );
     }
 
     #[test]

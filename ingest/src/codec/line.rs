@@ -47,8 +47,11 @@ impl Codec for Lines {
             _ => Some(message.topic),
         };
         while text.next_line() {
-            let series = self.series(&mut text, topic, sink)?;
-            self.row(&mut text, series, unit, sink)?;
+            let from = text.at;
+            let read = self.series(&mut text, topic, sink);
+            let read = read.and_then(|series| self.row(&mut text, series, unit, sink));
+            read.map_err(|refusal| text.in_line(from, refusal))?;
+            sink.place(|refusal| text.in_line(from, refusal));
         }
         Ok(())
     }
@@ -230,6 +233,22 @@ impl<'a> Text<'a> {
                 Ok(found)
             }
             Some(_) => Err(self.malformed("expected the end of the line")),
+        }
+    }
+
+    /// A refusal with the line that begins at `from`; what says its place already stays as it is.
+    #[cold]
+    fn in_line(&self, from: usize, refusal: Rejection) -> Rejection {
+        if matches!(
+            refusal,
+            Rejection::Malformed { .. } | Rejection::TooManyRows { .. } | Rejection::InLine { .. }
+        ) {
+            return refusal;
+        }
+        let before = &self.payload.as_bytes()[..from];
+        Rejection::InLine {
+            line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+            of: Box::new(refusal),
         }
     }
 

@@ -333,6 +333,14 @@ impl Sink<'_> {
         }
     }
 
+    /// Says where in the message the gravest thing stands; asked after every part of it.
+    #[inline]
+    pub(crate) fn place(&mut self, told: impl FnOnce(Rejection) -> Rejection) {
+        if self.gravest.is_some() {
+            self.gravest = self.gravest.take().map(told);
+        }
+    }
+
     /// Notes what is wrong; the gravest thing is reported.
     pub(crate) fn refuse(&mut self, refusal: Rejection) {
         let graver = |gravest: &Rejection| refusal.rank() < gravest.rank();

@@ -138,6 +138,31 @@ fn what_is_refused() {
     let refusal = world.refusal("lines", b"pump,asset=P1 a=1\npump,asset=P1 a=x");
     let said = refusal.unwrap().to_string();
     assert!(said.contains("at byte 16 of line 2"), "{said}");
+    // Every reason says its line, the first one of the gravest kind.
+    for (lines, line, of) in [
+        ("pump,asset=P1 a=1\npump a=1", 2, "no_asset"),
+        (
+            "# x\n\npump,asset=a/b a=1\npump,asset=P1 a=1",
+            3,
+            "bad_asset",
+        ),
+        (
+            "pump,asset=P1 t=\"two\nlines\"\n2,asset=P1 a=1",
+            3,
+            "bad_class",
+        ),
+        (
+            "pump,asset=P1 a=1\npump,asset=P1 a=1 0\npump,asset=P1 b=1e999",
+            3,
+            "not_finite",
+        ),
+        ("pump,asset=P1 a=1 0\npump,asset=P1 a=1 1", 1, "before_1990"),
+    ] {
+        let refusal = world.refusal("lines", lines.as_bytes()).unwrap();
+        assert_eq!(refusal.name(), of, "{lines}");
+        let said = refusal.to_string();
+        assert!(said.starts_with(&format!("line {line}: ")), "{said}");
+    }
     assert_eq!(world.said("lines", b"pump,asset=\xff a=1"), ["malformed"]);
 }
 
