@@ -39,6 +39,7 @@ pub mod quarantine;
 pub mod readings;
 pub mod receipts;
 pub mod registry;
+pub mod service;
 pub mod sql;
 pub mod verify;
 pub mod work_orders;
@@ -77,6 +78,7 @@ pub fn router(state: ApiState) -> Router {
 /// Every route, one line each.
 fn routes() -> OpenApiRouter<ApiState> {
     let base = OpenApiRouter::new()
+        .routes(routes!(service::get))
         .routes(routes!(clock::get))
         .routes(routes!(registry::list_accounts))
         .routes(routes!(registry::list_sites))

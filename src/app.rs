@@ -174,7 +174,15 @@ impl App {
         {
             mqtt.follow(commands);
         }
-        let state = state::api_state(&parts, &ingest, &sql, &mqtt, token.as_deref(), &listener);
+        let state = state::api_state(
+            &parts,
+            &ingest,
+            &sql,
+            &mqtt,
+            token.as_deref(),
+            &listener,
+            &folder_id,
+        );
         let sql_doors = SqlDoors::open(&settings, token.as_deref(), &sql).await?;
         let http = HttpDoor::open(listener, api::router(state));
         let endpoints = Endpoints {

@@ -104,7 +104,49 @@ fn an_import_that_was_killed_goes_on_and_counts_every_row_once() {
     assert!(again.status.success(), "{}", stderr(&again));
     assert_eq!(sql(&data, query)[0]["n"], ROWS);
 
+    assert!(
+        stderr(&again).contains("acknowledged all rows already"),
+        "{}",
+        stderr(&again)
+    );
+
     bad_rows_refuse_the_file(dir.path(), &data);
+}
+
+/// What one service has acknowledged says nothing about another one.
+#[test]
+fn the_same_file_goes_into_a_second_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, map) = (dir.path().join("log.csv"), dir.path().join("log.toml"));
+    std::fs::write(
+        &file,
+        "t,a\n2026-03-02T07:00:00Z,1\n2026-03-02T07:00:01Z,2\n",
+    )
+    .unwrap();
+    std::fs::write(&map, "asset = 'P-1'\ntime = { column = 't' }\n").unwrap();
+    let [file, map] = [file, map].map(|path| path.display().to_string());
+    let import = |place: &str, name: &str| {
+        run(&[
+            "import", &file, "--class", "pump", "--map", &map, place, name,
+        ])
+    };
+    let mut said = Vec::new();
+    for name in ["trial", "production"] {
+        let data = dir.path().join(name);
+        std::fs::create_dir(&data).unwrap();
+        let _service = Service::start(&data, &[]);
+        let output = import("--data", &data.display().to_string());
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        said.push(stderr(&output));
+        let found = sql(&data, "SELECT count(*) AS n FROM pump");
+        assert_eq!(found[0]["n"], 2, "{name}");
+    }
+    let anew = "another service or data folder; beginning anew";
+    assert!(!said[0].contains(anew), "{said:?}");
+    assert!(said[1].contains(anew), "{said:?}");
+    // All rows are acknowledged, but nobody is here to say that it has them.
+    let nobody = import("--api", "http://127.0.0.1:1");
+    assert_eq!(nobody.status.code(), Some(5), "{}", stderr(&nobody));
 }
 
 /// A bad row refuses the file whole, with its line, unless it may be left out.

@@ -26,6 +26,8 @@ const MAX_ACTOR: usize = 100;
 /// Everything that a handler may use; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ApiState {
+    /// The name of the data folder.
+    pub service_id: Arc<str>,
     /// The business clock.
     pub clock: SharedClock,
     /// Whether that clock is the wall's.

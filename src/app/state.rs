@@ -32,6 +32,7 @@ pub fn api_state(
     mqtt: &MqttDoor,
     token: Option<&str>,
     listener: &TcpListener,
+    service_id: &str,
 ) -> ApiState {
     let access = match token {
         Some(token) => Access::token(token),
@@ -42,6 +43,7 @@ pub fn api_state(
         false => ClockMode::Scaled,
     };
     ApiState {
+        service_id: service_id.into(),
         clock: Arc::clone(&parts.clock),
         clock_mode,
         db: parts.db.clone(),

@@ -123,15 +123,15 @@ impl Import {
         text: &str,
         rows: u64,
     ) -> Result<(), Failure> {
-        let identity = Identity::of(&self.file, text, class)
+        let (http, _) = self.target.endpoints().await?;
+        let sender = Sender::new(http, self.target.token()?, class, rows);
+        let service = sender.service().await?;
+        let identity = Identity::of(&self.file, text, class, &service)
             .map_err(|error| unreadable(&self.file, &error))?;
         let state = State::open(&self.file, identity)?;
         let mut reader = self.reader(map)?;
-        let (http, _) = self.target.endpoints().await?;
-        let sender = Sender::new(http, self.target.token()?, class, rows);
-        let already = state.acknowledged();
-        if already > 0 {
-            eprintln!("import: going on after row {already} of {rows}");
+        if let Some(told) = state.told(rows) {
+            eprintln!("import: {told}");
         }
         let sent = tokio::select! {
             sent = sender.run(&mut reader, state) => sent?,

@@ -194,6 +194,7 @@ async fn a_token_guards_everything_but_probes() {
         ("/readyz", &[], 200),
         ("/metrics", &[], 401),
         ("/api/v1/clock", &[], 401),
+        ("/api/v1/service", &[], 401),
         ("/api/v1/nowhere", &[], 401),
         ("/metrics", &token, 200),
         ("/api/v1/clock", &token, 200),

@@ -76,6 +76,7 @@ impl World {
         let detection = Detection::start(parts, source.clone()).await.unwrap();
         let sql = SqlEngine::new(source, None, shared.clone(), SqlLimits::default());
         let state = ApiState {
+            service_id: "folder-7".into(),
             clock: shared,
             clock_mode: ClockMode::Scaled,
             db,

@@ -50,6 +50,15 @@ impl<'c> Sender<'c> {
         }
     }
 
+    /// The name of the service's data folder.
+    ///
+    /// **Errors**: nobody is there: an import that begins waits for nobody.
+    pub(super) async fn service(&self) -> Result<String, Failure> {
+        let said = self.client()?.get("/api/v1/service").await?;
+        let id = said["id"].as_str().map(str::to_owned);
+        id.ok_or_else(|| Failure::Failed("the service does not say which one it is".into()))
+    }
+
     /// Sends everything after what is acknowledged already.
     pub(super) async fn run(
         &self,
@@ -133,10 +142,14 @@ impl<'c> Sender<'c> {
     }
 
     async fn post(&self, body: &Json) -> Result<(), Failure> {
+        let client = self.client()?;
+        client.post("/api/v1/readings", body).await.map(drop)
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
         let http = self.http.resolve();
         let http = http.map_err(|error| Failure::Unavailable(super::super::with_causes(&error)))?;
-        let client = Client::new(&http, self.token.clone())?;
-        client.post("/api/v1/readings", body).await.map(drop)
+        Client::new(&http, self.token.clone())
     }
 }
 
