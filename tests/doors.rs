@@ -276,6 +276,35 @@ fn the_token_guards_every_door() {
     );
 }
 
+/// A message that no rule matches is acknowledged and in no table, so its figure must tell.
+#[test]
+fn an_unmapped_message_is_counted_where_operators_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path(), &[]);
+    let address = service.mqtt();
+    let mut stream = TcpStream::connect(address.strip_prefix("mqtt://").unwrap()).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    // CONNECT of MQTT 3.1.1 and a PUBLISH at quality of service 1 on `chat/a`.
+    stream
+        .write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01u")
+        .unwrap();
+    stream.write_all(b"\x32\x0c\0\x06chat/a\0\x07hi").unwrap();
+    let mut answers = [0; 8];
+    stream.read_exact(&mut answers).unwrap();
+    assert_eq!(answers, [0x20, 2, 0, 0, 0x40, 2, 0, 7]);
+    let metrics = ask(&service, "GET", "/metrics", &[], b"");
+    let lines = metrics.text();
+    for line in [
+        "fieldwright_mqtt_messages_unmapped 1",
+        "fieldwright_mqtt_connections 1",
+        "fieldwright_mqtt_publishes_denied 0",
+    ] {
+        assert!(lines.lines().any(|found| found == line), "{line}:\n{lines}");
+    }
+}
+
 #[test]
 fn influx_clients_are_at_home() {
     let dir = tempfile::tempdir().unwrap();

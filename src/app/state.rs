@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::Ingest;
-use fieldwright_ingest::mqtt::ConsumerStats;
+use fieldwright_ingest::mqtt::{ConsumerStats, EndpointStats};
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 
@@ -122,9 +122,9 @@ fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
     Gauges::default().with(move || {
         let parts = parts.clone();
         let is_open = mqtt.is_open();
-        let consumed = match &mqtt {
-            MqttDoor::Endpoint(..) => None,
-            MqttDoor::Consumer(consumer, _) => Some(consumer.stats()),
+        let of_door = match &mqtt {
+            MqttDoor::Endpoint(endpoint, _) => endpoint_figures(&endpoint.stats()).to_vec(),
+            MqttDoor::Consumer(consumer, _) => consumer_figures(&consumer.stats()).to_vec(),
         };
         async move {
             let mut figures = vec![Gauge {
@@ -132,9 +132,7 @@ fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
                 help: "1 while readings can arrive, 0 while the broker is away.",
                 value: f64::from(u8::from(is_open)),
             }];
-            if let Some(consumed) = consumed {
-                figures.extend(consumer_figures(&consumed));
-            }
+            figures.extend(of_door);
             // A store that is away is told by /readyz; a guess here would only mislead.
             if let Ok(pending) = crate::wiring::alarms_pending(&parts).await {
                 figures.push(Gauge {
@@ -149,13 +147,79 @@ fn gauges(parts: &Parts, mqtt: &MqttDoor) -> Gauges {
     })
 }
 
+fn gauge(name: &'static str, help: &'static str, value: u64) -> Gauge {
+    let value = value as f64;
+    Gauge { name, help, value }
+}
+
+/// Figures of our own endpoint.
+fn endpoint_figures(stats: &EndpointStats) -> [Gauge; 12] {
+    [
+        gauge(
+            "fieldwright_mqtt_connections",
+            "Connections that are open.",
+            stats.connections,
+        ),
+        gauge(
+            "fieldwright_mqtt_connections_made",
+            "Connections that clients made, since the start.",
+            stats.connections_total,
+        ),
+        gauge(
+            "fieldwright_mqtt_connections_refused",
+            "Connections turned away by a limit, since the start.",
+            stats.connections_refused,
+        ),
+        gauge(
+            "fieldwright_mqtt_sessions",
+            "Sessions, connected or not.",
+            stats.sessions,
+        ),
+        gauge(
+            "fieldwright_mqtt_messages_received",
+            "Messages received and handed to the pipeline, since the start.",
+            stats.messages_in,
+        ),
+        gauge(
+            "fieldwright_mqtt_messages_unmapped",
+            "Messages that no mapping rule matches: acknowledged and in no table, since the start.",
+            stats.unmapped_messages,
+        ),
+        gauge(
+            "fieldwright_mqtt_publishes_denied",
+            "Messages whose client must not publish them, since the start.",
+            stats.denied_publishes,
+        ),
+        gauge(
+            "fieldwright_mqtt_messages_sent",
+            "Messages sent to subscribers, since the start.",
+            stats.messages_out,
+        ),
+        gauge(
+            "fieldwright_mqtt_messages_dropped",
+            "Messages that a full queue of a subscriber left out, since the start.",
+            stats.dropped_queue_full,
+        ),
+        gauge(
+            "fieldwright_mqtt_messages_undeliverable",
+            "Messages too old or too large for their subscriber, since the start.",
+            stats.dropped_undeliverable,
+        ),
+        gauge(
+            "fieldwright_mqtt_retained_dropped",
+            "Retained messages not kept because of a limit, since the start.",
+            stats.dropped_retained,
+        ),
+        gauge(
+            "fieldwright_mqtt_stale_receipts",
+            "Receipts that came after their connection had ended; they acknowledged nothing.",
+            stats.stale_receipts,
+        ),
+    ]
+}
+
 /// Figures of the consumer of a broker.
 fn consumer_figures(stats: &ConsumerStats) -> [Gauge; 5] {
-    let gauge = |name, help, value: u64| Gauge {
-        name,
-        help,
-        value: value as f64,
-    };
     [
         gauge(
             "fieldwright_mqtt_possible_gaps",

@@ -30,6 +30,7 @@ mod subscriptions;
 mod tests;
 mod topics;
 mod transport;
+mod unmapped;
 mod upkeep;
 mod writer;
 

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::stats::CloseReason;
+use super::unmapped::Unmapped;
 
 /// The time between two lines of one kind.
 const BETWEEN: Duration = Duration::from_secs(1);
@@ -25,6 +26,8 @@ pub(crate) struct LogRates {
     pub(crate) half_open: LogRate,
     /// Connections over the limit.
     pub(crate) connections: LogRate,
+    /// Topics that no mapping rule matches.
+    pub(crate) unmapped: Unmapped,
     closed: [LogRate; CloseReason::ALL.len()],
 }
 

@@ -45,6 +45,7 @@ pub(super) async fn publish_will(shared: &Shared, will: Will) {
         }
     } else {
         add(&shared.counters.unmapped_messages, 1);
+        shared.log_rates.unmapped.tell(&message.topic);
     }
     shared.router.route(&message, None, 0);
 }

@@ -9,6 +9,7 @@ use super::super::outbox::{Inbound, Route};
 use super::super::session::Session;
 use super::super::stats::{CloseReason, add};
 use super::super::topics::Verdict;
+use super::super::unmapped::first_level;
 use super::{Reader, bad_topic, violation};
 use crate::mqtt::answer::reason;
 use crate::mqtt::frame::{self, Version};
@@ -137,6 +138,7 @@ impl Reader {
             ..Inbound::default()
         };
         let (mut unmapped, mut denied) = (0, 0);
+        let mut last_unmapped: Option<Bytes> = None;
         self.outbox.begin_exchanges(std::mem::take(&mut self.begun));
         for item in self.batch.drain(..) {
             let Item {
@@ -184,6 +186,12 @@ impl Reader {
             }
             if verdict == Verdict::Unmapped {
                 unmapped += 1;
+                // Most batches repeat one level: only another one asks again.
+                let told = last_unmapped.as_deref().map(first_level);
+                if told != Some(first_level(&topic)) {
+                    self.shared.log_rates.unmapped.tell(&topic);
+                    last_unmapped = Some(topic);
+                }
                 continue;
             }
             envelopes.push(Envelope {

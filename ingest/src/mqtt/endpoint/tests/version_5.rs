@@ -125,6 +125,9 @@ async fn an_unmapped_topic_reaches_its_subscribers_and_no_table() {
     raw.send(&[0x62, 2, 0, 7]).await;
     raw.expect(&[0x70, 3, 0, 7, 0x92]).await;
     assert_eq!(bench.endpoint.stats().unmapped_messages, 1);
+    let told = &bench.endpoint.shared.log_rates.unmapped;
+    assert!(!told.admit(b"chat/b", process_now()), "it was told");
+    assert!(told.admit(b"other", process_now()));
     assert!(bench.deliveries.try_recv().is_err());
     raw.send(&publish_5(0x32, "fieldwright/pump/p1", 8, &[], "{}"))
         .await;
