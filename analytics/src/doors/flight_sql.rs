@@ -85,18 +85,8 @@ impl FlightDoor {
     ///
     /// **Errors**: the address is taken, or the system gives no threads.
     pub async fn open(config: FlightConfig, engine: Arc<SqlEngine>) -> Result<Self, DoorError> {
-        let threads = DoorThreads::start("flight")
-            .map_err(|source| DoorError::Threads { door: DOOR, source })?;
-        let listen = config.listen;
-        let refused = |source| DoorError::Listen {
-            door: DOOR,
-            address: listen,
-            source,
-        };
-        let listening = threads.handle().spawn(TcpListener::bind(listen));
-        let listener = listening.await.expect("binding does not panic");
-        let listener = listener.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let (threads, listener, address) =
+            DoorThreads::listen("flight", DOOR, config.listen).await?;
         let (stop, stopping) = watch::channel(false);
         let serving = threads
             .handle()

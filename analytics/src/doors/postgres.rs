@@ -107,18 +107,8 @@ impl PostgresDoor {
     ///
     /// **Errors**: the address is taken, or the system gives no threads.
     pub async fn open(config: PostgresConfig, engine: Arc<SqlEngine>) -> Result<Self, DoorError> {
-        let threads = DoorThreads::start("postgres")
-            .map_err(|source| DoorError::Threads { door: DOOR, source })?;
-        let listen = config.listen;
-        let refused = |source| DoorError::Listen {
-            door: DOOR,
-            address: listen,
-            source,
-        };
-        let listening = threads.handle().spawn(TcpListener::bind(listen));
-        let listener = listening.await.expect("binding does not panic");
-        let listener = listener.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let (threads, listener, address) =
+            DoorThreads::listen("postgres", DOOR, config.listen).await?;
         let shared = Arc::new(Shared {
             engine,
             login: Login::new(&config.token),

@@ -1,8 +1,12 @@
 //! The threads of one door.
 
 use std::io;
+use std::net::SocketAddr;
 
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::DoorError;
 
 /// Threads that write out answers.
 const WORKERS: usize = 2;
@@ -12,8 +16,28 @@ const WORKERS: usize = 2;
 pub(super) struct DoorThreads(Option<Runtime>);
 
 impl DoorThreads {
-    /// **Errors**: the system gives no threads.
-    pub(super) fn start(name: &'static str) -> io::Result<Self> {
+    /// Threads called `name`, what listens on them for `door`, and where it really is.
+    ///
+    /// **Errors**: the address is taken, or the system gives no threads.
+    pub(super) async fn listen(
+        name: &'static str,
+        door: &'static str,
+        address: SocketAddr,
+    ) -> Result<(Self, TcpListener, SocketAddr), DoorError> {
+        let threads = Self::start(name).map_err(|source| DoorError::Threads { door, source })?;
+        let refused = |source| DoorError::Listen {
+            door,
+            address,
+            source,
+        };
+        let listening = threads.handle().spawn(TcpListener::bind(address));
+        let listener = listening.await.expect("binding does not panic");
+        let listener = listener.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok((threads, listener, address))
+    }
+
+    fn start(name: &'static str) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name(name)

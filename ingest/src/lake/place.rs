@@ -210,26 +210,10 @@ impl Place {
         let (Some(disk), Some(folder)) = (&self.disk, self.root.folder()) else {
             return Ok(());
         };
-        let refused = |operation, path: &FilePath| {
-            let path = path.to_owned();
-            move |source| LakeError::Io {
-                operation,
-                path,
-                source,
-            }
-        };
-        let mut open = vec![folder.to_owned()];
-        while let Some(folder) = open.pop() {
-            for entry in fs::read_dir(&folder).map_err(refused("list", &folder))? {
-                let path = entry.map_err(refused("list", &folder))?.path();
-                if path.is_dir() {
-                    open.push(path);
-                }
-            }
-            disk.sync_folder(&folder)
-                .map_err(refused("sync", &folder))?;
-        }
-        Ok(())
+        walk(folder, |path, is_folder| match is_folder {
+            true => disk.sync_folder(path).map_err(refused("sync", path)),
+            false => Ok(()),
+        })
     }
 
     /// Removes what writes that did not finish left in a folder, beside the objects; gives how many.
@@ -239,27 +223,14 @@ impl Place {
         let (Some(disk), Some(folder)) = (&self.disk, self.root.folder()) else {
             return Ok(0);
         };
-        let refused = |operation, path: &FilePath| {
-            let path = path.to_owned();
-            move |source| LakeError::Io {
-                operation,
-                path,
-                source,
-            }
-        };
-        let mut open = vec![folder.to_owned()];
         let mut removed = 0;
-        while let Some(folder) = open.pop() {
-            for entry in fs::read_dir(&folder).map_err(refused("list", &folder))? {
-                let path = entry.map_err(refused("list", &folder))?.path();
-                if path.is_dir() {
-                    open.push(path);
-                } else if is_staged(&path) {
-                    disk.remove(&path).map_err(refused("clean", &path))?;
-                    removed += 1;
-                }
+        walk(folder, |path, is_folder| {
+            if !is_folder && is_staged(path) {
+                disk.remove(path).map_err(refused("clean", path))?;
+                removed += 1;
             }
-        }
+            Ok(())
+        })?;
         Ok(removed)
     }
 
@@ -273,6 +244,35 @@ impl Place {
         Ok(names
             .filter_map(|path| path.filename().map(str::to_owned))
             .collect())
+    }
+}
+
+/// Shows every file below a folder, and every folder with itself after its files.
+fn walk(
+    folder: &FilePath,
+    mut visit: impl FnMut(&FilePath, bool) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).map_err(refused("list", &folder))? {
+            let path = entry.map_err(refused("list", &folder))?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                visit(&path, false)?;
+            }
+        }
+        visit(&folder, true)?;
+    }
+    Ok(())
+}
+
+fn refused(operation: &'static str, path: &FilePath) -> impl FnOnce(std::io::Error) -> LakeError {
+    let path = path.to_owned();
+    move |source| LakeError::Io {
+        operation,
+        path,
+        source,
     }
 }
 
