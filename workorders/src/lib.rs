@@ -21,6 +21,8 @@ pub mod execution;
 
 pub mod money;
 
+pub mod triage;
+
 pub mod invoicing;
 
 pub mod payments;

@@ -1,0 +1,242 @@
+//! The decision: which tier, why, and when to ask again.
+
+use chrono::TimeDelta;
+
+use super::{Economics, Facts, Tier};
+use crate::money::Money;
+use crate::orders::Severity;
+
+/// Millionths in a whole.
+const WHOLE: i128 = 1_000_000;
+/// From this confidence on a critical condition does not wait. **Units** basis points.
+const CRITICAL_AT_ONCE_BP: u32 = 5_000;
+/// From this probability on a prognosis counts as a second opinion. **Units** millionths.
+const LIKELY_PPM: u32 = 500_000;
+
+/// Orders of an asset that alarms raised in the last 365 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Planned inspections and dispatches.
+    pub used: u32,
+}
+
+/// What a condition comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What is done.
+    pub tier: Tier,
+    /// One sentence for people, with the figures.
+    pub reason: String,
+    /// What the tier saves on average, after its own cost; zero for watching, and less than zero
+    /// never.
+    pub saving: Money,
+    /// After so much more time out of band the same facts may come to more.
+    pub again_after: Option<TimeDelta>,
+}
+
+/// Decides what a condition is worth.
+///
+/// In this order:
+/// 1. a condition that has not lasted is watched, unless it is critical and more likely real than not;
+/// 2. a visit needs a second opinion: high severity, a second detector, a prognosis that expects a
+///    failure, or a long time out of band;
+/// 3. of dispatch and planned inspection the one that saves more on average, if any saves;
+/// 4. with the budget used only a dispatch that saves several times its cost, else watching;
+/// 5. a remote check where no visit is justified (yet) but the look pays, else watching.
+///
+/// What a visit saves on average is the probability that it finds a failure in the making and
+/// comes in time, times what the failure costs beyond repair and visit, less the visit:
+/// it is positive exactly when precision exceeds cost over saving.
+pub fn decide(facts: &Facts, economics: &Economics, budget: Budget) -> Decision {
+    let case = Case { facts, economics };
+    if !case.has_lasted() && !case.is_critical_at_once() {
+        return case.watch(
+            format!(
+                "out of band for {} of the {} that a condition must last",
+                span(facts.persistence()),
+                span(economics.persistence)
+            ),
+            Some(economics.persistence - facts.persistence()),
+        );
+    }
+    let dispatch = case.saving(economics.dispatch, economics.dispatch_within);
+    let inspection = case.saving(economics.inspection, economics.inspection_within);
+    let second_opinion = case.second_opinion();
+    if budget.used >= economics.orders_per_year {
+        return case.beyond_budget(second_opinion, dispatch, budget);
+    }
+    match second_opinion {
+        Some(why) if dispatch > 0 && dispatch > inspection => {
+            case.visit(Tier::Dispatch, economics.dispatch, dispatch, &why)
+        }
+        Some(why) if inspection > 0 => case.visit(
+            Tier::PlannedInspection,
+            economics.inspection,
+            inspection,
+            &why,
+        ),
+        none_pays => case.look(none_pays.is_some()),
+    }
+}
+
+struct Case<'a> {
+    facts: &'a Facts,
+    economics: &'a Economics,
+}
+
+impl Case<'_> {
+    fn has_lasted(&self) -> bool {
+        self.facts.persistence() >= self.economics.persistence
+    }
+
+    fn is_critical_at_once(&self) -> bool {
+        self.facts.severity == Severity::Critical && self.facts.confidence_bp >= CRITICAL_AT_ONCE_BP
+    }
+
+    /// Why a visit may be sent, if it may.
+    fn second_opinion(&self) -> Option<String> {
+        let facts = self.facts;
+        if facts.severity >= Severity::High {
+            return Some(format!("severity {}", facts.severity));
+        }
+        if facts.agreement.agreeing >= 2 {
+            return Some(format!(
+                "{} of {} detectors agree",
+                facts.agreement.agreeing, facts.agreement.watching
+            ));
+        }
+        if facts.failure_ppm.is_some_and(|ppm| ppm >= LIKELY_PPM) {
+            return Some("the prognosis expects a failure".to_owned());
+        }
+        (facts.persistence() >= self.economics.long_persistence)
+            .then(|| format!("out of band for {}", span(facts.persistence())))
+    }
+
+    /// Probability that there is a failure in the making. **Units** millionths.
+    fn failing_ppm(&self) -> i128 {
+        let by_severity = match self.facts.severity {
+            Severity::Low => 0,
+            Severity::Medium => 1,
+            Severity::High => 2,
+            Severity::Critical => 3,
+        };
+        let given_real = self
+            .facts
+            .failure_ppm
+            .unwrap_or(self.economics.failure_ppm[by_severity])
+            .min(1_000_000);
+        let real = self.facts.confidence_bp.min(10_000);
+        i128::from(given_real) * i128::from(real) / 10_000
+    }
+
+    /// What a visit within `delay` saves on average. **Units** millionths of a minor unit.
+    fn saving(&self, cost: Money, delay: TimeDelta) -> i128 {
+        let horizon = i128::from(self.economics.horizon.num_seconds()).max(1);
+        let delay = i128::from(delay.num_seconds()).clamp(0, horizon);
+        // Failures are spread evenly over the horizon: those before the visit are not prevented.
+        let in_time_ppm = self.failing_ppm() * (horizon - delay) / horizon;
+        in_time_ppm * self.economics.saved(cost) - WHOLE * i128::from(cost.minor())
+    }
+
+    fn beyond_budget(
+        &self,
+        second_opinion: Option<String>,
+        saving: i128,
+        used: Budget,
+    ) -> Decision {
+        let economics = self.economics;
+        let cost = i128::from(economics.dispatch.minor()) * WHOLE;
+        let is_clear = saving > 0 && saving >= cost * i128::from(economics.saving_over_budget);
+        match second_opinion {
+            Some(why) if is_clear => {
+                let why = format!("{why}, worth it although the year's orders are used");
+                self.visit(Tier::Dispatch, economics.dispatch, saving, &why)
+            }
+            _ => self.watch(
+                format!(
+                    "the asset has had {} of {} orders in a year; another one needs a second \
+                     opinion and must save {} times its cost",
+                    used.used, economics.orders_per_year, economics.saving_over_budget
+                ),
+                self.until_long(),
+            ),
+        }
+    }
+
+    fn visit(&self, tier: Tier, cost: Money, saving: i128, why: &str) -> Decision {
+        let saving = self.amount(saving);
+        Decision {
+            tier,
+            reason: format!(
+                "{why}; {} likely to fail within {}: {cost} for a visit saves {saving} on average",
+                percent(self.failing_ppm()),
+                span(self.economics.horizon),
+            ),
+            saving,
+            again_after: None,
+        }
+    }
+
+    fn look(&self, has_second_opinion: bool) -> Decision {
+        let economics = self.economics;
+        let saving = self.saving(economics.remote_check, economics.inspection_within);
+        let cause = if has_second_opinion {
+            "no visit pays"
+        } else {
+            "one detector at moderate severity is not enough for a visit"
+        };
+        let again_after = self.until_long();
+        let likely = percent(self.failing_ppm());
+        if saving <= 0 {
+            let horizon = span(economics.horizon);
+            let reason = format!("{cause}: {likely} likely to fail within {horizon}");
+            return self.watch(reason, again_after);
+        }
+        Decision {
+            tier: Tier::RemoteCheck,
+            reason: format!(
+                "{cause}; {likely} likely to fail within {}: worth a look for {}",
+                span(economics.horizon),
+                economics.remote_check
+            ),
+            saving: self.amount(saving),
+            again_after,
+        }
+    }
+
+    fn watch(&self, reason: String, again_after: Option<TimeDelta>) -> Decision {
+        Decision {
+            tier: Tier::Watch,
+            reason,
+            saving: Money::zero(self.economics.currency()),
+            again_after,
+        }
+    }
+
+    /// Until time out of band alone counts as a second opinion.
+    fn until_long(&self) -> Option<TimeDelta> {
+        let left = self.economics.long_persistence - self.facts.persistence();
+        (left > TimeDelta::zero()).then_some(left)
+    }
+
+    /// Whole minor units, rounded toward zero: an average for people, no amount that is booked.
+    fn amount(&self, millionths: i128) -> Money {
+        let minor = i64::try_from(millionths / WHOLE).unwrap_or(Money::MAX_DOCUMENT_MINOR);
+        Money::from_minor(minor, self.economics.currency())
+    }
+}
+
+/// Millionths as per cent with one decimal, rounded down.
+fn percent(ppm: i128) -> String {
+    format!("{}.{} %", ppm / 10_000, ppm / 1_000 % 10)
+}
+
+/// A span in its largest fitting unit.
+fn span(time: TimeDelta) -> String {
+    let minutes = time.num_minutes();
+    match minutes {
+        ..120 => format!("{minutes} min"),
+        120..2_880 => format!("{} h", time.num_hours()),
+        _ => format!("{} d", time.num_days()),
+    }
+}
