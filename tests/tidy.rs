@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Which crate may know which: the picture of `docs/architecture.md` as data.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("fieldwright-condition", &[]),
     ("fieldwright-ingest", &[]),
     ("fieldwright-analytics", &["fieldwright-ingest"]),
     ("fieldwright-workorders", &[]),
@@ -32,6 +33,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "arrow",
             "parquet",
         ],
+    ),
+    (
+        "analytics/condition",
+        &["datafusion", "arrow", "parquet", "sqlx", "axum", "tokio"],
     ),
     ("ingest", &["datafusion", "linfa", "sqlx", "axum"]),
     ("analytics", &["rumqttc", "mqtt-protocol-core", "axum"]),

@@ -1,0 +1,55 @@
+//! The detectors, each in a file of its own, and the two lists that name them.
+
+pub mod pca;
+
+use serde::{Deserialize, Serialize};
+
+use super::detector::{Detector, FitError, Training};
+
+/// Which detector, and how it is set: `kind` in the configuration, the rest under `with`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "with", rename_all = "snake_case")]
+pub enum DetectorSettings {
+    /// Principal components with T² and squared prediction error, and a reference that follows.
+    Pca(pca::PcaSettings),
+}
+
+/// What a detector has learned: immutable, kept on disk, shared by assets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fitted {
+    /// See [`DetectorSettings::Pca`].
+    Pca(pca::PcaModel),
+}
+
+impl DetectorSettings {
+    /// Learns what is normal.
+    ///
+    /// **Errors**: see [`FitError`].
+    pub fn fit(&self, training: &Training<'_>) -> Result<Fitted, FitError> {
+        match self {
+            Self::Pca(settings) => settings.fit(training).map(Fitted::Pca),
+        }
+    }
+
+    /// Everything that is wrong, a sentence each; empty when nothing is.
+    pub fn mistakes(&self) -> Vec<String> {
+        match self {
+            Self::Pca(settings) => settings.mistakes(),
+        }
+    }
+}
+
+impl Fitted {
+    /// The detector at work on an asset that it has not seen.
+    ///
+    /// What is no part of what was learned, such as the factor on the limits and the pace of the
+    /// reference, is taken from the settings; `None` when those are of another kind.
+    pub fn begin(&self, settings: &DetectorSettings) -> Option<Box<dyn Detector>> {
+        match (self, settings) {
+            (Self::Pca(model), DetectorSettings::Pca(settings)) => {
+                Some(Box::new(pca::PcaDetector::new(model.clone(), settings)))
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What was learned about an asset: the features it looks at and its fitted detectors.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use super::detector::{FitError, Training};
+use super::detectors::Fitted;
+use super::features::{self, Feature};
+use super::settings::ClassSettings;
+use super::span::Span;
+use super::window::Window;
+
+/// Most features of one model; more metrics are left out by name.
+pub const MAX_FEATURES: usize = 128;
+/// Fewest windows that a model can be learned from.
+pub const MIN_WINDOWS: usize = 20;
+/// Windows in which a feature may be missing while learning.
+const MISSING_SHARE: f64 = 0.1;
+/// Windows in which a lively metric may stand still while learning.
+const FLAT_SHARE: f64 = 0.01;
+
+/// What was learned: immutable, kept on disk, reloadable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Name of this very model: a score without it is not a fact.
+    pub version: String,
+    /// The asset's tag.
+    pub asset: String,
+    /// The asset's class.
+    pub class: String,
+    /// Event time of the first window that it learned from.
+    pub trained_from: DateTime<Utc>,
+    /// Event time of the end of the last one.
+    pub trained_through: DateTime<Utc>,
+    /// How many there were.
+    pub windows: usize,
+    /// Length of a window.
+    pub window: Span,
+    /// From window to window.
+    pub step: Span,
+    /// Readings that a window usually has.
+    pub usual_rows: f64,
+    /// From the end of a judged window to that of the next, usually. **Units**: microseconds.
+    pub spacing: i64,
+    /// What it looks at, in the order of all vectors.
+    pub features: Vec<Feature>,
+    /// Whether the metric moved in nearly all windows, so that a stuck value is a dead sensor.
+    pub lively: Vec<bool>,
+    /// Metrics that it does not look at, and why.
+    pub left_out: Vec<LeftOut>,
+    /// The fitted detectors by name.
+    pub detectors: BTreeMap<String, Fitted>,
+}
+
+/// A metric that a model does not look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub metric: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Learns a model from windows in order of time.
+///
+/// `metrics` are the class's metric names by number.
+///
+/// **Errors** when the windows are too few, nothing moved in them, or a detector cannot be fitted.
+pub fn learn(
+    asset: &str,
+    class: &str,
+    settings: &ClassSettings,
+    metrics: &[String],
+    windows: &[Window],
+) -> Result<Model, FitError> {
+    let usual_rows = median(windows.iter().map(|w| f64::from(w.rows)).collect());
+    let least_rows = usual_rows * settings.min_coverage;
+    let full: Vec<&Window> = windows
+        .iter()
+        .filter(|window| f64::from(window.rows) >= least_rows)
+        .collect();
+    if full.len() < MIN_WINDOWS {
+        return Err(FitError::TooFewWindows {
+            found: full.len(),
+            needed: MIN_WINDOWS,
+        });
+    }
+    let mut left_out = Vec::new();
+    let chosen = choose(settings, metrics, &full, &mut left_out);
+    if chosen.is_empty() {
+        return Err(FitError::NothingMoved);
+    }
+    let (mut times, mut rows) = (Vec::new(), Vec::new());
+    for window in &full {
+        let row: Vec<f64> = chosen.iter().map(|column| column.of(window)).collect();
+        if row.iter().all(|value| value.is_finite()) {
+            times.push(window.end);
+            rows.push(row);
+        }
+    }
+    let needed = MIN_WINDOWS.max(2 * chosen.len());
+    if rows.len() < needed {
+        return Err(FitError::TooFewWindows {
+            found: rows.len(),
+            needed,
+        });
+    }
+    let lively = chosen.iter().map(|column| column.lively).collect();
+    let features: Vec<Feature> = chosen.into_iter().map(|column| column.feature).collect();
+    let training = Training {
+        times: &times,
+        features: &features,
+        rows: &rows,
+    };
+    let mut detectors = BTreeMap::new();
+    for (name, watching) in &settings.detectors {
+        detectors.insert(name.clone(), watching.detector.fit(&training)?);
+    }
+    let first = full.first().map_or(0, |window| window.start);
+    let last = full.last().map_or(0, |window| window.end);
+    Ok(Model {
+        version: version(asset, first, last),
+        asset: asset.to_owned(),
+        class: class.to_owned(),
+        trained_from: DateTime::from_timestamp_micros(first).unwrap_or_default(),
+        trained_through: DateTime::from_timestamp_micros(last).unwrap_or_default(),
+        windows: rows.len(),
+        window: settings.window,
+        step: settings.step,
+        usual_rows,
+        spacing: training.spacing(),
+        lively,
+        features,
+        left_out,
+        detectors,
+    })
+}
+
+/// One column of the training data.
+struct Column {
+    number: usize,
+    feature: Feature,
+    lively: bool,
+}
+
+impl Column {
+    fn of(&self, window: &Window) -> f64 {
+        let seen = window.metrics.get(self.number);
+        seen.map_or(f64::NAN, |seen| features::value(seen, self.feature.kind))
+    }
+}
+
+/// The features that can be learned, by name; the others with the reason.
+fn choose(
+    settings: &ClassSettings,
+    metrics: &[String],
+    windows: &[&Window],
+    left_out: &mut Vec<LeftOut>,
+) -> Vec<Column> {
+    let mut numbers: Vec<usize> = (0..metrics.len()).collect();
+    numbers.sort_by(|a, b| metrics[*a].cmp(&metrics[*b]));
+    let mut chosen = Vec::new();
+    for number in numbers {
+        let metric = &metrics[number];
+        let mut leave_out = |reason: &str| {
+            left_out.push(LeftOut {
+                metric: metric.clone(),
+                reason: reason.to_owned(),
+            });
+        };
+        let named = settings.metrics.is_empty() || settings.metrics.contains(metric);
+        if !named || settings.ignore.contains(metric) {
+            leave_out("not chosen by the settings of the class");
+            continue;
+        }
+        let flat = windows
+            .iter()
+            .filter(|w| w.metrics.get(number).is_some_and(|s| s.flat))
+            .count();
+        let lively = share(flat, windows.len()) <= FLAT_SHARE;
+        for kind in &settings.features {
+            let feature = Feature {
+                metric: metric.clone(),
+                kind: *kind,
+            };
+            let column = Column {
+                number,
+                feature,
+                lively,
+            };
+            let values: Vec<f64> = windows
+                .iter()
+                .map(|w| column.of(w))
+                .filter(|v| v.is_finite())
+                .collect();
+            if values.is_empty() {
+                // Another asset of the class has this metric.
+                continue;
+            }
+            if share(windows.len() - values.len(), windows.len()) > MISSING_SHARE {
+                leave_out("missing in too many windows while learning");
+            } else if !moves(&values) {
+                leave_out("did not move while learning");
+            } else if chosen.len() >= MAX_FEATURES {
+                leave_out("a model takes 128 features at most");
+            } else {
+                chosen.push(column);
+            }
+        }
+    }
+    chosen
+}
+
+/// Whether values differ by more than their own rounding.
+fn moves(values: &[f64]) -> bool {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    most - least > 1e-9 * least.abs().max(most.abs()).max(1e-300)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    count(part) / count(whole.max(1))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of windows are far below 2^52"
+)]
+fn count(number: usize) -> f64 {
+    number as f64
+}
+
+/// The asset and the span that it was trained on make the name.
+fn version(asset: &str, from: i64, through: i64) -> String {
+    let [from, through] = [from, through].map(|micros| {
+        let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+        at.format("%Y%m%dT%H%M%SZ").to_string()
+    });
+    format!("{asset}-{from}-{through}")
+}

@@ -1,0 +1,413 @@
+//! The settings of one asset class, and the kinds that classes are of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::detectors::DetectorSettings;
+use super::span::Span;
+
+/// The defaults, the kinds and the declared classes with their reasons, a fragment of the
+/// service's `default.toml`.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// Most windows that a learning period may have.
+pub const MAX_LEARNING_WINDOWS: i64 = 20_000;
+/// Most steps that a window may have.
+pub const MAX_STEPS_PER_WINDOW: i64 = 1_000;
+/// Most windows that a verification may look back on.
+pub const MAX_VERIFY_WINDOWS: usize = 128;
+
+/// What is computed from the values of one metric in one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureKind {
+    /// The mean.
+    Mean,
+    /// The natural logarithm of the standard deviation: how lively the metric is.
+    LogStd,
+}
+
+/// When a window is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judging {
+    /// When a step is over: the first reading of the next one closes it.
+    Step,
+    /// At every reading, over the window that ends with it.
+    Reading,
+}
+
+/// How much an alarm matters: consequence and time to respond, the priority of ISA-18.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Look at it when convenient.
+    Low,
+    /// Plan a visit.
+    Medium,
+    /// Act today.
+    High,
+    /// Act now.
+    Critical,
+}
+
+impl Severity {
+    /// All of them, mildest first.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word of the API and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Severity {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no severity; use low, medium, high or critical"))
+    }
+}
+
+/// How one detector of a class is set, and what its alarms are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Watching {
+    /// The detector.
+    pub detector: DetectorSettings,
+    /// Whether what it says raises alarms; otherwise it only marks windows.
+    pub alarms: bool,
+    /// How much its alarms matter; the class's severity when nothing is said.
+    pub severity: Option<Severity>,
+    /// How long its limit must be exceeded; the class's when nothing is said. **Units**: event time.
+    pub min_duration: Option<Span>,
+    /// Share of its limit below which it is in band again; the class's when nothing is said.
+    pub release: Option<f64>,
+}
+
+/// As it stands in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    kind: String,
+    #[serde(default)]
+    with: Value,
+    #[serde(default = "yes")]
+    alarms: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    severity: Option<Severity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_duration: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<f64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl TryFrom<Written> for Watching {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let with = match written.with {
+            Value::Null => Value::Object(Map::new()),
+            with => with,
+        };
+        let both = serde_json::json!({ "kind": written.kind, "with": with });
+        Ok(Self {
+            detector: serde_json::from_value(both).map_err(|error| error.to_string())?,
+            alarms: written.alarms,
+            severity: written.severity,
+            min_duration: written.min_duration,
+            release: written.release,
+        })
+    }
+}
+
+impl From<Watching> for Written {
+    fn from(watching: Watching) -> Self {
+        let mut both = serde_json::to_value(&watching.detector).unwrap_or_default();
+        let kind = both["kind"].as_str().unwrap_or_default().to_owned();
+        Self {
+            kind,
+            with: both["with"].take(),
+            alarms: watching.alarms,
+            severity: watching.severity,
+            min_duration: watching.min_duration,
+            release: watching.release,
+        }
+    }
+}
+
+/// How the assets of one class are watched. The reasons stand in `default.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassSettings {
+    /// When windows are judged.
+    pub judge: Judging,
+    /// Length of a window; zero with `judge = "reading"`: every reading by itself.
+    /// **Units**: event time.
+    pub window: Span,
+    /// From the beginning of a window to that of the next; how finely the beginning of a window
+    /// is cut when it is judged at every reading. **Units**: event time.
+    pub step: Span,
+    /// What is computed from a window.
+    pub features: Vec<FeatureKind>,
+    /// Which metrics; empty: all.
+    pub metrics: Vec<String>,
+    /// Which metrics are left alone.
+    pub ignore: Vec<String>,
+    /// Length of the learning period. **Units**: event time.
+    pub learning: Span,
+    /// Readings that the learning period must hold at least, however long that takes.
+    pub learning_readings: u32,
+    /// Readings that a window must have.
+    pub min_samples: u32,
+    /// Share of the usual number of readings that a window must have.
+    pub min_coverage: f64,
+    /// The detectors by name; the name is the cause of their alarms.
+    pub detectors: BTreeMap<String, Watching>,
+    /// How long the limit must be exceeded. **Units**: event time.
+    pub min_duration: Span,
+    /// Share of the alarm limit below which the asset is in band again.
+    pub release: f64,
+    /// How much an alarm matters.
+    pub severity: Severity,
+    /// Silence after which the asset is stale. **Units**: event time.
+    pub stale_after: Span,
+    /// Time that a repaired asset has to settle. **Units**: event time.
+    pub verify_settle: Span,
+    /// Windows in band in a row that verify a repair.
+    pub verify_in_band_windows: usize,
+    /// Windows out of band in a row that say that a repair has failed.
+    pub verify_out_of_band_windows: usize,
+}
+
+impl ClassSettings {
+    /// Steps of one window; 0 when every reading is judged by itself.
+    pub fn steps_per_window(&self) -> usize {
+        let steps = self.window.micros() / self.step.micros().max(1);
+        let least = usize::from(self.judge == Judging::Step || self.window.micros() > 0);
+        usize::try_from(steps).unwrap_or(1).max(least)
+    }
+
+    /// Everything that is wrong, a sentence each.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut check = |right: bool, text: String| {
+            if !right {
+                found.push(text);
+            }
+        };
+        let (window, step) = (self.window.micros(), self.step.micros());
+        check(
+            step >= 1_000,
+            format!("step is {}, but must be at least 1ms", self.step),
+        );
+        let single = window == 0 && self.judge == Judging::Reading;
+        let whole = step > 0 && window >= step && window % step == 0;
+        check(
+            whole || single,
+            format!(
+                "window is {}, but must be whole steps of {}",
+                self.window, self.step
+            ),
+        );
+        if whole {
+            check(
+                window / step <= MAX_STEPS_PER_WINDOW,
+                format!(
+                    "window has {} steps, at most {MAX_STEPS_PER_WINDOW}",
+                    window / step
+                ),
+            );
+            let windows = self.learning.micros() / step;
+            check(
+                windows <= MAX_LEARNING_WINDOWS,
+                format!(
+                    "learning has {windows} windows, at most {MAX_LEARNING_WINDOWS}: \
+                     make the step longer or learning shorter"
+                ),
+            );
+        }
+        let counted = self.judge == Judging::Reading && self.learning_readings >= 20;
+        check(
+            counted || self.learning.micros() >= 20 * step.max(1) && self.learning >= self.window,
+            format!(
+                "learning is {}, but must be at least 20 steps and a window",
+                self.learning
+            ),
+        );
+        check(
+            !self.features.is_empty(),
+            "features is empty, but must name one at least".into(),
+        );
+        check(
+            self.min_samples >= 1,
+            "min_samples is 0, but must be at least 1".into(),
+        );
+        let shares = [
+            ("min_coverage", self.min_coverage, 0.0),
+            ("release", self.release, f64::MIN_POSITIVE),
+        ];
+        for (name, value, least) in shares {
+            let right = value >= least && value <= 1.0;
+            check(
+                right,
+                format!("{name} is {value}, but must be a share from 0 to 1"),
+            );
+        }
+        check(
+            !self.detectors.is_empty(),
+            "detectors is empty, but must name one at least".into(),
+        );
+        for (name, watching) in &self.detectors {
+            let own = watching.detector.mistakes().into_iter();
+            found.extend(own.map(|mistake| format!("detectors.{name}: {mistake}")));
+            if watching
+                .release
+                .is_some_and(|share| !(share > 0.0 && share <= 1.0))
+            {
+                found.push(format!(
+                    "detectors.{name}: release must be a share from 0 to 1"
+                ));
+            }
+        }
+        let mut check = |right: bool, text: String| {
+            if !right {
+                found.push(text);
+            }
+        };
+        let windows = [
+            ("verify_in_band_windows", self.verify_in_band_windows),
+            (
+                "verify_out_of_band_windows",
+                self.verify_out_of_band_windows,
+            ),
+        ];
+        for (name, value) in windows {
+            let right = (1..=MAX_VERIFY_WINDOWS).contains(&value);
+            check(
+                right,
+                format!("{name} is {value}, but must be from 1 to {MAX_VERIFY_WINDOWS}"),
+            );
+        }
+        found
+    }
+}
+
+/// The kinds of assets: what holds for a class that says `kind = …`, and for the data sets of the
+/// benches. A kind is the defaults with its own values over them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kinds {
+    defaults: Map<String, Value>,
+    kinds: BTreeMap<String, Map<String, Value>>,
+}
+
+impl Kinds {
+    /// Kinds over defaults, as they stand in the configuration.
+    pub fn new(defaults: Map<String, Value>, kinds: BTreeMap<String, Map<String, Value>>) -> Self {
+        Self { defaults, kinds }
+    }
+
+    /// Those that are compiled in.
+    pub fn shipped() -> Self {
+        let text: Result<Value, _> = toml::from_str(DEFAULT_TOML);
+        let mut detect = text.expect("the shipped defaults are TOML")["detect"].take();
+        let table = |value: Value| match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        let defaults = table(detect["defaults"].take());
+        let kinds = table(detect["kinds"].take());
+        let kinds = kinds.into_iter().map(|(name, own)| (name, table(own)));
+        Self::new(defaults, kinds.collect())
+    }
+
+    /// The names of the kinds.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(String::as_str)
+    }
+
+    /// The settings of a kind.
+    ///
+    /// **Errors** with a sentence when there is no such kind or it has a mistake.
+    pub fn kind(&self, name: &str) -> Result<ClassSettings, String> {
+        let mut own = Map::new();
+        own.insert("kind".to_owned(), name.into());
+        self.complete(own)
+    }
+
+    /// The settings of a class that says only what is different from its kind, or from the
+    /// defaults when it names none.
+    ///
+    /// Tables are laid over tables; a kind that names detectors has those and no others.
+    ///
+    /// **Errors** with a sentence when something is wrong.
+    pub fn complete(&self, mut own: Map<String, Value>) -> Result<ClassSettings, String> {
+        let mut all = self.defaults.clone();
+        match own.remove("kind") {
+            None => {}
+            Some(Value::String(kind)) => {
+                let known = self.kinds.get(&kind);
+                let known = known.ok_or_else(|| format!("there is no kind `{kind}`"))?;
+                if known.contains_key("detectors") {
+                    all.remove("detectors");
+                }
+                lay_over(&mut all, known.clone());
+            }
+            Some(_) => return Err("kind must be the name of a kind".to_owned()),
+        }
+        lay_over(&mut all, own);
+        serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())
+    }
+}
+
+fn lay_over(all: &mut Map<String, Value>, own: Map<String, Value>) {
+    for (key, value) in own {
+        match (all.get_mut(&key), value) {
+            (Some(Value::Object(known)), Value::Object(own)) => lay_over(known, own),
+            (_, value) => drop(all.insert(key, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The settings of the defaults with other values for some keys.
+    pub(crate) fn settings(own: &str) -> ClassSettings {
+        let own: Map<String, Value> = toml::from_str(own).unwrap();
+        Kinds::shipped().complete(own).unwrap()
+    }
+
+    #[test]
+    fn every_shipped_kind_is_valid() {
+        let kinds = Kinds::shipped();
+        assert_eq!(settings("").mistakes(), Vec::<String>::new());
+        for name in kinds.names() {
+            let settings = kinds.kind(name).unwrap();
+            assert_eq!(settings.mistakes(), Vec::<String>::new(), "{name}");
+        }
+        assert!(kinds.kind("nonsense").unwrap_err().contains("no kind"));
+    }
+}

@@ -1,0 +1,220 @@
+//! An asset under watch: its model's detectors, their alarms, and what they said of each window.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::detector::{Detector, Explanation, Sample};
+use super::episode::{Delays, Episode, Turn};
+use super::features;
+use super::model::Model;
+use super::settings::ClassSettings;
+use super::window::Window;
+
+/// What is said of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// First instant of the window. **Units**: microseconds of event time since 1970.
+    pub start: i64,
+    /// First instant after it.
+    pub end: i64,
+    /// What each detector says, in the order of [`Watch::names`]; `None`: it could not judge.
+    pub verdicts: Vec<Option<Verdict>>,
+}
+
+/// What one detector says of a window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// The statistic in multiples of the alarm limit.
+    pub ratio: f64,
+    /// Whether the asset is out of band: over the limit, or not yet below the release again.
+    pub out_of_band: bool,
+    /// Whether that has lasted long enough, so that its alarm is up.
+    pub alarm: bool,
+    /// What has changed with this window.
+    pub turn: Turn,
+}
+
+impl Verdict {
+    /// The score, 0 to 1: one half is the alarm limit.
+    pub fn score(&self) -> f64 {
+        self.ratio / (1.0 + self.ratio)
+    }
+}
+
+/// What a restart needs of an asset under watch.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SavedWatch {
+    /// By name of the detector: where its alarm stands, and what it remembers.
+    pub members: BTreeMap<String, (Episode, Value)>,
+    /// End of the last window that was judged. **Units**: microseconds of event time since 1970.
+    pub last_end: Option<i64>,
+}
+
+/// The detectors of one asset at work.
+#[derive(Debug)]
+pub struct Watch {
+    model: Arc<Model>,
+    members: Vec<Member>,
+    /// The class's number of each feature's metric, as far as known.
+    numbers: Vec<Option<usize>>,
+    least_rows: f64,
+    patience: i64,
+    last_end: Option<i64>,
+    vector: Vec<f64>,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    detector: Box<dyn Detector>,
+    episode: Episode,
+    delays: Delays,
+}
+
+impl Watch {
+    /// A fresh watch with a model. Detectors that the settings no longer name are left out.
+    pub fn new(model: Arc<Model>, settings: &ClassSettings) -> Self {
+        let members = settings.detectors.iter().filter_map(|(name, watching)| {
+            let detector = model.detectors.get(name)?.begin(&watching.detector)?;
+            Some(Member {
+                name: name.clone(),
+                detector,
+                episode: Episode::Quiet,
+                delays: Delays {
+                    min_duration: watching.min_duration.unwrap_or(settings.min_duration),
+                    release: watching.release.unwrap_or(settings.release),
+                },
+            })
+        });
+        let members: Vec<Member> = members.collect();
+        let longest = members.iter().map(|m| m.delays.min_duration.micros());
+        // Windows of single readings have no length: two usual gaps make a hole.
+        let single = (settings.window.micros() == 0).then_some(2 * model.spacing);
+        Self {
+            least_rows: f64::from(settings.min_samples)
+                .max(settings.min_coverage * model.usual_rows),
+            patience: longest
+                .chain([settings.window.micros(), single.unwrap_or(0)])
+                .max()
+                .unwrap_or(0),
+            members,
+            numbers: Vec::new(),
+            last_end: None,
+            vector: Vec::new(),
+            model,
+        }
+    }
+
+    /// Goes on from what was saved.
+    pub fn restore(&mut self, saved: &SavedWatch) {
+        for member in &mut self.members {
+            if let Some((episode, state)) = saved.members.get(&member.name) {
+                member.episode = *episode;
+                member.detector.restore(state);
+            }
+        }
+        self.last_end = saved.last_end;
+    }
+
+    /// What a restart needs.
+    pub fn save(&self) -> SavedWatch {
+        let members = self.members.iter();
+        SavedWatch {
+            members: members
+                .map(|m| (m.name.clone(), (m.episode, m.detector.save())))
+                .collect(),
+            last_end: self.last_end,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The detectors' names, in the order of all verdicts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name.as_str())
+    }
+
+    /// Where the alarm of each detector stands.
+    pub fn episodes(&self) -> impl Iterator<Item = (&str, &Episode)> {
+        self.members.iter().map(|m| (m.name.as_str(), &m.episode))
+    }
+
+    /// Goes on with the alarms of another watch, as they stand, until this one says otherwise.
+    pub fn take_over(&mut self, other: &Self) {
+        for member in &mut self.members {
+            let before = other.members.iter().find(|m| m.name == member.name);
+            member.episode = before.map_or(Episode::Quiet, |before| before.episode);
+        }
+    }
+
+    /// Learns the class's number of each metric; called again when the class gets new metrics.
+    pub fn know_metrics(&mut self, metrics: &[String]) {
+        let number = |metric: &String| metrics.iter().position(|known| known == metric);
+        let features = self.model.features.iter();
+        self.numbers = features.map(|feature| number(&feature.metric)).collect();
+    }
+
+    /// Judges a window; `None` when it has too few readings or no detector can judge it.
+    pub fn take(&mut self, window: &Window) -> Option<Judgement> {
+        if f64::from(window.rows) < self.least_rows {
+            return None;
+        }
+        let model = &self.model;
+        self.vector = features::vector(window, &model.features, &self.numbers, &model.lively);
+        let since_last = self.last_end.map(|last| window.end.saturating_sub(last));
+        let sample = Sample {
+            at: window.end,
+            elapsed: since_last.unwrap_or(0).clamp(0, self.patience.max(1)),
+            values: &self.vector,
+        };
+        let interrupted = since_last.is_some_and(|since| since > self.patience);
+        let mut verdicts = Vec::with_capacity(self.members.len());
+        for member in &mut self.members {
+            if interrupted {
+                member.episode.interrupt();
+            }
+            verdicts.push(member.judge(&sample));
+        }
+        if verdicts.iter().all(Option::is_none) {
+            return None;
+        }
+        self.last_end = Some(window.end);
+        Some(Judgement {
+            start: window.start,
+            end: window.end,
+            verdicts,
+        })
+    }
+
+    /// Why the window that was just judged is judged as it is, by one detector.
+    pub fn explain(&self, window: &Window, member: usize) -> Explanation {
+        let sample = Sample {
+            at: window.end,
+            elapsed: 0,
+            values: &self.vector,
+        };
+        let member = self.members.get(member);
+        member.map_or_else(Explanation::default, |m| m.detector.explain(&sample))
+    }
+}
+
+impl Member {
+    fn judge(&mut self, sample: &Sample<'_>) -> Option<Verdict> {
+        let score = self.detector.score(sample)?;
+        let turn = self.episode.step(sample.at, score.ratio, &self.delays);
+        let calm = !self.episode.is_active() && score.ratio < self.delays.release;
+        self.detector.follow(sample, &score, calm);
+        Some(Verdict {
+            ratio: score.ratio,
+            out_of_band: self.episode.is_out_of_band(),
+            alarm: self.episode.is_active(),
+            turn,
+        })
+    }
+}
