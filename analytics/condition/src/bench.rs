@@ -3,6 +3,8 @@
 //! A set is a file here: it finds its files by pattern, feeds monitors reading by reading, and
 //! writes what they said. Labels are never read.
 
+pub mod orders;
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use super::monitor::{Monitor, News};
 use super::settings::{ClassSettings, Kinds};
 use super::watch::Judgement;
 use super::window::Window;
+use orders::{Conditions, Desk};
 
 /// Where a bench reads and writes.
 #[derive(Debug, Clone)]
@@ -27,28 +30,12 @@ pub struct Places {
     pub out: PathBuf,
 }
 
-/// An alarm, or a forecast, that an order might come of.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
-    /// The asset.
-    pub asset: String,
-    /// When, as the set writes its times.
-    pub time: String,
-    /// The detector or the forecast.
-    pub cause: String,
-    /// How much it matters.
-    pub severity: super::Severity,
-    /// The largest ratio so far, 1 at the limit.
-    pub ratio: f64,
-    /// How long it has lasted. **Units**: seconds of event time.
-    pub persistence: f64,
-    /// Probability that the asset fails within the horizon of the economics, where it is known.
-    pub failure: Option<f64>,
-}
-
 /// Why a bench cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
+    /// There is no such set.
+    #[error("there is no bench for {0}")]
+    Unknown(String),
     /// A file or folder cannot be read or written.
     #[error("cannot {operation} {path}: {source}")]
     Files {
@@ -83,6 +70,28 @@ pub enum BenchError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// What a bench has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Files of predictions written.
+    pub files: usize,
+    /// Rows of predictions in them.
+    pub rows: usize,
+}
+
+/// Runs a set: predictions in its scorer's format; what might become an order is told to the desk.
+///
+/// **Errors**: see [`BenchError`].
+pub fn run(
+    set: &str,
+    _places: &Places,
+    _kinds: &Kinds,
+    _desk: &mut dyn Desk,
+) -> Result<Done, BenchError> {
+    // One arm a set: `"skab" => skab::run(places, kinds, desk)`.
+    Err(BenchError::Unknown(set.to_owned()))
 }
 
 /// A table of a file: its header and its rows as text.
@@ -210,6 +219,7 @@ pub struct Feed {
     metrics: Vec<String>,
     settings: Arc<ClassSettings>,
     monitor: Monitor,
+    conditions: Conditions,
 }
 
 impl Feed {
@@ -220,6 +230,7 @@ impl Feed {
             asset,
             metrics,
             settings: Arc::clone(settings),
+            conditions: Conditions::default(),
         }
     }
 
@@ -237,6 +248,7 @@ impl Feed {
             asset,
             metrics,
             settings: Arc::clone(settings),
+            conditions: Conditions::default(),
         }
     }
 
@@ -276,6 +288,22 @@ impl Feed {
             }
         }
         last
+    }
+
+    /// The same, and tells a desk what it means; `shown` is the time as the set writes it.
+    pub fn take_and_tell(
+        &mut self,
+        (time, shown): (i64, &str),
+        values: &[f64],
+        desk: &mut dyn Desk,
+    ) -> Option<(Window, Judgement)> {
+        let said = self.take(time, values);
+        if let (Some((_, judgement)), Some(watch)) = (&said, self.monitor.watch()) {
+            let place = (self.asset.as_str(), shown);
+            self.conditions
+                .tell(place, judgement, watch, &self.settings, desk);
+        }
+        said
     }
 
     /// The monitor.

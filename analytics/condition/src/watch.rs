@@ -145,6 +145,15 @@ impl Watch {
         self.members.iter().map(|m| (m.name.as_str(), &m.episode))
     }
 
+    /// When the excursion of a detector, by its number, began: while it is out of band.
+    /// **Units**: microseconds of event time since 1970.
+    pub fn began(&self, member: usize) -> Option<i64> {
+        match self.members.get(member)?.episode {
+            Episode::Quiet => None,
+            Episode::Pending { since } | Episode::Active { since, .. } => Some(since),
+        }
+    }
+
     /// Goes on with the alarms of another watch, as they stand, until this one says otherwise.
     pub fn take_over(&mut self, other: &Self) {
         for member in &mut self.members {
