@@ -265,7 +265,7 @@ impl Feed {
             |news| match news {
                 News::Judged(window, judgement) => last = Some((window, judgement)),
                 News::Learn(windows) => learned = Some(windows),
-                News::Skipped => {}
+                News::Collected | News::Skipped => {}
             },
         );
         if let Some(windows) = learned {
@@ -277,13 +277,13 @@ impl Feed {
                 &windows,
             );
             match model {
-                Ok(model) => self
-                    .monitor
-                    .install(Arc::new(model), &self.metrics, |news| {
-                        if let News::Judged(window, judgement) = news {
+                Ok(model) => {
+                    for window in self.monitor.install(Arc::new(model), &self.metrics) {
+                        if let News::Judged(window, judgement) = self.monitor.judge(window) {
                             last = Some((window, judgement));
                         }
-                    }),
+                    }
+                }
                 Err(_) => self.monitor.learning_failed(windows),
             }
         }

@@ -24,6 +24,6 @@ pub mod window;
 pub use detector::{Contribution, Detector, Explanation, FitError, Sample, Score, Training};
 pub use model::{LeftOut, Model, learn};
 pub use monitor::{Monitor, News};
-pub use settings::{ClassSettings, DEFAULT_TOML, FeatureKind, Judging, Kinds, Severity};
+pub use settings::{ClassSettings, DEFAULT_TOML, FeatureKind, Judging, Kinds, Severity, Watching};
 pub use span::{BadSpan, Span};
 pub use watch::{Judgement, Verdict, Watch};

@@ -65,6 +65,28 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl Model {
+    /// Whether it was made for the settings that the class has now: windows of the same length,
+    /// features that are still wanted, and a fitted detector for each that is named.
+    ///
+    /// What is no part of what was learned, such as a factor on limits, may have changed.
+    pub fn fits(&self, settings: &ClassSettings) -> bool {
+        let wanted = |feature: &Feature| {
+            let named = settings.metrics.is_empty() || settings.metrics.contains(&feature.metric);
+            let ignored = settings.ignore.contains(&feature.metric);
+            named && !ignored && settings.features.contains(&feature.kind)
+        };
+        let mut detectors = settings.detectors.iter();
+        self.window == settings.window
+            && self.step == settings.step
+            && self.features.iter().all(wanted)
+            && detectors.all(|(name, own)| {
+                let fitted = self.detectors.get(name);
+                fitted.is_some_and(|fitted| fitted.begin(&own.detector).is_some())
+            })
+    }
+}
+
 /// Learns a model from windows in order of time.
 ///
 /// `metrics` are the class's metric names by number.

@@ -1,11 +1,12 @@
 //! One asset on its way: it is learned, waits for its model, and is judged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::episode::Episode;
 use super::model::{MIN_WINDOWS, Model};
 use super::settings::{ClassSettings, Judging};
-use super::watch::{Judgement, Watch};
+use super::watch::{Judgement, SavedWatch, Watch};
 use super::window::{Window, Windows};
 
 /// Windows that wait for a model at most; older ones are not judged.
@@ -18,6 +19,8 @@ pub enum News {
     Learn(Vec<Window>),
     /// A window was judged.
     Judged(Window, Judgement),
+    /// A window is one of those to learn from, or waits for a model.
+    Collected,
     /// A window was not judged: too few readings or metrics.
     Skipped,
 }
@@ -30,7 +33,12 @@ pub struct Monitor {
     phase: Phase,
     learning_from: i64,
     through: i64,
+    /// Alarms that are up from before the model was lost; the next model goes on with them.
+    carried: Option<Box<Carried>>,
 }
+
+/// Alarms that are up, by the detector's name.
+pub type Carried = BTreeMap<String, Episode>;
 
 /// Where an asset stands.
 #[derive(Debug)]
@@ -55,6 +63,7 @@ impl Monitor {
             phase: Phase::Learning(Vec::new()),
             learning_from: i64::MAX,
             through: i64::MIN,
+            carried: None,
             settings,
         }
     }
@@ -67,16 +76,63 @@ impl Monitor {
         monitor
     }
 
-    /// Takes a reading: `value(m)` is the value of the class's metric `m`, NaN when missing.
+    /// An asset that begins anew with its reading at `learning_from`; older ones are left out.
+    ///
+    /// Alarms that are up go on under the model that it will learn.
+    pub fn learning_again(
+        settings: Arc<ClassSettings>,
+        learning_from: i64,
+        carried: Carried,
+    ) -> Self {
+        let (step, steps) = (settings.step.micros(), settings.steps_per_window());
+        let mut monitor = Self::new(settings);
+        if learning_from != i64::MAX {
+            monitor.windows = Windows::new(step, steps, learning_from);
+            monitor.learning_from = learning_from;
+        }
+        monitor.carried = (!carried.is_empty()).then(|| Box::new(carried));
+        monitor
+    }
+
+    /// An asset that goes on where it stood: windows that end at `through` or before are not
+    /// judged again when their readings come once more.
+    ///
+    /// Readings from [`ClassSettings::reach`] before `through` on have to come once more, since
+    /// windows share them.
+    pub fn resumed(
+        settings: Arc<ClassSettings>,
+        model: Arc<Model>,
+        saved: &SavedWatch,
+        learning_from: i64,
+        through: i64,
+    ) -> Self {
+        let (step, steps) = (settings.step.micros(), settings.steps_per_window());
+        let from = match settings.judge {
+            Judging::Step => through.saturating_add(step),
+            Judging::Reading => through,
+        };
+        let from = from.saturating_sub(settings.window.micros());
+        let mut monitor = Self::with_model(settings, model);
+        monitor.windows = Windows::resume(step, steps, from);
+        monitor.learning_from = learning_from;
+        monitor.through = through;
+        if let Phase::Judged(watch) = &mut monitor.phase {
+            watch.restore(saved);
+        }
+        monitor
+    }
+
+    /// Takes a reading: `value(m)` is the value of the class's metric `m`, NaN when missing. The
+    /// windows that it closes go to `close`, and from there to [`Monitor::judge`], in order.
     ///
     /// `metrics` are the class's metrics by number. A reading that is not newer than the newest
     /// one changes nothing.
-    pub fn take(
+    pub fn cut(
         &mut self,
         time: i64,
         metrics: usize,
         value: impl Fn(usize) -> f64,
-        mut news: impl FnMut(News),
+        mut close: impl FnMut(Window),
     ) {
         if self.learning_from == i64::MAX {
             self.learning_from = time;
@@ -84,40 +140,54 @@ impl Monitor {
         match self.settings.judge {
             Judging::Reading => {
                 if let Some(window) = self.windows.add_and_judge(time, metrics, value) {
-                    self.judge(window, &mut news);
+                    close(window);
                 }
             }
-            Judging::Step => {
-                let mut closed = Vec::new();
-                let close = |window| closed.push(window);
-                self.windows.add(time, metrics, value, close);
-                for window in closed {
-                    self.judge(window, &mut news);
-                }
-            }
+            Judging::Step => self.windows.add(time, metrics, value, close),
         }
     }
 
-    /// Puts a model in place and judges what has waited for it.
+    /// Takes a reading, cuts and judges.
+    pub fn take(
+        &mut self,
+        time: i64,
+        metrics: usize,
+        value: impl Fn(usize) -> f64,
+        mut news: impl FnMut(News),
+    ) {
+        let mut closed = Vec::new();
+        self.cut(time, metrics, value, |window| closed.push(window));
+        for window in closed {
+            news(self.judge(window));
+        }
+    }
+
+    /// Puts a model in place; gives the windows that have waited for it, to be judged next.
     ///
     /// An alarm that is up goes on under the new model, until that says otherwise.
-    pub fn install(&mut self, model: Arc<Model>, metrics: &[String], mut news: impl FnMut(News)) {
+    pub fn install(&mut self, model: Arc<Model>, metrics: &[String]) -> Vec<Window> {
         let through = model.trained_through.timestamp_micros();
         let mut watch = Watch::new(model, &self.settings);
         watch.know_metrics(metrics);
         let before = std::mem::replace(&mut self.phase, Phase::Learning(Vec::new()));
-        let waiting: Vec<Window> = match before {
+        let mut waiting: Vec<Window> = match before {
             Phase::Learning(collected) => collected,
             Phase::Waiting(waiting) => waiting.into(),
             Phase::Judged(old) => {
-                watch.take_over(&old);
+                watch.take_over(&old.alarms());
                 Vec::new()
             }
         };
-        self.phase = Phase::Judged(Box::new(watch));
-        for window in waiting.into_iter().filter(|window| window.end > through) {
-            self.judge(window, &mut news);
+        if let Some(carried) = self.carried.take() {
+            watch.take_over(&carried);
         }
+        self.phase = Phase::Judged(Box::new(watch));
+        waiting.retain(|window| window.end > through);
+        if let Some(first) = waiting.first() {
+            // They were seen, but not judged.
+            self.through = first.end - 1;
+        }
+        waiting
     }
 
     /// Learning failed: the asset goes on and tries again half a period later.
@@ -166,35 +236,91 @@ impl Monitor {
         self.through
     }
 
-    fn judge(&mut self, window: Window, news: &mut impl FnMut(News)) {
-        self.through = self.through.max(window.end);
+    /// First reading, or the first one of the learning period; the last instant: none has come.
+    pub fn learning_from(&self) -> i64 {
+        self.learning_from
+    }
+
+    /// How much of the learning period is over, 0 to 1; `None` once there is a model.
+    pub fn learned(&self) -> Option<f64> {
+        let collected = match &self.phase {
+            Phase::Learning(collected) => collected.len(),
+            Phase::Waiting(_) => return Some(1.0),
+            Phase::Judged(_) => return None,
+        };
+        let seen = self.newest().saturating_sub(self.learning_from);
+        let of_time = part(seen, self.settings.learning.micros());
+        let least = i64::from(self.settings.learning_readings);
+        let of_readings = part(i64::try_from(collected).unwrap_or(i64::MAX), least);
+        Some(if least == 0 {
+            of_time
+        } else {
+            of_time.min(of_readings)
+        })
+    }
+
+    /// The alarms that are up, by the detector's name.
+    pub fn alarms(&self) -> Carried {
+        match &self.phase {
+            Phase::Judged(watch) => watch.alarms(),
+            Phase::Learning(_) | Phase::Waiting(_) => {
+                self.carried.as_deref().cloned().unwrap_or_default()
+            }
+        }
+    }
+
+    /// Goes on with alarms of another monitor of the same asset.
+    pub fn carry(&mut self, alarms: Carried) {
+        self.carried = (!alarms.is_empty()).then(|| Box::new(alarms));
+    }
+
+    /// What its lists take beside the windows that it learns from.
+    pub fn heap_bytes(&self) -> usize {
+        self.windows.heap_bytes()
+    }
+
+    /// Judges a window, or collects it. Windows come in order; one that was judged before
+    /// changes nothing.
+    pub fn judge(&mut self, window: Window) -> News {
+        if window.end <= self.through {
+            return News::Skipped;
+        }
+        self.through = window.end;
         match &mut self.phase {
             Phase::Learning(collected) => {
                 if window.rows < self.settings.min_samples {
-                    return news(News::Skipped);
+                    return News::Skipped;
                 }
                 let seen = window.end.saturating_sub(self.learning_from);
                 let over = seen > self.settings.learning.micros();
                 let least = usize::try_from(self.settings.learning_readings).unwrap_or(0);
                 if !over || collected.len() < least.max(MIN_WINDOWS) {
                     collected.push(window);
-                    return;
+                    return News::Collected;
                 }
                 let learned = std::mem::take(collected);
                 self.phase = Phase::Waiting([window].into());
-                news(News::Learn(learned));
+                News::Learn(learned)
             }
             Phase::Waiting(waiting) => {
                 if waiting.len() >= MAX_WAITING {
                     waiting.pop_front();
-                    news(News::Skipped);
                 }
                 waiting.push_back(window);
+                News::Collected
             }
             Phase::Judged(watch) => match watch.take(&window) {
-                Some(judgement) => news(News::Judged(window, judgement)),
-                None => news(News::Skipped),
+                Some(judgement) => News::Judged(window, judgement),
+                None => News::Skipped,
             },
         }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "spans are far below 2^52 microseconds"
+)]
+fn part(seen: i64, whole: i64) -> f64 {
+    (seen as f64 / whole.max(1) as f64).clamp(0.0, 1.0)
 }

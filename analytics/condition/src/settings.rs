@@ -209,6 +209,23 @@ impl ClassSettings {
         usize::try_from(steps).unwrap_or(1).max(least)
     }
 
+    /// Whether what a detector says raises alarms.
+    pub fn raises(&self, detector: &str) -> bool {
+        self.detectors.get(detector).is_some_and(|own| own.alarms)
+    }
+
+    /// How much an alarm of a detector matters.
+    pub fn severity_of(&self, detector: &str) -> Severity {
+        let own = self.detectors.get(detector).and_then(|own| own.severity);
+        own.unwrap_or(self.severity)
+    }
+
+    /// How far before a judged window's end the readings go that the next window may share.
+    /// **Units**: microseconds.
+    pub fn reach(&self) -> i64 {
+        self.window.micros().saturating_add(self.step.micros())
+    }
+
     /// Everything that is wrong, a sentence each.
     pub fn mistakes(&self) -> Vec<String> {
         let mut found = Vec::new();

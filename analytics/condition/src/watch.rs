@@ -154,11 +154,17 @@ impl Watch {
         }
     }
 
-    /// Goes on with the alarms of another watch, as they stand, until this one says otherwise.
-    pub fn take_over(&mut self, other: &Self) {
+    /// The alarms that are up, by the detector's name.
+    pub fn alarms(&self) -> BTreeMap<String, Episode> {
+        let up = self.members.iter().filter(|m| m.episode.is_active());
+        up.map(|m| (m.name.clone(), m.episode)).collect()
+    }
+
+    /// Goes on with alarms as they stand, until this watch says otherwise.
+    pub fn take_over(&mut self, alarms: &BTreeMap<String, Episode>) {
         for member in &mut self.members {
-            let before = other.members.iter().find(|m| m.name == member.name);
-            member.episode = before.map_or(Episode::Quiet, |before| before.episode);
+            let before = alarms.get(&member.name);
+            member.episode = before.copied().unwrap_or(Episode::Quiet);
         }
     }
 
