@@ -3,6 +3,7 @@
 //! A set is a file here: it finds its files by pattern, feeds monitors reading by reading, and
 //! writes what they said. Labels are never read.
 
+pub mod cmapss;
 pub mod orders;
 
 use std::fs;
@@ -86,12 +87,15 @@ pub struct Done {
 /// **Errors**: see [`BenchError`].
 pub fn run(
     set: &str,
-    _places: &Places,
+    places: &Places,
     _kinds: &Kinds,
-    _desk: &mut dyn Desk,
+    desk: &mut dyn Desk,
 ) -> Result<Done, BenchError> {
-    // One arm a set: `"skab" => skab::run(places, kinds, desk)`.
-    Err(BenchError::Unknown(set.to_owned()))
+    match set {
+        // One arm a set: `"skab" => skab::run(places, kinds, desk)`.
+        "cmapss" => cmapss::run(places, desk),
+        _ => Err(BenchError::Unknown(set.to_owned())),
+    }
 }
 
 /// A table of a file: its header and its rows as text.

@@ -1,1 +1,14 @@
-//! How long an asset lasts.
+//! Prognosis: how long an asset will last, and how sure that is.
+//!
+//! Three ways lead to one [`outlook::Outlook`], the probability of failure before a given date:
+//! remaining life learned from assets that ran to failure ([`life`]), the trend of a health index
+//! towards its limit, and the ages of parts that failed or did not.
+
+pub mod boosting;
+pub mod conformal;
+pub mod course;
+pub mod life;
+pub mod normal;
+pub mod outlook;
+pub mod regimes;
+pub mod sampling;

@@ -1,0 +1,317 @@
+//! Remaining useful life from the courses of assets that ran to failure.
+//!
+//! Boosted trees on [`super::course`] predict the remaining life up to a cap: an asset that is far
+//! from its end shows nothing of it yet. What the trees say about assets that they were not fitted
+//! on, fold by fold, is the evaluation, and its errors make the intervals.
+//!
+//! **Units**: those of the caller's age, for instance cycles or hours of use.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use linfa::DatasetBase;
+use linfa::traits::Fit;
+use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
+
+use super::boosting::{BoostedTrees, BoostedTreesParams, BoostingError};
+use super::conformal::{Conformal, LEVELS, TooFew};
+use super::course::{Course, CourseSettings};
+use super::normal::{Normal, matrix};
+use super::outlook::{Outlook, time};
+use super::regimes::RegimeError;
+use crate::settings::DEFAULT_TOML;
+
+/// How to predict remaining life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LifeSettings {
+    /// Longest remaining life that is told apart.
+    pub cap: f64,
+    /// Rows with a longer remaining life than this multiple of the cap neither count for the
+    /// evaluation nor for the intervals: they are easy, and would make both look better.
+    pub relevant: f64,
+    /// Share of truths that an interval shall hold.
+    pub coverage: f64,
+    /// Parts that the assets are divided into for the evaluation.
+    pub folds: usize,
+    /// Sets of trees that differ by their seed and are averaged.
+    pub members: usize,
+    /// An asset is told to be likely to fail when it does within so many units
+    pub horizon: f64,
+    /// with at least this probability.
+    pub alarm_probability: f64,
+    /// What is looked at.
+    pub course: CourseSettings,
+    /// How trees are fitted.
+    pub trees: BoostedTreesParams,
+}
+
+/// The part of the shipped defaults that is read here.
+#[derive(Deserialize)]
+struct Shipped {
+    prognosis: Prognosis,
+}
+
+#[derive(Deserialize)]
+struct Prognosis {
+    life: LifeSettings,
+}
+
+/// One asset from installation to failure: its last reading is the failure.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Life {
+    /// All readings in order of age.
+    pub readings: Vec<LifeReading>,
+}
+
+/// One reading of a life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LifeReading {
+    /// Age since installation.
+    pub age: f64,
+    /// Declared setting channels.
+    pub settings: Vec<f64>,
+    /// Sensors; NaN is missing.
+    pub sensors: Vec<f64>,
+}
+
+/// A fitted model of a class of assets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LifeModel {
+    settings: LifeSettings,
+    normal: Normal,
+    members: Vec<BoostedTrees>,
+    conformal: Conformal,
+    /// How good it was on assets that it had not seen.
+    pub evaluation: LifeEvaluation,
+}
+
+/// How good predictions were for assets left out of the fit, with truths up to the cap.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LifeEvaluation {
+    /// Assets.
+    pub assets: usize,
+    /// Predictions.
+    pub predictions: usize,
+    /// Root mean square error.
+    pub rmse: f64,
+    /// Mean of predicted less true.
+    pub bias: f64,
+}
+
+/// A predicted remaining life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Remaining {
+    /// The best single number, 0 to the cap.
+    pub expected: f64,
+    /// Lower end of the interval.
+    pub lower: f64,
+    /// Upper end of the interval; the cap means the cap or more.
+    pub upper: f64,
+    /// Remaining lives with the probability of a shorter one, below the cap alone.
+    pub distribution: Vec<(f64, f64)>,
+}
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum LifeError {
+    /// Too few assets to leave some out.
+    #[error("remaining life needs at least {needed} assets that ran to failure, and there are {0}", needed = self.needed())]
+    Assets(usize),
+    /// The regimes could not be found.
+    #[error("the operating regimes of the assets could not be found")]
+    Regimes(#[from] RegimeError),
+    /// The trees could not be fitted.
+    #[error("the model of remaining life could not be fitted")]
+    Trees(#[from] BoostingError),
+    /// There is too little for intervals.
+    #[error("the intervals of remaining life could not be learned")]
+    Intervals(#[from] TooFew),
+}
+
+impl LifeError {
+    fn needed(&self) -> usize {
+        LEAST_ASSETS
+    }
+}
+
+/// Fewer assets cannot be divided into parts that say anything about an unseen one.
+const LEAST_ASSETS: usize = 4;
+
+impl LifeSettings {
+    /// Those that are compiled in, with their reasons in `default.toml`.
+    pub fn shipped() -> Self {
+        let shipped: Result<Shipped, _> = toml::from_str(DEFAULT_TOML);
+        shipped
+            .expect("the shipped defaults are complete")
+            .prognosis
+            .life
+    }
+
+    /// Fits, evaluates on left-out assets, and learns the intervals.
+    ///
+    /// # Errors
+    /// When there are too few assets or readings.
+    pub fn fit(&self, lives: &[Life]) -> Result<LifeModel, LifeError> {
+        if lives.len() < LEAST_ASSETS {
+            return Err(LifeError::Assets(lives.len()));
+        }
+        let all: Vec<&Life> = lives.iter().collect();
+        let folds = self.folds.clamp(2, lives.len());
+        let mut pairs = Vec::new();
+        for fold in 0..folds {
+            let part = |inside: bool| {
+                let numbered = all.iter().enumerate();
+                let of = numbered.filter(move |(number, _)| (number % folds == fold) == inside);
+                of.map(|(_, life)| *life).collect::<Vec<&Life>>()
+            };
+            let fitted = Fitted::fit(self, &part(false))?;
+            for life in part(true) {
+                pairs.extend(self.left_out(&fitted, life));
+            }
+        }
+        let fitted = Fitted::fit(self, &all)?;
+        let errors = || pairs.iter().map(|(said, truth)| said - truth);
+        let count = pairs.len().max(1) as f64;
+        let evaluation = LifeEvaluation {
+            assets: lives.len(),
+            predictions: pairs.len(),
+            rmse: (errors().map(|error| error * error).sum::<f64>() / count).sqrt(),
+            bias: errors().sum::<f64>() / count,
+        };
+        Ok(LifeModel {
+            settings: self.clone(),
+            normal: fitted.normal,
+            members: fitted.members,
+            conformal: Conformal::learn(&pairs)?,
+            evaluation,
+        })
+    }
+
+    /// Predicted and true remaining lives of an asset that was left out.
+    fn left_out(&self, fitted: &Fitted, life: &Life) -> Vec<(f64, f64)> {
+        let rows = self.rows(&fitted.normal, life);
+        rows.into_iter()
+            .filter(|(_, remaining)| *remaining <= self.relevant * self.cap)
+            .map(|(features, remaining)| {
+                (fitted.answer(self.cap, &features), remaining.min(self.cap))
+            })
+            .collect()
+    }
+
+    /// Features and remaining life, not capped, at every reading that has features.
+    fn rows(&self, normal: &Normal, life: &Life) -> Vec<(Vec<f64>, f64)> {
+        let end = life.readings.last().map_or(0.0, |reading| reading.age);
+        let mut course = self.course.begin(normal.columns().len());
+        let mut rows = Vec::with_capacity(life.readings.len());
+        for reading in &life.readings {
+            let (settings, sensors) = (&reading.settings, &reading.sensors);
+            self.course
+                .follow(&mut course, normal, reading.age, settings, sensors);
+            if let Some(features) = self.course.features(&course) {
+                rows.push((features, end - reading.age));
+            }
+        }
+        rows
+    }
+}
+
+/// Trees without their intervals.
+struct Fitted {
+    normal: Normal,
+    members: Vec<BoostedTrees>,
+}
+
+impl Fitted {
+    fn fit(settings: &LifeSettings, lives: &[&Life]) -> Result<Self, LifeError> {
+        let readings = || lives.iter().flat_map(|life| &life.readings);
+        let of_settings: Vec<Vec<f64>> = readings().map(|r| r.settings.clone()).collect();
+        let of_sensors: Vec<Vec<f64>> = readings().map(|r| r.sensors.clone()).collect();
+        let normal = Normal::learn(matrix(&of_settings).view(), matrix(&of_sensors).view())?;
+        let (mut records, mut targets) = (Vec::new(), Vec::new());
+        for life in lives {
+            for (features, remaining) in settings.rows(&normal, life) {
+                records.extend(features);
+                targets.push(remaining.min(settings.cap));
+            }
+        }
+        let width = records.len() / targets.len().max(1);
+        let records = Array2::from_shape_vec((targets.len(), width), records)
+            .expect("all rows have the same features");
+        let set = DatasetBase::new(records, Array1::from(targets));
+        let members = (0..settings.members.max(1))
+            .map(|member| settings.trees.clone().seed(1 + member as u64).fit(&set))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { normal, members })
+    }
+
+    fn answer(&self, cap: f64, features: &[f64]) -> f64 {
+        answer(&self.members, cap, features)
+    }
+}
+
+fn answer(members: &[BoostedTrees], cap: f64, features: &[f64]) -> f64 {
+    let sum: f64 = members.iter().map(|member| member.answer(features)).sum();
+    (sum / members.len() as f64).clamp(0.0, cap)
+}
+
+impl LifeModel {
+    /// Begins to follow a new asset.
+    pub fn begin(&self) -> Course {
+        self.settings.course.begin(self.normal.columns().len())
+    }
+
+    /// Takes in one reading.
+    pub fn follow(&self, course: &mut Course, reading: &LifeReading) {
+        let (settings, sensors) = (&reading.settings, &reading.sensors);
+        self.settings
+            .course
+            .follow(course, &self.normal, reading.age, settings, sensors);
+    }
+
+    /// The remaining life now; none before the first reading in a known regime.
+    pub fn remaining(&self, course: &Course) -> Option<Remaining> {
+        let features = self.settings.course.features(course)?;
+        let cap = self.settings.cap;
+        let expected = answer(&self.members, cap, &features);
+        let quantiles = self.conformal.quantiles(expected);
+        let outside = (1.0 - self.settings.coverage) / 2.0;
+        let at = |level: f64| between(&quantiles, level).clamp(0.0, cap);
+        let known = quantiles.iter().zip(LEVELS);
+        let distribution = known
+            .filter(|(remaining, _)| **remaining < cap)
+            .map(|(remaining, level)| (remaining.max(0.0), level))
+            .collect();
+        Some(Remaining {
+            expected,
+            lower: at(outside).min(expected),
+            upper: at(1.0 - outside).max(expected),
+            distribution,
+        })
+    }
+
+    /// How many operating regimes were found.
+    pub fn regimes(&self) -> usize {
+        self.normal.regimes().count()
+    }
+}
+
+/// The quantile at a level between those of [`LEVELS`].
+fn between(quantiles: &[f64], level: f64) -> f64 {
+    let above = LEVELS.partition_point(|known| *known < level);
+    let (Some(upper), Some(below)) = (quantiles.get(above), above.checked_sub(1)) else {
+        return quantiles[above.min(quantiles.len() - 1)];
+    };
+    let share = (level - LEVELS[below]) / (LEVELS[above] - LEVELS[below]);
+    quantiles[below] + share * (upper - quantiles[below])
+}
+
+impl Remaining {
+    /// As chances over time, given how long one unit of age lasts.
+    pub fn outlook(&self, as_of: DateTime<Utc>, unit: TimeDelta) -> Outlook {
+        let chance = |(remaining, level): &(f64, f64)| Some((time(*remaining, unit)?, *level));
+        Outlook::of(as_of, self.distribution.iter().filter_map(chance))
+    }
+}
+
+#[cfg(test)]
+mod tests;
