@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "fieldwright",
         &[
             "fieldwright-analytics",
+            "fieldwright-condition",
             "fieldwright-ingest",
             "fieldwright-simulators",
             "fieldwright-workorders",

@@ -1,5 +1,6 @@
-//! `fieldwright detect train | score`.
+//! `fieldwright detect train | score | bench`.
 
+mod bench;
 mod score;
 mod train;
 
@@ -12,7 +13,8 @@ use super::{Failure, Output};
 #[command(after_help = "Examples:\n  \
     fieldwright detect train --asset pump-101 --from 2026-11-01T00:00:00Z --to 2026-11-03T00:00:00Z --data DIR\n  \
     fieldwright detect score SKAB/data/valve1 --class skab\n  \
-    fieldwright detect score recording.csv --class pump --output json")]
+    fieldwright detect score recording.csv --class pump --output json\n  \
+    fieldwright detect bench skab --data ../shared/data/skab --out /tmp/skab")]
 pub struct Detect {
     #[command(subcommand)]
     command: Command,
@@ -24,6 +26,8 @@ enum Command {
     Train(train::Train),
     /// Learn from the beginning of recordings and score the rest, one configuration for all.
     Score(score::Score),
+    /// Run a public data set and write predictions in its scorer's format.
+    Bench(bench::Bench),
 }
 
 impl Detect {
@@ -32,6 +36,7 @@ impl Detect {
         match self.command {
             Command::Train(command) => command.run(output).await,
             Command::Score(command) => command.run(output),
+            Command::Bench(command) => command.run(output),
         }
     }
 }
