@@ -5,6 +5,7 @@
 
 pub mod cmapss;
 pub mod orders;
+pub mod tep;
 
 use std::fs;
 use std::io::Read;
@@ -88,12 +89,12 @@ pub struct Done {
 pub fn run(
     set: &str,
     places: &Places,
-    _kinds: &Kinds,
+    kinds: &Kinds,
     desk: &mut dyn Desk,
 ) -> Result<Done, BenchError> {
     match set {
-        // One arm a set: `"skab" => skab::run(places, kinds, desk)`.
         "cmapss" => cmapss::run(places, desk),
+        "tep" => tep::run(places, kinds, desk),
         _ => Err(BenchError::Unknown(set.to_owned())),
     }
 }

@@ -1,5 +1,7 @@
 //! The detectors, each in a file of its own, and the two lists that name them.
 
+pub mod canonical;
+mod lagged;
 pub mod pca;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use super::detector::{Detector, FitError, Training};
 pub enum DetectorSettings {
     /// Principal components with T² and squared prediction error, and a reference that follows.
     Pca(pca::PcaSettings),
+    /// Canonical variates of the recent past, for processes under control.
+    Canonical(canonical::CanonicalSettings),
 }
 
 /// What a detector has learned: immutable, kept on disk, shared by assets.
@@ -20,6 +24,8 @@ pub enum DetectorSettings {
 pub enum Fitted {
     /// See [`DetectorSettings::Pca`].
     Pca(pca::PcaModel),
+    /// See [`DetectorSettings::Canonical`].
+    Canonical(canonical::CanonicalModel),
 }
 
 impl DetectorSettings {
@@ -29,6 +35,7 @@ impl DetectorSettings {
     pub fn fit(&self, training: &Training<'_>) -> Result<Fitted, FitError> {
         match self {
             Self::Pca(settings) => settings.fit(training).map(Fitted::Pca),
+            Self::Canonical(settings) => settings.fit(training).map(Fitted::Canonical),
         }
     }
 
@@ -36,6 +43,7 @@ impl DetectorSettings {
     pub fn mistakes(&self) -> Vec<String> {
         match self {
             Self::Pca(settings) => settings.mistakes(),
+            Self::Canonical(settings) => settings.mistakes(),
         }
     }
 }
@@ -50,6 +58,10 @@ impl Fitted {
             (Self::Pca(model), DetectorSettings::Pca(settings)) => {
                 Some(Box::new(pca::PcaDetector::new(model.clone(), settings)))
             }
+            (Self::Canonical(model), DetectorSettings::Canonical(settings)) => Some(Box::new(
+                canonical::CanonicalDetector::new(model.clone(), settings),
+            )),
+            _ => None,
         }
     }
 }

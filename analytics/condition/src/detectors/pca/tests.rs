@@ -57,7 +57,6 @@ fn names(count: usize) -> Vec<String> {
 fn components(model: &Model) -> PcaModel {
     match &model.detectors["pca"] {
         Fitted::Pca(components) => components.clone(),
-        #[expect(unreachable_patterns, reason = "until there is another detector")]
         other => panic!("{other:?}"),
     }
 }
