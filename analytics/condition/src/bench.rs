@@ -4,8 +4,12 @@
 //! writes what they said. Labels are never read.
 
 pub mod cmapss;
+pub mod ett;
+pub mod nab;
 pub mod orders;
+pub mod smap;
 pub mod tep;
+mod time;
 
 use std::fs;
 use std::io::Read;
@@ -95,6 +99,9 @@ pub fn run(
     match set {
         "cmapss" => cmapss::run(places, desk),
         "tep" => tep::run(places, kinds, desk),
+        "nab" => nab::run(places, kinds, desk),
+        "ett" => ett::run(places, kinds, desk),
+        "smap" => smap::run(places, kinds, desk),
         _ => Err(BenchError::Unknown(set.to_owned())),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod canonical;
 mod lagged;
+pub mod neighbor;
 pub mod pca;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub enum DetectorSettings {
     Pca(pca::PcaSettings),
     /// Canonical variates of the recent past, for processes under control.
     Canonical(canonical::CanonicalSettings),
+    /// Distance of the last readings to anything seen before, against its own record.
+    Neighbor(neighbor::NeighborSettings),
 }
 
 /// What a detector has learned: immutable, kept on disk, shared by assets.
@@ -26,6 +29,8 @@ pub enum Fitted {
     Pca(pca::PcaModel),
     /// See [`DetectorSettings::Canonical`].
     Canonical(canonical::CanonicalModel),
+    /// See [`DetectorSettings::Neighbor`].
+    Neighbor(neighbor::NeighborModel),
 }
 
 impl DetectorSettings {
@@ -36,6 +41,7 @@ impl DetectorSettings {
         match self {
             Self::Pca(settings) => settings.fit(training).map(Fitted::Pca),
             Self::Canonical(settings) => settings.fit(training).map(Fitted::Canonical),
+            Self::Neighbor(settings) => settings.fit(training).map(Fitted::Neighbor),
         }
     }
 
@@ -44,6 +50,7 @@ impl DetectorSettings {
         match self {
             Self::Pca(settings) => settings.mistakes(),
             Self::Canonical(settings) => settings.mistakes(),
+            Self::Neighbor(settings) => settings.mistakes(),
         }
     }
 }
@@ -60,6 +67,9 @@ impl Fitted {
             }
             (Self::Canonical(model), DetectorSettings::Canonical(settings)) => Some(Box::new(
                 canonical::CanonicalDetector::new(model.clone(), settings),
+            )),
+            (Self::Neighbor(model), DetectorSettings::Neighbor(settings)) => Some(Box::new(
+                neighbor::NeighborDetector::new(model.clone(), settings),
             )),
             _ => None,
         }

@@ -225,7 +225,7 @@ fn choose(
             }
             if share(windows.len() - values.len(), windows.len()) > MISSING_SHARE {
                 leave_out("missing in too many windows while learning");
-            } else if !moves(&values) {
+            } else if !settings.keep_constant && !moves(&values) {
                 leave_out("did not move while learning");
             } else if chosen.len() >= MAX_FEATURES {
                 leave_out("a model takes 128 features at most");

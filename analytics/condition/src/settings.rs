@@ -175,6 +175,8 @@ pub struct ClassSettings {
     pub metrics: Vec<String>,
     /// Which metrics are left alone.
     pub ignore: Vec<String>,
+    /// Whether a metric that does not move while learning is watched all the same.
+    pub keep_constant: bool,
     /// Length of the learning period. **Units**: event time.
     pub learning: Span,
     /// Readings that the learning period must hold at least, however long that takes.
