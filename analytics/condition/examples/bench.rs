@@ -1,4 +1,6 @@
-//! Benches without the service around them: `bench SET --data DIR [--train DIR] --out DIR`.
+//! Benches without the service around them:
+//! `bench SET --data DIR [--train DIR] --out DIR [--kinds FILE]`; the file is laid out as the
+//! crate's `default.toml` and takes its place, for trials.
 
 use std::path::PathBuf;
 
@@ -19,7 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out: after("--out").ok_or(usage)?,
     };
     let set = arguments.first().ok_or(usage)?;
-    let done = run(set, &places, &Kinds::shipped(), &mut NoDesk)?;
+    let kinds = match after("--kinds") {
+        Some(path) => Kinds::read(&std::fs::read_to_string(path)?)?,
+        None => Kinds::shipped(),
+    };
+    let done = run(set, &places, &kinds, &mut NoDesk)?;
     println!("{set}: {} files, {} rows", done.files, done.rows);
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod cmapss;
 pub mod ett;
 pub mod nab;
 pub mod orders;
+pub mod skab;
 pub mod smap;
 pub mod tep;
 mod time;
@@ -102,6 +103,7 @@ pub fn run(
         "nab" => nab::run(places, kinds, desk),
         "ett" => ett::run(places, kinds, desk),
         "smap" => smap::run(places, kinds, desk),
+        "skab" => skab::run(places, kinds, desk),
         _ => Err(BenchError::Unknown(set.to_owned())),
     }
 }
@@ -140,7 +142,13 @@ pub fn read_text(path: &Path) -> Result<String, BenchError> {
 ///
 /// **Errors** when it cannot be read or is no table.
 pub fn read_table(path: &Path, delimiter: u8) -> Result<Table, BenchError> {
-    let text = read_text(path)?;
+    table(path, &read_text(path)?, delimiter)
+}
+
+/// The table that a text holds; `path` is where it comes from.
+///
+/// **Errors** when it is none.
+pub fn table(path: &Path, text: &str, delimiter: u8) -> Result<Table, BenchError> {
     let content = |error: csv::Error| BenchError::Content {
         path: path.to_owned(),
         reason: error.to_string(),

@@ -1,6 +1,8 @@
 //! The detectors, each in a file of its own, and the two lists that name them.
 
 pub mod canonical;
+pub mod changepoint;
+pub mod hotelling;
 mod lagged;
 pub mod neighbor;
 pub mod pca;
@@ -19,6 +21,10 @@ pub enum DetectorSettings {
     Canonical(canonical::CanonicalSettings),
     /// Distance of the last readings to anything seen before, against its own record.
     Neighbor(neighbor::NeighborSettings),
+    /// T² around a reference that follows, with a covariance that goes on learning.
+    Hotelling(hotelling::HotellingSettings),
+    /// The newest window against those before it.
+    Changepoint(changepoint::ChangepointSettings),
 }
 
 /// What a detector has learned: immutable, kept on disk, shared by assets.
@@ -31,6 +37,10 @@ pub enum Fitted {
     Canonical(canonical::CanonicalModel),
     /// See [`DetectorSettings::Neighbor`].
     Neighbor(neighbor::NeighborModel),
+    /// See [`DetectorSettings::Hotelling`].
+    Hotelling(hotelling::HotellingModel),
+    /// See [`DetectorSettings::Changepoint`].
+    Changepoint(changepoint::ChangepointModel),
 }
 
 impl DetectorSettings {
@@ -42,6 +52,8 @@ impl DetectorSettings {
             Self::Pca(settings) => settings.fit(training).map(Fitted::Pca),
             Self::Canonical(settings) => settings.fit(training).map(Fitted::Canonical),
             Self::Neighbor(settings) => settings.fit(training).map(Fitted::Neighbor),
+            Self::Hotelling(settings) => settings.fit(training).map(Fitted::Hotelling),
+            Self::Changepoint(settings) => settings.fit(training).map(Fitted::Changepoint),
         }
     }
 
@@ -51,6 +63,8 @@ impl DetectorSettings {
             Self::Pca(settings) => settings.mistakes(),
             Self::Canonical(settings) => settings.mistakes(),
             Self::Neighbor(settings) => settings.mistakes(),
+            Self::Hotelling(settings) => settings.mistakes(),
+            Self::Changepoint(settings) => settings.mistakes(),
         }
     }
 }
@@ -70,6 +84,12 @@ impl Fitted {
             )),
             (Self::Neighbor(model), DetectorSettings::Neighbor(settings)) => Some(Box::new(
                 neighbor::NeighborDetector::new(model.clone(), settings),
+            )),
+            (Self::Hotelling(model), DetectorSettings::Hotelling(settings)) => Some(Box::new(
+                hotelling::HotellingDetector::new(model.clone(), settings),
+            )),
+            (Self::Changepoint(model), DetectorSettings::Changepoint(settings)) => Some(Box::new(
+                changepoint::ChangepointDetector::new(model.clone(), settings),
             )),
             _ => None,
         }

@@ -10,8 +10,10 @@ const GROWTH: f64 = 2.0;
 /// When an excursion becomes an alarm, and when it is over.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Delays {
-    /// How long the limit must be exceeded, and how long it must be back. **Units**: event time.
+    /// How long the limit must be exceeded. **Units**: event time.
     pub min_duration: Span,
+    /// How long it must be back. **Units**: event time.
+    pub off_delay: Span,
     /// Share of the limit below which it is in band again.
     pub release: f64,
 }
@@ -88,7 +90,7 @@ impl Episode {
                 shown,
             } if ratio < delays.release => {
                 let back = back_since.unwrap_or(end);
-                if end - back >= long {
+                if end - back >= delays.off_delay.micros() {
                     *self = Self::Quiet;
                     return Turn::Return;
                 }
@@ -147,6 +149,7 @@ mod tests {
     fn check(ratios: &str, expected: &str) {
         let delays = Delays {
             min_duration: Span::seconds(120),
+            off_delay: Span::seconds(120),
             release: 0.7,
         };
         let mut episode = Episode::Quiet;
@@ -186,6 +189,7 @@ mod tests {
     fn without_a_minimum_duration_one_window_raises() {
         let delays = Delays {
             min_duration: Span::seconds(0),
+            off_delay: Span::seconds(0),
             release: 0.7,
         };
         let mut episode = Episode::Quiet;

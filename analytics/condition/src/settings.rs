@@ -98,6 +98,9 @@ pub struct Watching {
     pub severity: Option<Severity>,
     /// How long its limit must be exceeded; the class's when nothing is said. **Units**: event time.
     pub min_duration: Option<Span>,
+    /// How long it must be back; as long as its limit must be exceeded when nothing is said.
+    /// **Units**: event time.
+    pub off_delay: Option<Span>,
     /// Share of its limit below which it is in band again; the class's when nothing is said.
     pub release: Option<f64>,
 }
@@ -115,6 +118,8 @@ struct Written {
     severity: Option<Severity>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     min_duration: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    off_delay: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<f64>,
 }
@@ -137,6 +142,7 @@ impl TryFrom<Written> for Watching {
             alarms: written.alarms,
             severity: written.severity,
             min_duration: written.min_duration,
+            off_delay: written.off_delay,
             release: written.release,
         })
     }
@@ -152,6 +158,7 @@ impl From<Watching> for Written {
             alarms: watching.alarms,
             severity: watching.severity,
             min_duration: watching.min_duration,
+            off_delay: watching.off_delay,
             release: watching.release,
         }
     }
@@ -349,8 +356,15 @@ impl Kinds {
 
     /// Those that are compiled in.
     pub fn shipped() -> Self {
-        let text: Result<Value, _> = toml::from_str(DEFAULT_TOML);
-        let mut detect = text.expect("the shipped defaults are TOML")["detect"].take();
+        Self::read(DEFAULT_TOML).expect("the shipped defaults are TOML")
+    }
+
+    /// Those of a text like the one that is compiled in.
+    ///
+    /// **Errors** with a sentence when it is no TOML.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let text: Result<Value, _> = toml::from_str(text);
+        let mut detect = text.map_err(|error| error.to_string())?["detect"].take();
         let table = |value: Value| match value {
             Value::Object(map) => map,
             _ => Map::new(),
@@ -358,7 +372,7 @@ impl Kinds {
         let defaults = table(detect["defaults"].take());
         let kinds = table(detect["kinds"].take());
         let kinds = kinds.into_iter().map(|(name, own)| (name, table(own)));
-        Self::new(defaults, kinds.collect())
+        Ok(Self::new(defaults, kinds.collect()))
     }
 
     /// The names of the kinds.

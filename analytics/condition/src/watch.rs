@@ -79,12 +79,14 @@ impl Watch {
     pub fn new(model: Arc<Model>, settings: &ClassSettings) -> Self {
         let members = settings.detectors.iter().filter_map(|(name, watching)| {
             let detector = model.detectors.get(name)?.begin(&watching.detector)?;
+            let min_duration = watching.min_duration.unwrap_or(settings.min_duration);
             Some(Member {
                 name: name.clone(),
                 detector,
                 episode: Episode::Quiet,
                 delays: Delays {
-                    min_duration: watching.min_duration.unwrap_or(settings.min_duration),
+                    min_duration,
+                    off_delay: watching.off_delay.unwrap_or(min_duration),
                     release: watching.release.unwrap_or(settings.release),
                 },
             })
