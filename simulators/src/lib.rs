@@ -27,6 +27,8 @@ pub mod simulation;
 pub mod ledger_publisher;
 pub mod replay;
 
+pub mod year;
+
 pub use cancel::{Cancel, CancelSource};
 pub use endpoint::Endpoint;
 pub use report::Report;

@@ -6,6 +6,7 @@ pub mod hotelling;
 mod lagged;
 pub mod neighbor;
 pub mod pca;
+pub mod residuals;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,8 @@ use super::detector::{Detector, FitError, Training};
 pub enum DetectorSettings {
     /// Principal components with T² and squared prediction error, and a reference that follows.
     Pca(pca::PcaSettings),
+    /// What declared inputs do not explain, with a regression that goes on learning.
+    Residuals(residuals::ResidualSettings),
     /// Canonical variates of the recent past, for processes under control.
     Canonical(canonical::CanonicalSettings),
     /// Distance of the last readings to anything seen before, against its own record.
@@ -33,6 +36,8 @@ pub enum DetectorSettings {
 pub enum Fitted {
     /// See [`DetectorSettings::Pca`].
     Pca(pca::PcaModel),
+    /// See [`DetectorSettings::Residuals`].
+    Residuals(residuals::ResidualModel),
     /// See [`DetectorSettings::Canonical`].
     Canonical(canonical::CanonicalModel),
     /// See [`DetectorSettings::Neighbor`].
@@ -50,6 +55,7 @@ impl DetectorSettings {
     pub fn fit(&self, training: &Training<'_>) -> Result<Fitted, FitError> {
         match self {
             Self::Pca(settings) => settings.fit(training).map(Fitted::Pca),
+            Self::Residuals(settings) => settings.fit(training).map(Fitted::Residuals),
             Self::Canonical(settings) => settings.fit(training).map(Fitted::Canonical),
             Self::Neighbor(settings) => settings.fit(training).map(Fitted::Neighbor),
             Self::Hotelling(settings) => settings.fit(training).map(Fitted::Hotelling),
@@ -61,6 +67,7 @@ impl DetectorSettings {
     pub fn mistakes(&self) -> Vec<String> {
         match self {
             Self::Pca(settings) => settings.mistakes(),
+            Self::Residuals(settings) => settings.mistakes(),
             Self::Canonical(settings) => settings.mistakes(),
             Self::Neighbor(settings) => settings.mistakes(),
             Self::Hotelling(settings) => settings.mistakes(),
@@ -79,6 +86,9 @@ impl Fitted {
             (Self::Pca(model), DetectorSettings::Pca(settings)) => {
                 Some(Box::new(pca::PcaDetector::new(model.clone(), settings)))
             }
+            (Self::Residuals(model), DetectorSettings::Residuals(settings)) => Some(Box::new(
+                residuals::ResidualDetector::new(model.clone(), settings),
+            )),
             (Self::Canonical(model), DetectorSettings::Canonical(settings)) => Some(Box::new(
                 canonical::CanonicalDetector::new(model.clone(), settings),
             )),

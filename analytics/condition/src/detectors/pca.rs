@@ -12,7 +12,7 @@
 //! reconstruction).
 
 mod fit;
-mod limits;
+pub(super) mod limits;
 mod reference;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use super::super::detector::{Contribution, Detector, Explanation, Sample, Score}
 use super::super::matrix::Square;
 use super::super::span::Span;
 
+pub(super) use fit::{slow_changes, standards};
 pub use reference::Reference;
 
 /// How principal components are set. The reasons stand in `default.toml`.

@@ -89,7 +89,7 @@ fn decompose(rows: &[Vec<f64>], lag: usize, factor: f64) -> Result<Vec<(Vec<f64>
 
 /// Differences, `lag` windows apart, of means over `lag` windows: noise averages out of them,
 /// drift does not.
-fn slow_changes(rows: &[Vec<f64>], lag: usize) -> Vec<Vec<f64>> {
+pub(in super::super) fn slow_changes(rows: &[Vec<f64>], lag: usize) -> Vec<Vec<f64>> {
     let width = rows[0].len();
     let mut sums = vec![vec![0.0; width]];
     for row in rows {
@@ -158,7 +158,7 @@ fn limits_of(model: &PcaModel, rows: &[Vec<f64>]) -> Limits {
     }
 }
 
-fn standards(rows: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
+pub(in super::super) fn standards(rows: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
     let columns = 0..rows[0].len();
     columns
         .map(|column| {

@@ -10,7 +10,7 @@ const SHARE: f64 = 0.99;
 ///
 /// Theory alone would be too tight for a machine whose normal running is not normally distributed,
 /// the record alone too tight for a short learning period.
-pub(super) fn limit(freedom: usize, seen: &[f64]) -> f64 {
+pub(in super::super) fn limit(freedom: usize, seen: &[f64]) -> f64 {
     chi_squared_999(freedom).max(quantile(seen, SHARE))
 }
 
