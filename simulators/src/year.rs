@@ -11,7 +11,6 @@ pub mod faults;
 pub mod plan;
 pub mod plant;
 
-
 pub use plan::YearPlan;
 
 /// Between two readings of a machine. **Units**: seconds.
