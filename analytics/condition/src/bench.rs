@@ -3,6 +3,7 @@
 //! A set is a file here: it finds its files by pattern, feeds monitors reading by reading, and
 //! writes what they said. Labels are never read.
 
+pub mod azure;
 pub mod cmapss;
 pub mod ett;
 pub mod nab;
@@ -98,6 +99,7 @@ pub fn run(
     desk: &mut dyn Desk,
 ) -> Result<Done, BenchError> {
     match set {
+        "azure" => azure::run(places, desk),
         "cmapss" => cmapss::run(places, desk),
         "tep" => tep::run(places, kinds, desk),
         "nab" => nab::run(places, kinds, desk),

@@ -7,6 +7,7 @@
 pub mod boosting;
 pub mod conformal;
 pub mod course;
+pub mod events;
 pub mod life;
 pub mod normal;
 pub mod outlook;
