@@ -2,7 +2,7 @@
 //!
 //! Three ways lead to one [`outlook::Outlook`], the probability of failure before a given date:
 //! remaining life learned from assets that ran to failure ([`life`]), the trend of a health index
-//! towards its limit, and the ages of parts that failed or did not.
+//! towards its limit ([`trend`]), and the ages of parts that failed or did not ([`weibull`]).
 
 pub mod boosting;
 pub mod conformal;
@@ -13,3 +13,5 @@ pub mod normal;
 pub mod outlook;
 pub mod regimes;
 pub mod sampling;
+pub mod trend;
+pub mod weibull;

@@ -26,7 +26,7 @@ const CYCLE: TimeDelta = TimeDelta::minutes(1);
 const CAUSE: &str = "remaining_life";
 
 /// An engine with its number.
-type Engine = (String, Life);
+pub type Engine = (String, Life);
 
 /// Predicts every set that is there.
 ///
@@ -128,7 +128,7 @@ fn sets(folder: &Path, prefix: &str) -> Result<Vec<(String, PathBuf)>, BenchErro
 }
 
 /// The engines of a file in its order, each with its rows.
-fn engines(path: &Path) -> Result<Vec<Engine>, BenchError> {
+pub fn engines(path: &Path) -> Result<Vec<Engine>, BenchError> {
     let text = read_text(path)?;
     let mut engines: Vec<Engine> = Vec::new();
     for (number, line) in text.lines().enumerate() {

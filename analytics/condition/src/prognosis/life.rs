@@ -152,24 +152,8 @@ impl LifeSettings {
     /// # Errors
     /// When there are too few assets or readings.
     pub fn fit(&self, lives: &[Life]) -> Result<LifeModel, LifeError> {
-        if lives.len() < LEAST_ASSETS {
-            return Err(LifeError::Assets(lives.len()));
-        }
-        let all: Vec<&Life> = lives.iter().collect();
-        let folds = self.folds.clamp(2, lives.len());
-        let mut pairs = Vec::new();
-        for fold in 0..folds {
-            let part = |inside: bool| {
-                let numbered = all.iter().enumerate();
-                let of = numbered.filter(move |(number, _)| (number % folds == fold) == inside);
-                of.map(|(_, life)| *life).collect::<Vec<&Life>>()
-            };
-            let fitted = Fitted::fit(self, &part(false))?;
-            for life in part(true) {
-                pairs.extend(self.left_out(&fitted, life));
-            }
-        }
-        let fitted = Fitted::fit(self, &all)?;
+        let pairs = self.back_test(lives)?;
+        let fitted = Fitted::fit(self, &lives.iter().collect::<Vec<_>>())?;
         let errors = || pairs.iter().map(|(said, truth)| said - truth);
         let count = pairs.len().max(1) as f64;
         let evaluation = LifeEvaluation {
@@ -185,6 +169,30 @@ impl LifeSettings {
             conformal: Conformal::learn(&pairs)?,
             evaluation,
         })
+    }
+
+    /// What is said of assets that the model did not see, part by part, and what came true.
+    ///
+    /// # Errors
+    /// When there are too few assets or readings.
+    pub fn back_test(&self, lives: &[Life]) -> Result<Vec<(f64, f64)>, LifeError> {
+        if lives.len() < LEAST_ASSETS {
+            return Err(LifeError::Assets(lives.len()));
+        }
+        let folds = self.folds.clamp(2, lives.len());
+        let mut pairs = Vec::new();
+        for fold in 0..folds {
+            let part = |inside: bool| {
+                let numbered = lives.iter().enumerate();
+                let of = numbered.filter(move |(number, _)| (number % folds == fold) == inside);
+                of.map(|(_, life)| life).collect::<Vec<&Life>>()
+            };
+            let fitted = Fitted::fit(self, &part(false))?;
+            for life in part(true) {
+                pairs.extend(self.left_out(&fitted, life));
+            }
+        }
+        Ok(pairs)
     }
 
     /// Predicted and true remaining lives of an asset that was left out.
