@@ -12,9 +12,11 @@ pub mod detector;
 pub mod detectors;
 pub mod episode;
 pub mod features;
+pub mod health;
 pub mod matrix;
 pub mod model;
 pub mod monitor;
+mod outliers;
 pub mod prognosis;
 pub mod settings;
 pub mod span;
@@ -27,3 +29,6 @@ pub use monitor::{Monitor, News};
 pub use settings::{ClassSettings, DEFAULT_TOML, FeatureKind, Judging, Kinds, Severity, Watching};
 pub use span::{BadSpan, Span};
 pub use watch::{Judgement, Verdict, Watch};
+
+#[cfg(test)]
+mod bad_input_tests;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::detector::{FitError, Training};
 use super::detectors::Fitted;
 use super::features::{self, Feature};
+use super::outliers::outliers;
 use super::settings::ClassSettings;
 use super::span::Span;
 use super::window::Window;
@@ -124,6 +125,11 @@ pub fn learn(
             rows.push(row);
         }
     }
+    let out = outliers(&rows, settings.outlier_bound);
+    let mut kept = out.iter().map(|out| !out);
+    times.retain(|_| kept.next().unwrap_or(true));
+    let mut kept = out.iter().map(|out| !out);
+    rows.retain(|_| kept.next().unwrap_or(true));
     let needed = MIN_WINDOWS.max(2 * chosen.len());
     if rows.len() < needed {
         return Err(FitError::TooFewWindows {

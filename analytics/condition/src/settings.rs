@@ -188,6 +188,9 @@ pub struct ClassSettings {
     pub learning: Span,
     /// Readings that the learning period must hold at least, however long that takes.
     pub learning_readings: u32,
+    /// Windows of the learning period whose features are farther from the median than so many
+    /// robust deviations are not learned from; 0: all are.
+    pub outlier_bound: f64,
     /// Readings that a window must have.
     pub min_samples: u32,
     /// Share of the usual number of readings that a window must have.
