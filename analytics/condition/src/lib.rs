@@ -12,6 +12,7 @@ pub mod detector;
 pub mod detectors;
 pub mod episode;
 pub mod features;
+pub mod guard;
 pub mod health;
 pub mod matrix;
 pub mod model;

@@ -63,7 +63,7 @@ mod tests {
     fn few_far_values_are_outliers_and_many_are_a_way_of_running() {
         let value = |every: usize| {
             move |at: usize| {
-                if at % every == 0 {
+                if at.is_multiple_of(every) {
                     1000.0
                 } else {
                     (at % 10) as f64

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::detectors::DetectorSettings;
+use super::guard::ThresholdSettings;
 use super::span::Span;
 
 /// The defaults, the kinds and the declared classes with their reasons, a fragment of the
@@ -197,6 +198,9 @@ pub struct ClassSettings {
     pub min_coverage: f64,
     /// The detectors by name; the name is the cause of their alarms.
     pub detectors: BTreeMap<String, Watching>,
+    /// Declared limits of single metrics by name; the name is the cause of their alarms.
+    #[serde(default)]
+    pub thresholds: BTreeMap<String, ThresholdSettings>,
     /// How long the limit must be exceeded. **Units**: event time.
     pub min_duration: Span,
     /// Share of the alarm limit below which the asset is in band again.
@@ -318,6 +322,13 @@ impl ClassSettings {
                 found.push(format!(
                     "detectors.{name}: release must be a share from 0 to 1"
                 ));
+            }
+        }
+        for (name, threshold) in &self.thresholds {
+            let own = threshold.mistakes().into_iter();
+            found.extend(own.map(|mistake| format!("thresholds.{name}: {mistake}")));
+            if self.detectors.contains_key(name) {
+                found.push(format!("thresholds.{name}: a detector has this name"));
             }
         }
         let mut check = |right: bool, text: String| {

@@ -1,0 +1,229 @@
+//! Thresholds: limits that somebody has declared, judged at every reading from the first one on.
+//!
+//! A threshold learns nothing and waits for no window, so its alarm is as quick as the wire.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::episode::{Delays, Episode, Turn};
+use super::settings::Severity;
+use super::span::Span;
+
+/// A declared limit of one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdSettings {
+    /// The metric.
+    pub metric: String,
+    /// Too high is this or more. **Units**: those of the metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
+    /// Too low is this or less. **Units**: those of the metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<f64>,
+    /// How far back inside the limit it has to be to count as returned: the dead band.
+    /// **Units**: those of the metric.
+    #[serde(default)]
+    pub hysteresis: f64,
+    /// How long it must be exceeded, and how long it must be back. **Units**: event time.
+    pub min_duration: Span,
+    /// How much its alarms matter.
+    pub severity: Severity,
+}
+
+impl ThresholdSettings {
+    /// Everything that is wrong, a sentence each.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.metric.is_empty() {
+            found.push("metric is empty, but must name one".to_owned());
+        }
+        match (self.below, self.above) {
+            (None, None) => found.push("neither above nor below is said".to_owned()),
+            (Some(below), Some(above)) if below >= above => {
+                found.push(format!("below is {below}, but must be less than {above}"));
+            }
+            _ => {}
+        }
+        if !(self.hysteresis >= 0.0 && self.hysteresis.is_finite()) {
+            let hysteresis = self.hysteresis;
+            found.push(format!("hysteresis is {hysteresis}, but must be 0 or more"));
+        }
+        found
+    }
+
+    /// 1 and more beyond a limit, 0 inside the dead band, one half between.
+    fn ratio(&self, value: f64) -> f64 {
+        let too_high = self.above.is_some_and(|limit| value >= limit);
+        let too_low = self.below.is_some_and(|limit| value <= limit);
+        let high = |limit| value > limit - self.hysteresis;
+        let low = |limit| value < limit + self.hysteresis;
+        if too_high || too_low {
+            1.0
+        } else if self.above.is_some_and(high) || self.below.is_some_and(low) {
+            0.5
+        } else {
+            0.0
+        }
+    }
+
+    fn delays(&self) -> Delays {
+        Delays {
+            min_duration: self.min_duration,
+            off_delay: self.min_duration,
+            release: RELEASE,
+        }
+    }
+}
+
+/// Between inside the dead band (0) and in it (one half).
+const RELEASE: f64 = 0.25;
+
+/// What a reading has changed about a threshold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guarded {
+    /// Number of the threshold, in the order of their names.
+    pub threshold: usize,
+    /// What has changed.
+    pub turn: Turn,
+    /// The reading. **Units**: those of the metric.
+    pub value: f64,
+}
+
+/// The thresholds of one asset.
+#[derive(Debug, Default)]
+pub struct Guards {
+    episodes: Vec<Episode>,
+    /// Newest reading that was judged. **Units**: microseconds of event time since 1970.
+    newest: Option<i64>,
+}
+
+/// By the name of the threshold, where it stands.
+pub type SavedGuards = BTreeMap<String, Episode>;
+
+impl Guards {
+    /// Judges a reading; `value` gives that of a metric by its name, NaN when there is none.
+    ///
+    /// A reading that is not newer than the newest one changes nothing.
+    pub fn take(
+        &mut self,
+        thresholds: &BTreeMap<String, ThresholdSettings>,
+        time: i64,
+        value: impl Fn(&str) -> f64,
+        mut out: impl FnMut(Guarded),
+    ) {
+        if thresholds.is_empty() || self.newest.is_some_and(|newest| time <= newest) {
+            return;
+        }
+        self.newest = Some(time);
+        self.episodes.resize(thresholds.len(), Episode::Quiet);
+        for (number, settings) in thresholds.values().enumerate() {
+            let value = value(&settings.metric);
+            if !value.is_finite() {
+                continue;
+            }
+            let episode = &mut self.episodes[number];
+            let turn = episode.step(time, settings.ratio(value), &settings.delays());
+            // How far beyond it is says nothing: it does not get worse.
+            if !matches!(turn, Turn::None | Turn::Worse) {
+                out(Guarded {
+                    threshold: number,
+                    turn,
+                    value,
+                });
+            }
+        }
+    }
+
+    /// Whether any threshold's alarm is up.
+    pub fn is_active(&self) -> bool {
+        self.episodes.iter().any(Episode::is_active)
+    }
+
+    /// What a restart needs.
+    pub fn save(&self, thresholds: &BTreeMap<String, ThresholdSettings>) -> SavedGuards {
+        let known = thresholds.keys().zip(&self.episodes);
+        known
+            .filter(|(_, episode)| **episode != Episode::Quiet)
+            .map(|(name, episode)| (name.clone(), *episode))
+            .collect()
+    }
+
+    /// Goes on from what was saved; readings up to `through` are not judged again.
+    pub fn restored(
+        thresholds: &BTreeMap<String, ThresholdSettings>,
+        saved: &SavedGuards,
+        through: i64,
+    ) -> Self {
+        let of = |name: &String| saved.get(name).copied().unwrap_or(Episode::Quiet);
+        Self {
+            episodes: thresholds.keys().map(of).collect(),
+            newest: Some(through),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thresholds(own: &str) -> BTreeMap<String, ThresholdSettings> {
+        let rest = "metric = 't'\nseverity = 'high'\n";
+        let at_once = if own.contains("min_duration") {
+            ""
+        } else {
+            "min_duration = '0s'\n"
+        };
+        let settings: ThresholdSettings = toml::from_str(&format!("{rest}{at_once}{own}")).unwrap();
+        assert_eq!(settings.mistakes(), Vec::<String>::new());
+        BTreeMap::from([("hot".to_owned(), settings)])
+    }
+
+    /// Values a second apart; one letter each: R raise, B back, - nothing.
+    #[track_caller]
+    fn check(own: &str, values: &str, expected: &str) {
+        let thresholds = thresholds(own);
+        let mut guards = Guards::default();
+        let mut turns = String::new();
+        for (second, word) in (0_i64..).zip(values.split(' ')) {
+            let mut turn = '-';
+            let value: f64 = word.parse().unwrap();
+            let told = |guarded: Guarded| match guarded.turn {
+                Turn::Raise { .. } => turn = 'R',
+                Turn::Return => turn = 'B',
+                other => panic!("{other:?}"),
+            };
+            guards.take(&thresholds, second * 1_000_000, |_| value, told);
+            turns.push(turn);
+            // A restart in between changes nothing.
+            let saved = guards.save(&thresholds);
+            guards = Guards::restored(&thresholds, &saved, second * 1_000_000);
+        }
+        assert_eq!(turns, expected, "{own}: {values}");
+    }
+
+    #[test]
+    fn limits_dead_band_and_delays() {
+        check("above = 95.0", "90 95 96 94 96", "-R-BR");
+        check("above = 95.0\nhysteresis = 3.0", "95 94 93 92 95", "R--BR");
+        check("below = 2.0", "3 2 1 NaN 3", "-R--B");
+        check(
+            "above = 9.0\nbelow = 1.0\nmin_duration = '2s'",
+            "5 9 9 9 9 5 5 5 0 0 5 0",
+            "---R---B----",
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let mut settings = thresholds("above = 1.0").remove("hot").unwrap();
+        settings.below = Some(2.0);
+        settings.hysteresis = -1.0;
+        settings.metric.clear();
+        assert_eq!(settings.mistakes().len(), 3, "{:?}", settings.mistakes());
+        settings.below = None;
+        settings.above = None;
+        assert!(settings.mistakes().concat().contains("neither"));
+    }
+}
