@@ -2,6 +2,8 @@
 
 pub mod canonical;
 pub mod changepoint;
+pub mod dynamic;
+pub mod dynamic_pca;
 pub mod hotelling;
 mod lagged;
 pub mod neighbor;
@@ -22,6 +24,8 @@ pub enum DetectorSettings {
     Residuals(residuals::ResidualSettings),
     /// Canonical variates of the recent past, for processes under control.
     Canonical(canonical::CanonicalSettings),
+    /// Principal components of the recent past.
+    DynamicPca(dynamic_pca::DynamicPcaSettings),
     /// Distance of the last readings to anything seen before, against its own record.
     Neighbor(neighbor::NeighborSettings),
     /// T² around a reference that follows, with a covariance that goes on learning.
@@ -39,7 +43,9 @@ pub enum Fitted {
     /// See [`DetectorSettings::Residuals`].
     Residuals(residuals::ResidualModel),
     /// See [`DetectorSettings::Canonical`].
-    Canonical(canonical::CanonicalModel),
+    Canonical(dynamic::DynamicModel),
+    /// See [`DetectorSettings::DynamicPca`].
+    DynamicPca(dynamic::DynamicModel),
     /// See [`DetectorSettings::Neighbor`].
     Neighbor(neighbor::NeighborModel),
     /// See [`DetectorSettings::Hotelling`].
@@ -57,6 +63,7 @@ impl DetectorSettings {
             Self::Pca(settings) => settings.fit(training).map(Fitted::Pca),
             Self::Residuals(settings) => settings.fit(training).map(Fitted::Residuals),
             Self::Canonical(settings) => settings.fit(training).map(Fitted::Canonical),
+            Self::DynamicPca(settings) => settings.fit(training).map(Fitted::DynamicPca),
             Self::Neighbor(settings) => settings.fit(training).map(Fitted::Neighbor),
             Self::Hotelling(settings) => settings.fit(training).map(Fitted::Hotelling),
             Self::Changepoint(settings) => settings.fit(training).map(Fitted::Changepoint),
@@ -69,6 +76,7 @@ impl DetectorSettings {
             Self::Pca(settings) => settings.mistakes(),
             Self::Residuals(settings) => settings.mistakes(),
             Self::Canonical(settings) => settings.mistakes(),
+            Self::DynamicPca(settings) => settings.mistakes(),
             Self::Neighbor(settings) => settings.mistakes(),
             Self::Hotelling(settings) => settings.mistakes(),
             Self::Changepoint(settings) => settings.mistakes(),
@@ -90,7 +98,10 @@ impl Fitted {
                 residuals::ResidualDetector::new(model.clone(), settings),
             )),
             (Self::Canonical(model), DetectorSettings::Canonical(settings)) => Some(Box::new(
-                canonical::CanonicalDetector::new(model.clone(), settings),
+                dynamic::DynamicDetector::new(model.clone(), &settings.common()),
+            )),
+            (Self::DynamicPca(model), DetectorSettings::DynamicPca(settings)) => Some(Box::new(
+                dynamic::DynamicDetector::new(model.clone(), &settings.common()),
             )),
             (Self::Neighbor(model), DetectorSettings::Neighbor(settings)) => Some(Box::new(
                 neighbor::NeighborDetector::new(model.clone(), settings),

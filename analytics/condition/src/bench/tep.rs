@@ -25,7 +25,10 @@ const FIRST: i64 = 946_684_800_000_000;
 /// **Errors** when files are missing or wrong, or nothing can be learned from the normal ones.
 pub fn run(places: &Places, kinds: &Kinds, desk: &mut dyn Desk) -> Result<Done, BenchError> {
     let settings = settings(kinds, KIND)?;
-    let tests = files_below(&places.data, |path| stem(path).contains("_test"))?;
+    let is_test = |path: &Path| is_table(path) && stem(path).contains("_test");
+    let mut tests = files_below(&places.data, is_test)?;
+    // The same file gzipped and plain is one file.
+    tests.dedup_by_key(|path| stem(path));
     if tests.is_empty() {
         return Err(nothing(&places.data));
     }
@@ -53,16 +56,21 @@ pub fn run(places: &Places, kinds: &Kinds, desk: &mut dyn Desk) -> Result<Done, 
 
 /// The files of normal running: in the data set, else where the fit data lie.
 fn normal(places: &Places) -> Result<Vec<PathBuf>, BenchError> {
+    let is_normal = |path: &Path| is_table(path) && stem(path).starts_with("normal_train");
     for folder in [Some(&places.data), places.train.as_ref()]
         .into_iter()
         .flatten()
     {
-        let found = files_below(folder, |path| stem(path).starts_with("normal_train"))?;
+        let found = files_below(folder, is_normal)?;
         if !found.is_empty() {
             return Ok(found);
         }
     }
     Err(nothing(places.train.as_ref().unwrap_or(&places.data)))
+}
+
+fn is_table(path: &Path) -> bool {
+    path.to_string_lossy().contains(".csv")
 }
 
 fn nothing(folder: &Path) -> BenchError {

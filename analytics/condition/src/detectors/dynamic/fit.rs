@@ -1,0 +1,177 @@
+//! Learning how the past vector is divided, and the limits.
+
+use std::ops::Range;
+
+use linfa_linalg::eigh::{EigSort, Eigh};
+use ndarray::{Array1, Array2, Axis};
+
+use super::super::super::detector::{FitError, Training};
+use super::super::lagged::{History, count, runs, standards, within, without};
+use super::{Common, DynamicModel, Space, Statistics};
+
+/// Windows per dimension of the past vector, at least; otherwise the past is made shorter.
+const WINDOWS_PER_DIMENSION: usize = 2;
+/// Windows in a left-out block, at least.
+const LEAST_BLOCK: usize = 10;
+/// A block whose residual exceeds that of the middle one so many times holds a fault.
+const FAULTY: f64 = 3.0;
+/// More blocks than one in so many are no faults inside a normal period: the period is like that.
+const MOST_FAULTY: usize = 4;
+
+/// What is learned from some runs of the learning period.
+struct Learned {
+    center: Vec<f64>,
+    scale: Vec<f64>,
+    space: Space,
+}
+
+/// What a left-out block has come to.
+struct Block {
+    windows: Range<usize>,
+    most: Statistics,
+}
+
+/// Learns from the vectors of a learning period.
+///
+/// `divide` is given standardized vectors, the runs among them to learn from, and how many windows
+/// the past has.
+///
+/// **Errors** when there are too few windows in a row, or the arithmetic fails.
+pub fn fit(
+    common: &Common,
+    training: &Training<'_>,
+    divide: impl Fn(&[Vec<f64>], &[Range<usize>], usize) -> Result<Space, FitError>,
+) -> Result<DynamicModel, FitError> {
+    let rows = training.rows;
+    let width = training.features.len().max(1);
+    let past = (rows.len() / (WINDOWS_PER_DIMENSION * width)).clamp(1, common.past);
+    let learn = |runs: &[Range<usize>]| -> Result<Learned, FitError> {
+        let found: usize = runs
+            .iter()
+            .map(|run| (run.len() + 1).saturating_sub(past))
+            .sum();
+        let needed = past * width + 1;
+        if found < needed {
+            return Err(FitError::TooFewWindows { found, needed });
+        }
+        let (center, scale) = standards(rows, runs);
+        let space = divide(&standardized(rows, &center, &scale), runs, past)?;
+        Ok(Learned {
+            center,
+            scale,
+            space,
+        })
+    };
+    let number = common.blocks.min(rows.len() / LEAST_BLOCK).max(2);
+    let cut = |block: usize| block * rows.len() / number;
+    let all: Vec<Range<usize>> = (0..number).map(|at| cut(at)..cut(at + 1)).collect();
+    let judge = |runs: &[Range<usize>], blocks: Vec<Range<usize>>| {
+        let judged = blocks.into_iter().map(|windows| {
+            let learned = learn(&without(runs, &windows))?;
+            let most = most(
+                &learned,
+                rows,
+                &within(runs, &windows),
+                (past, common.memory),
+            );
+            Ok(Block { windows, most })
+        });
+        judged.collect::<Result<Vec<Block>, FitError>>()
+    };
+    let mut runs = runs(training);
+    let mut blocks = judge(&runs, all)?;
+    let faulty = faulty(&blocks);
+    if !faulty.is_empty() {
+        runs = faulty
+            .iter()
+            .fold(runs, |runs, block| without(&runs, block));
+        let good = blocks.into_iter().map(|block| block.windows);
+        blocks = judge(
+            &runs,
+            good.filter(|block| !faulty.contains(block)).collect(),
+        )?;
+    }
+    let learned = learn(&runs)?;
+    let largest =
+        |of: fn(&Statistics) -> f64| blocks.iter().map(|b| of(&b.most)).fold(1.0, f64::max);
+    Ok(DynamicModel {
+        center: learned.center,
+        scale: learned.scale,
+        past,
+        space: learned.space.into(),
+        direction_limit: largest(|most| most.directions),
+        residual_limit: largest(|most| most.residual),
+        faulty_blocks: faulty.len(),
+        spacing: training.spacing(),
+    })
+}
+
+/// The blocks that hold a fault.
+fn faulty(blocks: &[Block]) -> Vec<Range<usize>> {
+    let mut sorted: Vec<f64> = blocks.iter().map(|block| block.most.residual).collect();
+    sorted.sort_by(f64::total_cmp);
+    let limit = FAULTY
+        * sorted
+            .get(sorted.len() / 2)
+            .copied()
+            .unwrap_or(f64::INFINITY);
+    let outside = blocks.iter().filter(|block| block.most.residual > limit);
+    let outside: Vec<Range<usize>> = outside.map(|block| block.windows.clone()).collect();
+    if MOST_FAULTY * outside.len() > blocks.len() {
+        return Vec::new();
+    }
+    outside
+}
+
+/// The largest smoothed statistics of some runs.
+fn most(
+    learned: &Learned,
+    rows: &[Vec<f64>],
+    runs: &[Range<usize>],
+    (past, memory): (usize, f64),
+) -> Statistics {
+    let mut most = Statistics::NORMAL;
+    let mut smoothed = Statistics::NORMAL;
+    for run in runs {
+        let mut history = History::default();
+        for row in standardized(&rows[run.clone()], &learned.center, &learned.scale) {
+            if let Some(vector) = history.stack(&row, past) {
+                smoothed.smooth(learned.space.of(&vector).0, memory);
+                most.directions = most.directions.max(smoothed.directions);
+                most.residual = most.residual.max(smoothed.residual);
+            }
+            history.push(row, past);
+        }
+    }
+    most
+}
+
+fn standardized(rows: &[Vec<f64>], center: &[f64], scale: &[f64]) -> Vec<Vec<f64>> {
+    rows.iter()
+        .map(|row| {
+            let scaled = center.iter().zip(scale);
+            row.iter()
+                .zip(scaled)
+                .map(|(x, (center, scale))| (x - center) / scale)
+                .collect()
+        })
+        .collect()
+}
+
+/// The covariance of the columns of two matrices with as many rows, whose means are removed.
+pub fn covariance(left: &Array2<f64>, right: &Array2<f64>) -> Array2<f64> {
+    let centered = |matrix: &Array2<f64>| match matrix.mean_axis(Axis(0)) {
+        Some(mean) => matrix - &mean,
+        None => matrix.clone(),
+    };
+    centered(left).t().dot(&centered(right)) / (count(left.nrows()) - 1.0).max(1.0)
+}
+
+/// Eigenvalues and eigenvectors of a symmetric matrix, the largest first.
+pub fn directions(matrix: &Array2<f64>) -> Result<(Array1<f64>, Array2<f64>), FitError> {
+    let found = matrix.eigh().map_err(|error| FitError::Numbers {
+        detector: "dynamic",
+        reason: error.to_string(),
+    })?;
+    Ok(found.sort_eig_desc())
+}
