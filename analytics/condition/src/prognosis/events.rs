@@ -30,6 +30,8 @@ pub struct EventSettings {
     pub missed: f64,
     /// Parts that machines are divided into: each is judged by a model that did not see it.
     pub folds: usize,
+    /// Models that differ by their seed and are averaged.
+    pub members: u64,
     /// The classifier.
     pub trees: BoostedTreesParams,
 }
@@ -62,7 +64,7 @@ pub struct Warning {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventModel {
     view: View,
-    trees: BoostedTrees,
+    members: Vec<BoostedTrees>,
     /// Probability above which somebody is sent.
     pub limit: f64,
 }
@@ -197,9 +199,12 @@ impl EventSettings {
         let records = Array2::from_shape_vec((targets.len(), width), cells)
             .expect("every row has all features");
         let data = DatasetBase::new(records, Array1::from_vec(targets));
+        let member = |seed: u64| self.trees.clone().seed(seed).check()?.fit(&data);
         Ok(EventModel {
             view,
-            trees: self.trees.check_ref()?.fit(&data)?,
+            members: (1..=self.members.max(1))
+                .map(member)
+                .collect::<Result<_, _>>()?,
             // Even odds, until the cheapest limit is known.
             limit: 0.5,
         })
@@ -262,7 +267,8 @@ impl EventModel {
     /// How likely a component fails within the horizon.
     pub fn probability(&self, machine: &History, at: i64, component: usize) -> f64 {
         let features = self.view.features(machine, at, component);
-        self.trees.answer(&features).clamp(0.0, 1.0)
+        let answers = self.members.iter().map(|trees| trees.answer(&features));
+        (answers.sum::<f64>() / self.members.len() as f64).clamp(0.0, 1.0)
     }
 }
 
