@@ -38,7 +38,7 @@ pub fn value(seen: &Seen, kind: FeatureKind) -> f64 {
 
 /// The values of features whose metrics have the class's numbers `numbers`.
 ///
-/// A metric that was lively while learning and is stuck on one value now counts as missing: a dead
+/// A metric that was lively while learning and stands still now counts as missing: a dead
 /// sensor says nothing about its machine. When most metrics stand still, the machine does.
 pub fn vector(
     window: &Window,

@@ -196,6 +196,9 @@ pub struct ClassSettings {
     pub min_samples: u32,
     /// Share of the usual number of readings that a window must have.
     pub min_coverage: f64,
+    /// How long a lively metric must stand still, a window at least, to count as missing.
+    /// **Units**: event time.
+    pub stuck_after: Span,
     /// The detectors by name; the name is the cause of their alarms.
     pub detectors: BTreeMap<String, Watching>,
     /// Declared limits of single metrics by name; the name is the cause of their alarms.

@@ -51,6 +51,9 @@ pub struct SavedWatch {
     pub members: BTreeMap<String, (Episode, Value)>,
     /// End of the last window that was judged. **Units**: microseconds of event time since 1970.
     pub last_end: Option<i64>,
+    /// By feature: start of the first window in which its metric stood still, while it does.
+    #[serde(default)]
+    pub flat_since: Vec<Option<i64>>,
 }
 
 /// The detectors of one asset at work.
@@ -63,6 +66,8 @@ pub struct Watch {
     least_rows: f64,
     patience: i64,
     last_end: Option<i64>,
+    flat_since: Vec<Option<i64>>,
+    stuck_after: i64,
     vector: Vec<f64>,
 }
 
@@ -105,6 +110,8 @@ impl Watch {
             members,
             numbers: Vec::new(),
             last_end: None,
+            flat_since: vec![None; model.features.len()],
+            stuck_after: settings.stuck_after.micros(),
             vector: Vec::new(),
             model,
         }
@@ -119,6 +126,9 @@ impl Watch {
             }
         }
         self.last_end = saved.last_end;
+        if saved.flat_since.len() == self.flat_since.len() {
+            self.flat_since.clone_from(&saved.flat_since);
+        }
     }
 
     /// What a restart needs.
@@ -129,6 +139,7 @@ impl Watch {
                 .map(|m| (m.name.clone(), (m.episode, m.detector.save())))
                 .collect(),
             last_end: self.last_end,
+            flat_since: self.flat_since.clone(),
         }
     }
 
@@ -183,7 +194,15 @@ impl Watch {
             return None;
         }
         let model = &self.model;
-        self.vector = features::vector(window, &model.features, &self.numbers, &model.lively);
+        let mut doubtful = model.lively.clone();
+        for (at, since) in self.flat_since.iter_mut().enumerate() {
+            let number = self.numbers.get(at).copied().flatten();
+            let seen = number.and_then(|number| window.metrics.get(number));
+            let is_flat = seen.is_some_and(|seen| seen.flat);
+            *since = is_flat.then(|| since.unwrap_or(window.start));
+            doubtful[at] &= since.is_some_and(|since| window.end - since >= self.stuck_after);
+        }
+        self.vector = features::vector(window, &model.features, &self.numbers, &doubtful);
         let since_last = self.last_end.map(|last| window.end.saturating_sub(last));
         let sample = Sample {
             at: window.end,
