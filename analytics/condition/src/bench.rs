@@ -6,6 +6,7 @@
 pub mod azure;
 pub mod cmapss;
 pub mod ett;
+pub mod gecco;
 pub mod nab;
 pub mod orders;
 pub mod skab;
@@ -105,6 +106,7 @@ pub fn run(
         "nab" => nab::run(places, kinds, desk),
         "ett" => ett::run(places, kinds, desk),
         "smap" => smap::run(places, kinds, desk),
+        "gecco" => gecco::run(places, kinds, desk),
         "skab" => skab::run(places, kinds, desk),
         _ => Err(BenchError::Unknown(set.to_owned())),
     }

@@ -61,8 +61,14 @@ pub struct HotellingSettings {
     pub remainder: f64,
     /// How long it must be below. **Units**: event time.
     pub remainder_duration: Span,
+    /// A level that the asset has been away for so long is a new normal one: whoever had to know
+    /// has had the alarm; zero: never. **Units**: event time.
+    pub accept_after: Span,
     /// Alarm when T² is over so many times the number of features.
     pub limit_factor: f64,
+    /// After a gap of so much the reference begins anew where the asset is then; zero: it does
+    /// not. **Units**: event time.
+    pub reset_after: Span,
 }
 
 impl HotellingSettings {
@@ -171,6 +177,10 @@ struct State {
     strongest: Option<Vec<f64>>,
     /// How long the deviation has lost most of that. **Units**: microseconds.
     lost_for: i64,
+    /// How long the excursion goes on. **Units**: microseconds.
+    away_for: i64,
+    /// The last sample.
+    last_at: Option<i64>,
     /// Calm samples over the drift lag.
     recent: VecDeque<(i64, Vec<f64>)>,
 }
@@ -236,12 +246,31 @@ impl HotellingDetector {
         })
     }
 
+    /// Where the asset is now is normal, as far as it can be seen.
+    fn begin_anew(&mut self, sample: &Sample<'_>) {
+        let mut level = sample.values.to_vec();
+        standardize(&mut level, &self.model.center, &self.model.scale);
+        let before = self.state.references.swap_remove(0);
+        let levels = level.into_iter().zip(before);
+        let levels = levels.map(|(now, before)| if now.is_finite() { now } else { before });
+        self.state.references = vec![levels.collect()];
+        self.state.smoother = Smoother::default();
+        self.state.recent.clear();
+        self.calm_down();
+    }
+
     /// Whether an excursion has lost the direction it had, so that the level is a new one.
     fn settle(&mut self, elapsed: i64, distance: &Distance) {
         let Some(strongest) = &mut self.state.strongest else {
             return;
         };
         let apart = difference_or_zero(&distance.sample, &self.state.references[0]);
+        self.state.away_for += elapsed;
+        let longest = self.settings.accept_after.micros();
+        if longest > 0 && self.state.away_for >= longest {
+            self.accept(&apart);
+            return;
+        }
         let most = self.precision.form(strongest);
         if self.precision.form(&apart) > most {
             *strongest = apart;
@@ -256,12 +285,23 @@ impl HotellingDetector {
         }
         self.state.lost_for += elapsed;
         if self.state.lost_for >= self.settings.remainder_duration.micros() {
-            let before = self.state.references[0].clone();
-            let level: Vec<f64> = before.iter().zip(&apart).map(|(a, b)| a + b).collect();
-            self.state.references = vec![level, before];
-            self.state.strongest = None;
-            self.state.lost_for = 0;
+            self.accept(&apart);
         }
+    }
+
+    /// A level so far from the reference becomes the reference, beside the one before.
+    fn accept(&mut self, apart: &[f64]) {
+        let before = self.state.references[0].clone();
+        let level: Vec<f64> = before.iter().zip(apart).map(|(a, b)| a + b).collect();
+        self.state.references = vec![level, before];
+        self.calm_down();
+    }
+
+    /// No excursion goes on.
+    fn calm_down(&mut self) {
+        self.state.strongest = None;
+        self.state.lost_for = 0;
+        self.state.away_for = 0;
     }
 
     /// Moves the nearest reference toward a calm sample, unless that leads beyond the bound.
@@ -330,6 +370,12 @@ impl HotellingDetector {
 
 impl Detector for HotellingDetector {
     fn score(&mut self, sample: &Sample<'_>) -> Option<Score> {
+        let before = self.state.last_at.replace(sample.at);
+        let gap = before.map_or(0, |before| sample.at - before);
+        let longest = self.settings.reset_after.micros();
+        if longest > 0 && gap > longest {
+            self.begin_anew(sample);
+        }
         self.last = self.distance(sample);
         let distance = self.last.clone()?;
         let ratio = distance.t2 / self.limit();
@@ -337,9 +383,7 @@ impl Detector for HotellingDetector {
             let apart = difference_or_zero(&distance.sample, &self.state.references[0]);
             self.state.strongest = Some(apart);
         }
-        if self.settings.remainder > 0.0 {
-            self.settle(sample.elapsed, &distance);
-        }
+        self.settle(sample.elapsed, &distance);
         Some(Score { ratio })
     }
 
@@ -351,8 +395,7 @@ impl Detector for HotellingDetector {
         if !calm {
             return;
         }
-        self.state.strongest = None;
-        self.state.lost_for = 0;
+        self.calm_down();
         if let Some(distance) = self.last.take() {
             self.learn_spread(sample.at, &distance);
             self.follow_level(sample.elapsed, &distance);

@@ -19,7 +19,9 @@ fn settings() -> HotellingSettings {
         memory: Span::seconds(3_600),
         remainder: 0.3,
         remainder_duration: Span::seconds(5),
+        accept_after: Span::seconds(0),
         limit_factor: 4.0,
+        reset_after: Span::seconds(0),
     }
 }
 
@@ -162,6 +164,31 @@ fn a_missing_metric_is_what_the_others_suggest() {
         values: &[f64::NAN, f64::NAN, 10.0],
     };
     assert_eq!(detector.score(&sample), None);
+}
+
+#[test]
+fn a_level_that_lasts_is_accepted_only_where_that_is_wanted() {
+    let mut accepting = settings();
+    accepting.accept_after = Span::seconds(100);
+    let (mut patient, mut seed) = learned(&accepting);
+    let (mut never, _) = learned(&settings());
+    let elsewhere = |_| [6.0, -6.0, 0.0];
+    let during = mean_ratio(&mut patient, &mut seed, 300..390, elsewhere);
+    mean_ratio(&mut patient, &mut seed, 390..405, elsewhere);
+    let after = mean_ratio(&mut patient, &mut seed, 405..450, elsewhere);
+    assert!(during > 1.0 && after < 0.7, "{during} {after}");
+    let still = mean_ratio(&mut never, &mut seed, 300..2_000, elsewhere);
+    assert!(still > 1.0, "{still}");
+}
+
+#[test]
+fn after_a_long_gap_the_reference_begins_where_the_asset_is() {
+    let mut resetting = settings();
+    resetting.reset_after = Span::seconds(60);
+    let (mut detector, _) = learned(&resetting);
+    assert!(step(&mut detector, 300, &[10.0, 10.0, 10.0]) < 0.5);
+    assert_eq!(step(&mut detector, 900, &[30.0, 30.0, 10.0]), 0.0);
+    assert!(step(&mut detector, 901, &[30.0, 10.0, 10.0]) > 1.0);
 }
 
 #[test]
