@@ -20,6 +20,7 @@ pub mod state;
 pub mod wire;
 pub mod words;
 
+pub mod alarm_load;
 pub mod alarms;
 pub mod assets;
 pub mod bookings;
@@ -41,6 +42,7 @@ pub mod receipts;
 pub mod registry;
 pub mod service;
 pub mod sql;
+pub mod suppressions;
 pub mod verify;
 pub mod work_orders;
 
@@ -86,10 +88,16 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(assets::list, assets::create))
         .routes(routes!(assets::get))
         .routes(routes!(alarms::list))
+        .routes(routes!(alarm_load::get))
+        .routes(routes!(alarm_load::first_out))
         .routes(routes!(alarms::get))
         .routes(routes!(alarms::acknowledge))
         .routes(routes!(alarms::shelve))
         .routes(routes!(alarms::unshelve))
+        .routes(routes!(suppressions::list, suppressions::create))
+        .routes(routes!(suppressions::get))
+        .routes(routes!(suppressions::end))
+        .routes(routes!(suppressions::list_occurrences))
         .routes(routes!(work_orders::list, work_orders::create))
         .routes(routes!(work_orders::get))
         .routes(routes!(work_orders::post))

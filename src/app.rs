@@ -138,7 +138,8 @@ impl App {
         seed::seed(&db, &ctx).await?;
         let alarm_store = SqlAlarmStore::open(db.pool().clone(), db.write_gate()).await?;
         let alarm_store: Arc<dyn AlarmStore> = Arc::new(alarm_store);
-        let alarms = Arc::new(AlarmBook::open(alarm_store).await?);
+        let alarms = AlarmBook::open(alarm_store).await?;
+        let alarms = Arc::new(alarms.with_policy(settings.detect.alarms));
 
         let (ingest, feed) = start_ingest(&settings, folder.path(), &clock).await?;
         let snapshots = ingest.snapshots();

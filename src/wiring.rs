@@ -6,11 +6,13 @@
 //! 1. [`alarms`]: every occurrence of an alarm goes to intake, once.
 //! 2. [`schedule`]: orders without a booking get one.
 //! 3. [`verification`]: completed work is judged by telemetry newer than the completion.
-//! 4. [`forgetting`]: idempotency keys are kept for a day of the process clock.
+//! 4. [`maintenance`]: while somebody works on an asset, what it shows raises no alarm.
+//! 5. [`forgetting`]: idempotency keys are kept for a day of the process clock.
 
 mod alarms;
 mod cursor;
 mod forgetting;
+mod maintenance;
 mod schedule;
 mod verification;
 
@@ -56,6 +58,7 @@ impl Wiring {
         loops.spawn(alarms::follow(parts.clone(), stopped.clone()));
         loops.spawn(schedule::keep_booked(parts.clone(), stopped.clone()));
         loops.spawn(verification::judge(parts.clone(), stopped.clone()));
+        loops.spawn(maintenance::follow(parts.clone(), stopped.clone()));
         loops.spawn(forgetting::forget(parts, stopped));
         Ok(Self { stop, loops })
     }

@@ -1,7 +1,9 @@
 //! `/alarms`: what detectors and rules have found.
 
 use axum::extract::{Path, State};
-use fieldwright_analytics::alarms::{self as domain, AlarmFilter, AlarmId, Command as Verb};
+use fieldwright_analytics::alarms::{
+    self as domain, AlarmFilter, AlarmId, Command as Verb, SuppressionFilter,
+};
 use fieldwright_workorders::registry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +17,9 @@ use super::problem::{self, Problem};
 use super::state::ApiState;
 use super::wire::{Instant, filter, id};
 use super::words;
+
+/// Suppressions that are looked at for a list of alarms.
+const HOLDING: usize = 1000;
 
 /// An alarm: active or returned, acknowledged or not, shelved until an instant.
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,6 +48,14 @@ pub struct Alarm {
     acknowledged_by: Option<String>,
     /// Until when it is shelved.
     shelved_until: Option<Instant>,
+    /// Why.
+    shelved_reason: Option<String>,
+    /// Event time since which it comes and goes too often; null while it does not.
+    chattering_since: Option<Instant>,
+    /// The alarm of the same asset that was raised first in the window before, or this one.
+    first_out: Option<String>,
+    /// What would keep it from being raised now: maintenance, out of service, by design.
+    suppression: Option<Suppressing>,
     /// The three facts as one word.
     #[schema(value_type = words::AlarmStatus)]
     status: &'static str,
@@ -62,6 +75,21 @@ pub struct Alarm {
     allowed_actions: Vec<&'static str>,
 }
 
+/// A suppression that holds now.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlarmSuppression)]
+pub struct Suppressing {
+    /// Identity of the suppression.
+    id: String,
+    /// Its kind.
+    #[schema(value_type = words::SuppressionKind)]
+    kind: &'static str,
+    /// Its reason.
+    reason: String,
+    /// Event time before which it holds; null: until it is ended.
+    until: Option<Instant>,
+}
+
 /// Which alarms.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -69,6 +97,8 @@ pub struct Alarm {
 pub struct Which {
     /// Of the asset with this id or tag.
     asset: Option<String>,
+    /// Raised by this detector or rule.
+    cause: Option<String>,
     /// Only active ones, or only those that have returned.
     active: Option<bool>,
     /// Only open ones, or only closed ones.
@@ -98,6 +128,9 @@ pub struct Shelving {
     actor: String,
     /// Until when, business clock; at most seven days ahead.
     until: Instant,
+    /// Why, one sentence for people.
+    #[schema(max_length = 500)]
+    reason: String,
 }
 
 /// Lists the alarms, newest first.
@@ -114,6 +147,7 @@ pub async fn list(
     };
     let found = AlarmFilter {
         asset,
+        cause: which.cause,
         active: which.active,
         open: which.open,
         before: filter("cursor", window.after.as_deref())?,
@@ -125,8 +159,15 @@ pub async fn list(
         .list(&found)
         .await
         .map_err(problem::of_alarm_store)?;
+    let holding = SuppressionFilter {
+        holding_at: Some(state.clock.now()),
+        limit: HOLDING,
+        ..SuppressionFilter::default()
+    };
+    let holding = state.alarms.suppressions(&holding).await;
+    let holding = holding.map_err(problem::of_alarm_store)?;
     let page = window.page(alarms, |alarm| alarm.id.to_string());
-    Ok(page.map(|alarm| shown(&state, alarm)))
+    Ok(page.map(|alarm| shown(&state, alarm, &holding)))
 }
 
 /// Reads one alarm with its evidence.
@@ -142,7 +183,7 @@ pub async fn get(
         .get(&id("alarm", &text)?)
         .await
         .map_err(problem::of_alarm)?;
-    Ok(Versioned::ok(alarm.version, shown(&state, alarm)))
+    one(&state, alarm).await
 }
 
 /// Says that a person has seen the alarm.
@@ -178,7 +219,11 @@ pub async fn shelve(
     command: Command<Shelving>,
 ) -> Result<Versioned<Alarm>, Problem> {
     let version = command.required_version()?;
-    let Shelving { actor, until } = command.body;
+    let Shelving {
+        actor,
+        until,
+        reason,
+    } = command.body;
     act(
         &state,
         &text,
@@ -186,6 +231,7 @@ pub async fn shelve(
         Verb::Shelve {
             until: until.0,
             by: actor,
+            reason,
         },
     )
     .await
@@ -225,19 +271,37 @@ async fn act(
         .alarms
         .command(&id, &verb, Some(version), state.clock.now())
         .await;
-    let alarm = done.map_err(problem::of_alarm)?;
-    Ok(Versioned::ok(alarm.version, shown(state, alarm)))
+    one(state, done.map_err(problem::of_alarm)?).await
+}
+
+async fn one(state: &ApiState, alarm: domain::Alarm) -> Result<Versioned<Alarm>, Problem> {
+    let store = state.alarms.store();
+    let now = state.clock.now();
+    let holding = store.covering(&alarm.asset, &alarm.class, &alarm.cause, now);
+    let holding = holding.await.map_err(problem::of_alarm_store)?;
+    Ok(Versioned::ok(alarm.version, shown(state, alarm, &holding)))
 }
 
 /// The tag of a registered asset; an id that nobody has matches no alarm.
-async fn tag_of(state: &ApiState, id: String) -> Result<String, Problem> {
+pub(super) async fn tag_of(state: &ApiState, id: String) -> Result<String, Problem> {
     let mut connection = state.connection().await?;
     let asset = registry::assets::find(&mut connection, &id).await?;
     Ok(asset.map_or(id, |asset| asset.tag))
 }
 
-fn shown(state: &ApiState, alarm: domain::Alarm) -> Alarm {
+fn shown(state: &ApiState, alarm: domain::Alarm, holding: &[domain::Suppression]) -> Alarm {
     let now = state.clock.now();
+    // One with a condition is left aside: whether that is there is asked when something is found.
+    let suppression = holding
+        .iter()
+        .filter(|one| one.during.is_none() && alarm.closed.is_none())
+        .find(|one| one.covers(&alarm.asset, &alarm.class, &alarm.cause, now))
+        .map(|one| Suppressing {
+            id: one.id.to_string(),
+            kind: one.kind.as_str(),
+            reason: one.reason.clone(),
+            until: one.until.map(Instant),
+        });
     Alarm {
         status: alarm.shown(now).as_str(),
         allowed_actions: alarm.allowed_actions(now),
@@ -251,7 +315,11 @@ fn shown(state: &ApiState, alarm: domain::Alarm) -> Alarm {
         active: alarm.active,
         acknowledged: alarm.acknowledged.is_some(),
         acknowledged_by: alarm.acknowledged.map(|seen| seen.by),
-        shelved_until: alarm.shelved.map(|shelving| shelving.until.into()),
+        shelved_until: alarm.shelved.as_ref().map(|shelving| shelving.until.into()),
+        shelved_reason: alarm.shelved.map(|shelving| shelving.reason),
+        chattering_since: alarm.chattering_since.map(Instant),
+        first_out: alarm.first_out.map(|first| first.to_string()),
+        suppression,
         began_at: alarm.began_at.into(),
         raised_at: alarm.raised_at.into(),
         returned_at: alarm.returned_at.map(Instant),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use fieldwright_analytics::alarms::{AlarmFilter, Severity};
+use chrono::TimeDelta;
+use fieldwright_analytics::alarms::{AlarmFilter, Severity, SuppressedFilter};
 use fieldwright_analytics::detect::DetectionStats;
 use fieldwright_ingest::stats::Stats;
 use fieldwright_workorders::store::outbox;
@@ -269,6 +270,48 @@ async fn write_alarms(text: &mut Exposition, state: &ApiState) -> Result<(), Pro
         .list(&filter)
         .await
         .map_err(problem::of_alarm_store)?;
+    let load = state
+        .alarms
+        .load(TimeDelta::hours(1), state.clock.now())
+        .await
+        .map_err(problem::of_alarm_store)?;
+    let standing = SuppressedFilter {
+        standing: Some(true),
+        limit: COUNTED_ALARMS,
+        ..SuppressedFilter::default()
+    };
+    let standing = state
+        .alarms
+        .suppressed(&standing)
+        .await
+        .map_err(problem::of_alarm_store)?;
+    for (name, help, value) in [
+        (
+            "fieldwright_alarms_raised_in_window",
+            "Raises in the window of floods before now.",
+            load.raised as f64,
+        ),
+        (
+            "fieldwright_alarm_flood",
+            "1 while more alarms come than people can answer.",
+            f64::from(u8::from(load.flood().is_some())),
+        ),
+        (
+            "fieldwright_alarms_chattering",
+            "Active alarms that come and go too often.",
+            active
+                .iter()
+                .filter(|one| one.chattering_since.is_some())
+                .count() as f64,
+        ),
+        (
+            "fieldwright_alarms_suppressed",
+            "Conditions that are there and suppressed.",
+            standing.len() as f64,
+        ),
+    ] {
+        text.single(Kind::Gauge, name, help, value);
+    }
     let mut counts: BTreeMap<Severity, f64> = Severity::ALL.map(|one| (one, 0.0)).into();
     for alarm in active {
         *counts.entry(alarm.severity).or_default() += 1.0;

@@ -111,6 +111,32 @@ pub enum AlarmStatus {
     Closed,
 }
 
+/// Why nothing is raised.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SuppressionKind {
+    /// Somebody works on the asset.
+    Maintenance,
+    /// The asset starts and is not itself yet.
+    StartUp,
+    /// A person has taken it out of service until it is put back.
+    OutOfService,
+    /// It is meant to be so, for good or while another alarm is there.
+    ByDesign,
+}
+
+/// What became of what was found while it was suppressed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SuppressedOutcome {
+    /// It is still there, and still suppressed.
+    Standing,
+    /// It returned to normal before its suppression ended.
+    Returned,
+    /// Its suppression ended and it was still there.
+    Raised,
+}
+
 /// What the telemetry of an asset says.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

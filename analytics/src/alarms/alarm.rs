@@ -154,6 +154,8 @@ pub struct Shelving {
     pub until: DateTime<Utc>,
     /// Name of the person.
     pub by: String,
+    /// Why; empty where a former release asked for none.
+    pub reason: String,
 }
 
 /// One alarm: the facts. What people see is derived from them.
@@ -191,6 +193,10 @@ pub struct Alarm {
     pub occurrences: u32,
     /// How many later pieces of evidence were appended.
     pub evidence_updates: u32,
+    /// Since when it comes and goes too often, event time; `None` while it does not.
+    pub chattering_since: Option<DateTime<Utc>>,
+    /// The alarm of the same asset that was raised first just before, or this one.
+    pub first_out: Option<AlarmId>,
     /// Counts the changes, from 1.
     pub version: i64,
 }
@@ -237,6 +243,8 @@ impl Alarm {
             returned_at: None,
             occurrences: 1,
             evidence_updates: 0,
+            chattering_since: None,
+            first_out: None,
             version: 1,
         }
     }

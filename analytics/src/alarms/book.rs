@@ -2,25 +2,38 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use super::alarm::{Alarm, AlarmId, Occurrence};
 use super::event::{AlarmEvent, EventKind};
 use super::moves::{Change, Command, Outcome};
+use super::rate::{AlarmPolicy, chatters, first_out};
 use super::refusal::Refusal;
-use super::store::{AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, Progress};
+use super::store::{
+    AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, Progress, RaiseFilter, SuppressedWrite,
+};
+use super::suppression::{Suppressed, SuppressedOutcome, SuppressionId};
+
+mod load;
+mod suppressing;
+
+pub use load::{AlarmLoad, BadActor};
+pub use suppressing::{Declared, Report};
 
 /// How often a command is decided again after somebody was faster.
 const MAX_TRIES: usize = 10;
 /// Alarms taken from the shelf in one go.
 const UNSHELVE_PAGE: usize = 100;
+/// Earlier raises of one asset that are looked at to tell chattering and first-out.
+const EARLIER_RAISES: usize = 1000;
 
 /// The alarms of a service.
 #[derive(Debug)]
 pub struct AlarmBook {
     store: Arc<dyn AlarmStore>,
     news: watch::Sender<i64>,
+    policy: AlarmPolicy,
 }
 
 /// What can go wrong with a command on an alarm.
@@ -29,6 +42,9 @@ pub enum AlarmError {
     /// No alarm has this identity.
     #[error("there is no alarm {0}")]
     NotFound(AlarmId),
+    /// No suppression has this identity.
+    #[error("there is no suppression {0}")]
+    NoSuppression(SuppressionId),
     /// The alarm is not the one that the caller has seen.
     #[error("the alarm is at version {found} by now, not {expected}; read it again")]
     Changed {
@@ -54,7 +70,20 @@ impl AlarmBook {
         Ok(Self {
             store,
             news: watch::Sender::new(seq),
+            policy: AlarmPolicy::default(),
         })
+    }
+
+    /// The same with other figures for chattering, first-out and floods.
+    #[must_use]
+    pub fn with_policy(mut self, policy: AlarmPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// What counts as chattering, first-out and flood.
+    pub fn policy(&self) -> &AlarmPolicy {
+        &self.policy
     }
 
     /// The store behind it.
@@ -95,6 +124,8 @@ impl AlarmBook {
 
     /// Makes the alarm of the occurrence's asset and cause active: the open one again, or a new one.
     ///
+    /// No suppression is asked; detectors and rules say [`AlarmBook::report`].
+    ///
     /// **Errors** when the store fails.
     pub async fn raise(
         &self,
@@ -102,31 +133,54 @@ impl AlarmBook {
         progress: Option<Progress>,
         now: DateTime<Utc>,
     ) -> Result<Alarm, AlarmError> {
+        self.raise_from(occurrence, None, progress, now).await
+    }
+
+    /// Raises what was suppressed until now, or what nothing suppresses.
+    async fn raise_from(
+        &self,
+        occurrence: Occurrence,
+        standing: Option<Suppressed>,
+        progress: Option<Progress>,
+        now: DateTime<Utc>,
+    ) -> Result<Alarm, AlarmError> {
+        let at = occurrence.raised_at;
+        let released = |alarm: &Alarm| {
+            let alarm = alarm.id.clone();
+            let raised = SuppressedOutcome::Raised { at, alarm };
+            standing.as_ref().map(|standing| standing.became(raised))
+        };
         for _ in 0..MAX_TRIES {
             let open = self
                 .store
                 .open_alarm(&occurrence.asset, &occurrence.cause)
                 .await?;
-            let change = match open {
+            let mut change = match open {
                 Some(open) => {
                     match self.decided(&open, &Command::Raise(occurrence.clone()), now)? {
                         Outcome::Changed(change) => *change,
                         Outcome::AlreadySo => {
-                            self.store.save_progress(progress.as_slice()).await?;
+                            self.already(released(&open), progress).await?;
                             return Ok(open);
                         }
                     }
                 }
                 None => first_raise(occurrence.clone()),
             };
+            self.mark(&mut change.alarm, at).await?;
             let id = change.alarm.id.clone();
-            match self.save(change, progress.clone()).await {
+            let write = AlarmWrite {
+                released: released(&change.alarm),
+                change,
+                progress: progress.clone(),
+            };
+            match self.save(write).await {
                 Err(AlarmStoreError::Conflict) => {
                     // The very same occurrence was raised and closed before: it stays closed.
                     if let Some(known) = self.store.get(&id).await?
                         && known.closed.is_some()
                     {
-                        self.store.save_progress(progress.as_slice()).await?;
+                        self.already(released(&known), progress).await?;
                         return Ok(known);
                     }
                 }
@@ -136,7 +190,42 @@ impl AlarmBook {
         Err(AlarmStoreError::Conflict.into())
     }
 
-    /// Tells the open alarm of an asset and cause something, if there is one.
+    /// Nothing changes about the alarm; what goes with it is saved nevertheless.
+    async fn already(
+        &self,
+        released: Option<Suppressed>,
+        progress: Option<Progress>,
+    ) -> Result<(), AlarmStoreError> {
+        match released {
+            Some(suppressed) => {
+                let write = SuppressedWrite {
+                    suppressed,
+                    progress,
+                };
+                self.store.save_suppressed(&write).await
+            }
+            None => self.store.save_progress(progress.as_slice()).await,
+        }
+    }
+
+    /// Marks an alarm that is raised at `at` with what the asset's raises before it tell.
+    async fn mark(&self, alarm: &mut Alarm, at: DateTime<Utc>) -> Result<(), AlarmStoreError> {
+        let earlier = RaiseFilter {
+            asset: Some(alarm.asset.clone()),
+            after: at - self.policy.look_back().delta() - TimeDelta::microseconds(1),
+            through: at,
+            limit: EARLIER_RAISES,
+        };
+        let earlier = self.store.raises(&earlier).await?;
+        alarm.chattering_since = chatters(&earlier, &alarm.cause, at, &self.policy)
+            .then(|| alarm.chattering_since.unwrap_or(at));
+        let first = first_out(&earlier, at, &self.policy).map(|first| first.alarm.clone());
+        alarm.first_out = Some(first.unwrap_or_else(|| alarm.id.clone()));
+        Ok(())
+    }
+
+    /// Tells the open alarm of an asset and cause something, if there is one; a return or more
+    /// evidence is told to what is suppressed of it.
     ///
     /// **Errors** when a rule says no or the store fails.
     pub async fn tell(
@@ -147,6 +236,15 @@ impl AlarmBook {
         progress: Option<Progress>,
         now: DateTime<Utc>,
     ) -> Result<Option<Alarm>, AlarmError> {
+        if matches!(
+            command,
+            Command::Return { .. } | Command::AddEvidence { .. }
+        ) && self
+            .told_to_suppressed(asset, cause, command, progress.as_ref(), now)
+            .await?
+        {
+            return Ok(None);
+        }
         for _ in 0..MAX_TRIES {
             let Some(open) = self.store.open_alarm(asset, cause).await? else {
                 self.store.save_progress(progress.as_slice()).await?;
@@ -157,7 +255,8 @@ impl AlarmBook {
                     self.store.save_progress(progress.as_slice()).await?;
                     return Ok(Some(open));
                 }
-                Outcome::Changed(change) => match self.save(*change, progress.clone()).await {
+                Outcome::Changed(change) => match self.save_change(*change, progress.clone()).await
+                {
                     Err(AlarmStoreError::Conflict) => {}
                     saved => return Ok(Some(saved?)),
                 },
@@ -190,7 +289,7 @@ impl AlarmBook {
                 });
             }
             if let Outcome::Changed(change) = outcome? {
-                match self.save(*change, None).await {
+                match self.save_change(*change, None).await {
                     Err(AlarmStoreError::Conflict) => {}
                     saved => return Ok(saved?),
                 }
@@ -228,12 +327,20 @@ impl AlarmBook {
         alarm.decide(command, now).map_err(AlarmError::Refused)
     }
 
-    async fn save(
+    async fn save_change(
         &self,
         change: Change,
         progress: Option<Progress>,
     ) -> Result<Alarm, AlarmStoreError> {
-        let write = AlarmWrite { change, progress };
+        self.save(AlarmWrite {
+            change,
+            progress,
+            released: None,
+        })
+        .await
+    }
+
+    async fn save(&self, write: AlarmWrite) -> Result<Alarm, AlarmStoreError> {
         let seq = self.store.save(&write).await?;
         self.news.send_if_modified(|newest| {
             let newer = seq > *newest;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use sqlx::any::AnyPoolOptions;
 use tokio::sync::Mutex;
 
+use super::suppression_tests::*;
 use super::tests::{at, occurrence};
 use super::*;
+use crate::sql::TableSource;
 
 /// Runs every check on a fresh store each.
 async fn conforms<S: AlarmStore + 'static>(mut fresh: impl AsyncFnMut() -> S) {
@@ -18,6 +20,12 @@ async fn conforms<S: AlarmStore + 'static>(mut fresh: impl AsyncFnMut() -> S) {
     saves_progress_with_the_alarm(Arc::new(fresh().await)).await;
     raises_once_under_contention(Arc::new(fresh().await)).await;
     unshelves_by_time(Arc::new(fresh().await)).await;
+    keeps_suppressions(Arc::new(fresh().await)).await;
+    keeps_down_and_releases(Arc::new(fresh().await)).await;
+    suppresses_while_a_condition_is_there(Arc::new(fresh().await)).await;
+    returns_unseen(Arc::new(fresh().await)).await;
+    marks_chattering_and_first_out(Arc::new(fresh().await)).await;
+    remembers_rules(Arc::new(fresh().await)).await;
 }
 
 async fn book(store: Arc<dyn AlarmStore>) -> AlarmBook {
@@ -97,6 +105,7 @@ async fn keeps_every_fact(store: Arc<dyn AlarmStore>) {
         Command::Shelve {
             until: at(60),
             by: "Ada".into(),
+            reason: "waits for a part; it's \"fine\"".into(),
         },
         Command::Acknowledge {
             by: "Grace \"'; DROP TABLE alarms; --".into(),
@@ -136,6 +145,7 @@ async fn refuses_old_versions(store: Arc<dyn AlarmStore>) {
     let shelve = Command::Shelve {
         until: at(60),
         by: "Ada".into(),
+        reason: "waits for a part".into(),
     };
     book.command(&alarm.id, &ack, Some(1), at(1)).await.unwrap();
     let late = book
@@ -331,6 +341,7 @@ async fn unshelves_by_time(store: Arc<dyn AlarmStore>) {
     let shelve = Command::Shelve {
         until: at(60),
         by: "Ada".into(),
+        reason: "waits for a part".into(),
     };
     book.command(&alarm.id, &shelve, None, at(1)).await.unwrap();
     assert_eq!(book.unshelve_due(at(59)).await.unwrap(), 0);
@@ -389,6 +400,48 @@ async fn sqlite_keeps_alarms_and_opens_twice() {
     );
 }
 
+/// Every declared table can be selected as it is declared.
+async fn tables_can_be_read(pool: &sqlx::AnyPool) {
+    for table in SqlAlarmStore::tables() {
+        let source = match table.source {
+            TableSource::Table(name) => name.to_owned(),
+            TableSource::Select(select) => format!("({select}) AS source"),
+        };
+        let columns: Vec<&str> = table.columns.iter().map(|one| one.source).collect();
+        run(pool, format!("SELECT {} FROM {source}", columns.join(", "))).await;
+    }
+}
+
+#[tokio::test]
+async fn sqlite_brings_the_tables_of_a_former_release_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/store.db?mode=rwc", dir.path().display());
+    let alarm = {
+        let book = book(Arc::new(sql_store(&url).await)).await;
+        book.raise(occurrence(0), None, at(0)).await.unwrap()
+    };
+    let pool = sql_pool(&url).await;
+    for statement in [
+        "UPDATE alarm_counters SET value = 1 WHERE name = 'schema'",
+        "ALTER TABLE alarms DROP COLUMN shelved_reason",
+        "ALTER TABLE alarms DROP COLUMN chattering_since",
+        "ALTER TABLE alarms DROP COLUMN first_out",
+        "DROP INDEX alarm_events_by_kind",
+        "DROP TABLE alarm_suppressions",
+        "DROP TABLE suppressed_occurrences",
+        "DROP TABLE rule_memory",
+    ] {
+        run(&pool, statement.to_owned()).await;
+    }
+    let book = book(Arc::new(sql_store(&url).await)).await;
+    let expected = Alarm {
+        first_out: None,
+        ..alarm
+    };
+    assert_eq!(book.get(&expected.id).await.unwrap(), expected);
+    tables_can_be_read(&pool).await;
+}
+
 #[tokio::test]
 async fn postgres_conforms() {
     let Some(url) = crate::outside::postgres() else {
@@ -405,6 +458,10 @@ async fn postgres_conforms() {
         sql_store(&format!("{url}{joint}options=-c%20search_path%3D{schema}")).await
     })
     .await;
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let last = format!("alarms_{}_{number}", std::process::id());
+    let last = format!("{url}{joint}options=-c%20search_path%3D{last}");
+    tables_can_be_read(&sql_pool(&last).await).await;
     for number in 1..=number {
         let schema = format!("alarms_{}_{number}", std::process::id());
         run(&admin, format!("DROP SCHEMA {schema} CASCADE")).await;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::alarm::{Acknowledgement, Alarm, Occurrence, Severity, Shelving, State};
 use super::event::EventKind;
 use super::refusal::Refusal;
+use super::suppression::is_reason;
 
 /// Longest time that an alarm can be shelved for.
 pub const MAX_SHELVE: TimeDelta = TimeDelta::days(7);
@@ -82,6 +83,8 @@ pub enum Command {
         until: DateTime<Utc>,
         /// Name of the person.
         by: String,
+        /// Why, one sentence for people.
+        reason: String,
     },
     /// It comes back from the shelf.
     Unshelve {
@@ -237,6 +240,7 @@ impl Alarm {
                 Err(Refusal::Nameless)
             }
             Command::CloseVerified { .. } if self.active => Err(Refusal::StillActive),
+            Command::Shelve { reason, .. } if is_reason(reason).is_err() => is_reason(reason),
             Command::Shelve { until, .. } if *until <= now => {
                 Err(Refusal::ShelvedIntoThePast { until: *until })
             }
@@ -302,12 +306,13 @@ impl Alarm {
                 });
                 (EventKind::Acknowledged, now, by.clone(), Value::Null)
             }
-            Command::Shelve { until, by } => {
+            Command::Shelve { until, by, reason } => {
                 alarm.shelved = Some(Shelving {
                     until: *until,
                     by: by.clone(),
+                    reason: reason.clone(),
                 });
-                let data = serde_json::json!({ "until": until });
+                let data = serde_json::json!({ "until": until, "reason": reason });
                 (EventKind::Shelved, now, by.clone(), data)
             }
             Command::Unshelve { by } => {
@@ -322,6 +327,7 @@ impl Alarm {
                 at,
             });
             alarm.shelved = None;
+            alarm.chattering_since = None;
         }
         Change {
             alarm,

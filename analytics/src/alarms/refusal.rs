@@ -11,6 +11,44 @@ pub enum Refusal {
     /// An action by a person carries a name.
     #[error("the action names nobody; say who acts in `actor`")]
     Nameless,
+    /// What keeps people from seeing something carries a reason.
+    #[error("the action gives no reason; say why in `reason`")]
+    Reasonless,
+    /// A reason is a sentence, not a report.
+    #[error("the reason is too long; it has at most {limit} characters")]
+    ReasonTooLong {
+        /// Characters at most.
+        limit: usize,
+    },
+    /// A suppression is about one asset or one class.
+    #[error("a suppression is about one `asset` or about one `class`; name exactly one of them")]
+    ScopeUnclear,
+    /// Only what is suppressed by design has a condition.
+    #[error("only a suppression of the kind by_design has a condition in `while`")]
+    ConditionNotByDesign,
+    /// Maintenance and start-up end.
+    #[error("a suppression of the kind {kind} needs an end; say until when in `until`")]
+    SuppressedWithoutEnd {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// A suppression ends after it begins.
+    #[error("suppressing until {until} would end before it begins; name a later instant")]
+    SuppressedIntoThePast {
+        /// The instant asked for.
+        until: DateTime<Utc>,
+    },
+    /// Maintenance and start-up are limited in time.
+    #[error("suppressing until {until} is too long; at most until {longest}")]
+    SuppressedTooLong {
+        /// The instant asked for.
+        until: DateTime<Utc>,
+        /// The longest that is allowed.
+        longest: DateTime<Utc>,
+    },
+    /// The key of a declaration stands for another one.
+    #[error("the idempotency key was used for another suppression: use a new key for a new one")]
+    KeyReused,
     /// The condition is still there.
     #[error("the alarm is still active; it can only be closed after readings return to normal")]
     StillActive,
@@ -42,6 +80,14 @@ impl Refusal {
         match self {
             Self::Closed => "alarm_closed",
             Self::Nameless => "actor_missing",
+            Self::Reasonless => "reason_missing",
+            Self::ReasonTooLong { .. } => "reason_too_long",
+            Self::ScopeUnclear => "scope_unclear",
+            Self::ConditionNotByDesign => "condition_not_by_design",
+            Self::SuppressedWithoutEnd { .. } => "suppressed_without_end",
+            Self::SuppressedIntoThePast { .. } => "suppressed_into_the_past",
+            Self::SuppressedTooLong { .. } => "suppressed_too_long",
+            Self::KeyReused => "idempotency_key_reused",
             Self::StillActive => "alarm_still_active",
             Self::ShelvedIntoThePast { .. } => "shelved_into_the_past",
             Self::ShelvedTooLong { .. } => "shelved_too_long",

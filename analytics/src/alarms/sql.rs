@@ -4,18 +4,26 @@
 //! afterwards, so a unique index is what keeps two open alarms of one cause apart.
 
 mod rows;
+mod rules;
 mod schema;
+mod suppressions;
 mod tables;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::alarm::{Alarm, AlarmId};
 use super::event::AlarmEvent;
-use super::store::{AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, MAX_PAGE, Progress};
+use super::rate::Raise;
+use super::store::{
+    AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, MAX_PAGE, MAX_RAISES, Progress,
+    RaiseFilter, RuleMemory, RuleWrite, SuppressedFilter, SuppressedWrite, SuppressionFilter,
+};
+use super::suppression::{Suppressed, Suppression, SuppressionId};
 
 /// How often SQLite or PostgreSQL may ask for another try of one transaction.
 const MAX_TRIES: usize = 20;
@@ -107,13 +115,15 @@ impl AlarmStore for SqlAlarmStore {
              AND ($2 IS NULL OR active = $2) \
              AND ($3 IS NULL OR (CASE WHEN closed_at IS NULL THEN 1 ELSE 0 END) = $3) \
              AND ($4 IS NULL OR shelved_until <= $4) \
-             AND ($5 IS NULL OR id < $5) ORDER BY id DESC LIMIT $6",
+             AND ($5 IS NULL OR id < $5) AND ($6 IS NULL OR cause = $6) \
+             ORDER BY id DESC LIMIT $7",
         )
         .bind(filter.asset.clone())
         .bind(filter.active.map(i64::from))
         .bind(filter.open.map(i64::from))
         .bind(filter.shelved_until.map(|until| until.timestamp_micros()))
         .bind(filter.before.as_ref().map(|id| id.as_str().to_owned()))
+        .bind(filter.cause.clone())
         .bind(rows::as_i64(filter.bounded_limit()))
         .fetch_all(&self.pool)
         .await
@@ -162,6 +172,83 @@ impl AlarmStore for SqlAlarmStore {
             .map_err(failed("read the progress of detection"))?;
         found.iter().map(rows::progress).collect()
     }
+
+    async fn save_suppression(&self, suppression: &Suppression) -> Result<(), AlarmStoreError> {
+        suppressions::save(self, suppression).await
+    }
+
+    async fn suppression(
+        &self,
+        id: &SuppressionId,
+    ) -> Result<Option<Suppression>, AlarmStoreError> {
+        suppressions::get(self, id).await
+    }
+
+    async fn suppressions(
+        &self,
+        filter: &SuppressionFilter,
+    ) -> Result<Vec<Suppression>, AlarmStoreError> {
+        suppressions::list(self, filter).await
+    }
+
+    async fn covering(
+        &self,
+        asset: &str,
+        class: &str,
+        cause: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<Suppression>, AlarmStoreError> {
+        suppressions::covering(self, asset, class, cause, at).await
+    }
+
+    async fn save_suppressed(&self, write: &SuppressedWrite) -> Result<(), AlarmStoreError> {
+        let mut writing = self.begin().await?;
+        suppressions::put_suppressed(&mut writing.inner, &write.suppressed).await?;
+        if let Some(progress) = &write.progress {
+            put_progress(&mut writing.inner, progress).await?;
+        }
+        writing.commit().await
+    }
+
+    async fn suppressed(
+        &self,
+        filter: &SuppressedFilter,
+    ) -> Result<Vec<Suppressed>, AlarmStoreError> {
+        suppressions::list_suppressed(self, filter).await
+    }
+
+    async fn raises(&self, filter: &RaiseFilter) -> Result<Vec<Raise>, AlarmStoreError> {
+        let limit = filter.limit.clamp(1, MAX_RAISES);
+        let found = sqlx::query(
+            "SELECT alarm_id, asset, cause, severity, time FROM alarm_events \
+             WHERE kind = 'raised' AND time > $1 AND time <= $2 AND ($3 IS NULL OR asset = $3) \
+             ORDER BY time DESC, seq DESC LIMIT $4",
+        )
+        .bind(filter.after.timestamp_micros())
+        .bind(filter.through.timestamp_micros())
+        .bind(filter.asset.clone())
+        .bind(rows::as_i64(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("read the raises of alarms"))?;
+        found.iter().rev().map(rows::raise).collect()
+    }
+
+    async fn rule_memory(
+        &self,
+        rule: &str,
+        definition: &str,
+    ) -> Result<Vec<RuleMemory>, AlarmStoreError> {
+        rules::read(self, rule, definition).await
+    }
+
+    async fn save_rule_memory(&self, write: &RuleWrite) -> Result<(), AlarmStoreError> {
+        rules::save(self, write).await
+    }
+
+    async fn keep_rules(&self, names: &[String]) -> Result<(), AlarmStoreError> {
+        rules::keep(self, names).await
+    }
 }
 
 impl SqlAlarmStore {
@@ -195,6 +282,9 @@ impl SqlAlarmStore {
         .map_err(failed("save the event of an alarm"))?;
         if let Some(progress) = &write.progress {
             put_progress(&mut writing.inner, progress).await?;
+        }
+        if let Some(released) = &write.released {
+            suppressions::put_suppressed(&mut writing.inner, released).await?;
         }
         writing.commit().await?;
         Ok(seq)

@@ -38,14 +38,22 @@ fn command(word: &str) -> Command {
         "shelve" => Command::Shelve {
             until: at(120),
             by: by(),
+            reason: "waits for a part".into(),
+        },
+        "shelve:why" => Command::Shelve {
+            until: at(120),
+            by: by(),
+            reason: " ".into(),
         },
         "shelve:past" => Command::Shelve {
             until: at(10),
             by: by(),
+            reason: "later".into(),
         },
         "shelve:long" => Command::Shelve {
             until: at(60 * 24 * 8),
             by: by(),
+            reason: "later".into(),
         },
         "unshelve" => Command::Unshelve { by: by() },
         "verify" => Command::CloseVerified { by: "wo_1".into() },
@@ -90,6 +98,7 @@ fn every_move() {
     check("", "ack", "active_acknowledged acknowledged");
     check("", "ack:", "actor_missing");
     check("", "shelve", "active_unacknowledged shelved");
+    check("", "shelve:why", "reason_missing");
     check("", "shelve:past", "shelved_into_the_past");
     check("", "shelve:long", "shelved_too_long");
     check("", "unshelve", "=");

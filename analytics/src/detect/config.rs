@@ -13,6 +13,8 @@ pub use class::{ClassSettings, FeatureKind, ModelKind};
 pub use rule::RuleSettings;
 pub use span::{BadSpan, Span};
 
+use crate::alarms::AlarmPolicy;
+
 /// The defaults of this crate with their reasons, a fragment of the service's `default.toml`.
 pub const DEFAULT_TOML: &str = include_str!("../default.toml");
 
@@ -22,6 +24,8 @@ pub const DEFAULT_TOML: &str = include_str!("../default.toml");
 pub struct DetectConfig {
     /// Shortest time between two evaluations of one rule. **Units**: process clock.
     pub rule_floor: Span,
+    /// What counts as chattering, first-out and flood.
+    pub alarms: AlarmPolicy,
     /// What holds for a class that is not declared.
     pub defaults: ClassSettings,
     /// The declared classes, by their lower-case names, complete.
@@ -35,6 +39,8 @@ pub struct DetectConfig {
 #[serde(deny_unknown_fields)]
 struct Written {
     rule_floor: Span,
+    #[serde(default)]
+    alarms: AlarmPolicy,
     defaults: ClassSettings,
     #[serde(default)]
     classes: BTreeMap<String, Map<String, Value>>,
@@ -57,6 +63,8 @@ impl DetectConfig {
                 self.rule_floor
             ));
         }
+        let alarms = self.alarms.mistakes();
+        found.extend(alarms.into_iter().map(|m| format!("alarms: {m}")));
         found.extend(
             self.defaults
                 .mistakes()
@@ -119,12 +127,14 @@ impl TryFrom<Written> for DetectConfig {
         }
         let Written {
             rule_floor,
+            alarms,
             defaults,
             rules,
             ..
         } = written;
         Ok(Self {
             rule_floor,
+            alarms,
             defaults,
             classes,
             rules,

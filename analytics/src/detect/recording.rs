@@ -14,6 +14,7 @@ use super::engine::{Engine, Found};
 use super::evidence::instant;
 use super::pca::{FitError, PcaModel};
 use super::track::ScoredOne;
+use crate::alarms::AlarmPolicy;
 
 /// Readings of one asset in order of time, as a recorder wrote them.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +122,7 @@ pub fn score_recording(
     let batch = batch(recording)?;
     let mut engine = Engine::new(Arc::new(DetectConfig {
         rule_floor: Span::seconds(1),
+        alarms: AlarmPolicy::default(),
         defaults: settings.clone(),
         classes: BTreeMap::new(),
         rules: BTreeMap::new(),

@@ -4,12 +4,18 @@
 //! on the process clock, and never while its last evaluation is still running. What it names for
 //! its minimum duration is raised, what it no longer names returns to normal. While a rule cannot
 //! be evaluated nothing changes: silence is not good news.
+//!
+//! What a rule remembers, also of assets that it names but not for long enough yet, is kept in the
+//! store beside the alarms. An alarm carries the instant at which its delay was over, so a restart
+//! in between changes neither that there is an alarm nor its event time.
 
 mod board;
+mod memory;
 mod rows;
 mod runner;
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -28,6 +34,24 @@ pub struct Named {
     pub since: DateTime<Utc>,
     /// Whether its alarm is up.
     pub active: bool,
+    /// Since when it is not named any more, while the off delay lasts.
+    pub back_since: Option<DateTime<Utc>>,
+}
+
+impl Named {
+    /// Whether the last evaluation named it.
+    fn is_named(&self) -> bool {
+        self.back_since.is_none()
+    }
+}
+
+/// How long a rule must name an asset, and must not name it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delays {
+    /// Before its alarm is raised.
+    pub on: TimeDelta,
+    /// Before its alarm returns.
+    pub off: TimeDelta,
 }
 
 /// What an evaluation changes.
@@ -37,6 +61,8 @@ pub enum RuleTurn {
     Raise {
         /// Since when the rule names the asset.
         since: DateTime<Utc>,
+        /// When it had done so for long enough: the same instant, whenever that is noticed.
+        at: DateTime<Utc>,
         /// The row that names it.
         row: RuleRow,
     },
@@ -44,6 +70,8 @@ pub enum RuleTurn {
     Return {
         /// The asset.
         asset: String,
+        /// When the rule had not named it for long enough.
+        at: DateTime<Utc>,
     },
 }
 
@@ -51,30 +79,41 @@ pub enum RuleTurn {
 ///
 /// The memory is changed as if nothing was raised or returned yet; that is done by
 /// [`confirm`] once the alarm is kept, so that a failure is tried again.
+/// A held row keeps what there is, pending or active, and begins nothing.
 pub fn compare(
     memory: &mut BTreeMap<String, Named>,
     rows: Vec<RuleRow>,
-    min_duration: TimeDelta,
+    delays: Delays,
     now: DateTime<Utc>,
 ) -> Vec<RuleTurn> {
     let mut turns = Vec::new();
-    let gone = |asset: &str| !rows.iter().any(|row| row.asset == asset);
-    let returned: Vec<String> = memory.keys().filter(|asset| gone(asset)).cloned().collect();
-    for asset in returned {
-        if memory[&asset].active {
-            turns.push(RuleTurn::Return { asset });
-        } else {
-            memory.remove(&asset);
+    let named: BTreeSet<&str> = rows.iter().map(|row| row.asset.as_str()).collect();
+    memory.retain(|asset, known| known.active || named.contains(asset.as_str()));
+    for (asset, known) in memory.iter_mut() {
+        if named.contains(asset.as_str()) {
+            known.back_since = None;
+            continue;
+        }
+        let back = *known.back_since.get_or_insert(now);
+        if now - back >= delays.off {
+            let (asset, at) = (asset.clone(), back + delays.off);
+            turns.push(RuleTurn::Return { asset, at });
         }
     }
     for row in rows {
-        let named = memory.entry(row.asset.clone()).or_insert(Named {
-            since: now,
-            active: false,
-        });
-        if !named.active && now - named.since >= min_duration {
+        let known = match memory.entry(row.asset.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if row.hold => continue,
+            Entry::Vacant(place) => place.insert(Named {
+                since: now,
+                active: false,
+                back_since: None,
+            }),
+        };
+        if !known.active && now - known.since >= delays.on {
             turns.push(RuleTurn::Raise {
-                since: named.since,
+                since: known.since,
+                at: known.since + delays.on,
                 row,
             });
         }
@@ -90,7 +129,7 @@ pub fn confirm(memory: &mut BTreeMap<String, Named>, turn: &RuleTurn) {
                 named.active = true;
             }
         }
-        RuleTurn::Return { asset } => {
+        RuleTurn::Return { asset, .. } => {
             memory.remove(asset);
         }
     }

@@ -157,6 +157,9 @@ impl Detection {
             house.finish().await;
         }));
         if let Some(sql) = parts.sql {
+            let enabled = config.rules.iter().filter(|(_, rule)| rule.enabled);
+            let names: Vec<String> = enabled.map(|(name, _)| name.clone()).collect();
+            parts.alarms.store().keep_rules(&names).await?;
             let runner_parts = RunnerParts {
                 sql,
                 snapshots,

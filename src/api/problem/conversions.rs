@@ -52,14 +52,14 @@ pub fn of_sql(error: SqlError) -> Problem {
 pub fn of_alarm(error: AlarmError) -> Problem {
     let text = error.to_string();
     match error {
-        AlarmError::NotFound(_) => Problem::new(NOT_FOUND, text),
+        AlarmError::NotFound(_) | AlarmError::NoSuppression(_) => Problem::new(NOT_FOUND, text),
         AlarmError::Changed { .. } => Problem::new(STALE, text),
         AlarmError::Refused(refusal) => {
             let status = match refusal {
-                Refusal::Nameless
-                | Refusal::ShelvedIntoThePast { .. }
-                | Refusal::ShelvedTooLong { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-                _ => StatusCode::CONFLICT,
+                Refusal::Closed | Refusal::StillActive | Refusal::EvidenceFull { .. } => {
+                    StatusCode::CONFLICT
+                }
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
             };
             Problem::refusal(status, refusal.code(), &title(refusal.code()), text)
         }

@@ -1,8 +1,12 @@
 //! From a request for work to a paid invoice, as people do it over the API.
 
+use std::time::Duration;
+
+use fieldwright_ingest::clock::process_sleep;
 use serde_json::{Value, json};
 
 use super::world::{Answer, World};
+use crate::wiring::{Parts, Wiring};
 
 const NONE: Value = Value::Null;
 
@@ -75,6 +79,36 @@ async fn completed_order(world: &World) -> Value {
         .await
         .expect(200)
         .json
+}
+
+#[tokio::test]
+async fn a_visit_suppresses_the_alarms_of_its_asset_until_it_is_over() {
+    let world = World::new().await;
+    completed_order(&world).await;
+    let wiring = Wiring::start(Parts {
+        db: world.state.db.clone(),
+        alarms: world.state.alarms.clone(),
+        detection: world.state.detection.clone(),
+        clock: world.state.clock.clone(),
+        ids: world.state.ids.clone(),
+    });
+    let wiring = wiring.await.unwrap();
+    let mut found = Vec::new();
+    for _ in 0..1000 {
+        found = world.items("/suppressions?asset=pump-101").await;
+        if found.iter().any(|one| one["ended_at"].is_string()) {
+            break;
+        }
+        process_sleep(Duration::from_millis(10)).await;
+    }
+    wiring.shutdown().await;
+    let [one] = &found[..] else {
+        panic!("one visit, one suppression: {found:?}");
+    };
+    assert_eq!(one["kind"], "maintenance");
+    assert_eq!(one["from"], "2026-03-02T08:00:00Z");
+    assert_eq!(one["until"], "2026-03-02T08:30:00Z");
+    assert_eq!(one["declared_by"], one["ended_by"]);
 }
 
 /// An amount that no sum has room for does not come in, so the books can be read for ever.

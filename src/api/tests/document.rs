@@ -116,7 +116,7 @@ fn money_is_keyed_and_peoples_actions_are_versioned() {
 
 #[test]
 fn documented_words_are_those_of_the_domain() {
-    use fieldwright_analytics::alarms::{Severity, State};
+    use fieldwright_analytics::alarms::{Severity, State, SuppressionKind};
     use fieldwright_analytics::detect::HealthState;
     use fieldwright_workorders::execution::BookingStatus;
     use fieldwright_workorders::orders::{Status, Verification};
@@ -142,6 +142,7 @@ fn documented_words_are_those_of_the_domain() {
     let mut states = all(&State::ALL, State::as_str);
     states.push("shelved");
     check::<words::AlarmStatus>(&states);
+    check::<words::SuppressionKind>(&all(&SuppressionKind::ALL, SuppressionKind::as_str));
     let health = [
         HealthState::Learning,
         HealthState::Normal,

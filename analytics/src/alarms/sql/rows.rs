@@ -7,6 +7,7 @@ use sqlx::{Any, Row};
 
 use super::super::alarm::{Acknowledgement, Alarm, Shelving};
 use super::super::event::AlarmEvent;
+use super::super::rate::Raise;
 use super::super::store::{AlarmStoreError, Progress};
 use super::failed;
 
@@ -14,15 +15,17 @@ use super::failed;
 pub(super) const INSERT: &str = "INSERT INTO alarms (id, asset, class, cause, open_key, severity, \
     summary, evidence, active, acknowledged_by, acknowledged_at, shelved_by, shelved_until, \
     closed_by, closed_at, began_at, raised_at, returned_at, occurrences, evidence_updates, \
-    version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-    $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING";
+    version, shelved_reason, chattering_since, first_out) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
+    $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) \
+    ON CONFLICT DO NOTHING";
 
 /// Replaces an alarm of the version before; does nothing where it is another one.
 pub(super) const UPDATE: &str = "UPDATE alarms SET asset = $2, class = $3, cause = $4, \
     open_key = $5, severity = $6, summary = $7, evidence = $8, active = $9, \
     acknowledged_by = $10, acknowledged_at = $11, shelved_by = $12, shelved_until = $13, \
     closed_by = $14, closed_at = $15, began_at = $16, raised_at = $17, returned_at = $18, \
-    occurrences = $19, evidence_updates = $20, version = $21 \
+    occurrences = $19, evidence_updates = $20, version = $21, shelved_reason = $22, \
+    chattering_since = $23, first_out = $24 \
     WHERE id = $1 AND version = $21 - 1";
 
 /// Appends to the feed.
@@ -30,7 +33,7 @@ pub(super) const INSERT_EVENT: &str = "INSERT INTO alarm_events (seq, alarm_id, 
     asset, class, cause, severity, summary, actor, occurrence, data) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-type Statement<'q> = Query<'q, Any, AnyArguments>;
+pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
 
 pub(super) fn bind_alarm<'q>(statement: Statement<'q>, alarm: &Alarm) -> Statement<'q> {
     let micros = |at: DateTime<Utc>| at.timestamp_micros();
@@ -61,6 +64,14 @@ pub(super) fn bind_alarm<'q>(statement: Statement<'q>, alarm: &Alarm) -> Stateme
         .bind(i64::from(alarm.occurrences))
         .bind(i64::from(alarm.evidence_updates))
         .bind(alarm.version)
+        .bind(
+            alarm
+                .shelved
+                .as_ref()
+                .map(|shelving| shelving.reason.clone()),
+        )
+        .bind(alarm.chattering_since.map(micros))
+        .bind(alarm.first_out.as_ref().map(|id| id.as_str().to_owned()))
 }
 
 pub(super) fn bind_event<'q>(
@@ -104,13 +115,22 @@ pub(super) fn alarm(row: &AnyRow) -> Result<Alarm, AlarmStoreError> {
         active: of.int("active")? != 0,
         acknowledged: who("acknowledged_by", "acknowledged_at")?
             .map(|(by, at)| Acknowledgement { by, at }),
-        shelved: who("shelved_by", "shelved_until")?.map(|(by, until)| Shelving { until, by }),
+        shelved: match who("shelved_by", "shelved_until")? {
+            Some((by, until)) => Some(Shelving {
+                until,
+                by,
+                reason: of.maybe_text("shelved_reason")?.unwrap_or_default(),
+            }),
+            None => None,
+        },
         closed: who("closed_by", "closed_at")?.map(|(by, at)| Acknowledgement { by, at }),
         began_at: of.instant("began_at")?,
         raised_at: of.instant("raised_at")?,
         returned_at: of.maybe_instant("returned_at")?,
         occurrences: of.count("occurrences")?,
         evidence_updates: of.count("evidence_updates")?,
+        chattering_since: of.maybe_instant("chattering_since")?,
+        first_out: of.maybe_parsed("first_out")?,
         version: of.int("version")?,
     })
 }
@@ -136,6 +156,20 @@ pub(super) fn event(row: &AnyRow) -> Result<AlarmEvent, AlarmStoreError> {
     })
 }
 
+pub(super) fn raise(row: &AnyRow) -> Result<Raise, AlarmStoreError> {
+    let of = Columns {
+        table: "alarm_events",
+        row,
+    };
+    Ok(Raise {
+        alarm: of.parsed("alarm_id")?,
+        asset: of.text("asset")?,
+        cause: of.text("cause")?,
+        severity: of.parsed("severity")?,
+        at: of.instant("time")?,
+    })
+}
+
 pub(super) fn progress(row: &AnyRow) -> Result<Progress, AlarmStoreError> {
     let of = Columns {
         table: "detector_progress",
@@ -154,25 +188,29 @@ pub(super) fn as_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-struct Columns<'a> {
-    table: &'static str,
-    row: &'a AnyRow,
+/// A row of a table, read column by column.
+pub(super) struct Columns<'a> {
+    pub(super) table: &'static str,
+    pub(super) row: &'a AnyRow,
 }
 
 impl Columns<'_> {
-    fn text(&self, column: &'static str) -> Result<String, AlarmStoreError> {
+    pub(super) fn text(&self, column: &'static str) -> Result<String, AlarmStoreError> {
         self.row
             .try_get(column)
             .map_err(failed("read a row of alarms"))
     }
 
-    fn maybe_text(&self, column: &'static str) -> Result<Option<String>, AlarmStoreError> {
+    pub(super) fn maybe_text(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<String>, AlarmStoreError> {
         self.row
             .try_get(column)
             .map_err(failed("read a row of alarms"))
     }
 
-    fn int(&self, column: &'static str) -> Result<i64, AlarmStoreError> {
+    pub(super) fn int(&self, column: &'static str) -> Result<i64, AlarmStoreError> {
         self.row
             .try_get(column)
             .map_err(failed("read a row of alarms"))
@@ -183,7 +221,7 @@ impl Columns<'_> {
         u32::try_from(number).map_err(|_| self.unreadable(column, &number.to_string()))
     }
 
-    fn maybe_instant(
+    pub(super) fn maybe_instant(
         &self,
         column: &'static str,
     ) -> Result<Option<DateTime<Utc>>, AlarmStoreError> {
@@ -200,27 +238,36 @@ impl Columns<'_> {
             .ok_or_else(|| self.unreadable(column, &micros.to_string()))
     }
 
-    fn instant(&self, column: &'static str) -> Result<DateTime<Utc>, AlarmStoreError> {
+    pub(super) fn instant(&self, column: &'static str) -> Result<DateTime<Utc>, AlarmStoreError> {
         let instant = self.maybe_instant(column)?;
         instant.ok_or_else(|| self.unreadable(column, "no value"))
     }
 
-    fn json(&self, column: &'static str) -> Result<serde_json::Value, AlarmStoreError> {
+    pub(super) fn json(&self, column: &'static str) -> Result<serde_json::Value, AlarmStoreError> {
         let text = self.text(column)?;
         serde_json::from_str(&text).map_err(|error| self.unreadable(column, &error.to_string()))
     }
 
-    fn parsed<T>(&self, column: &'static str) -> Result<T, AlarmStoreError>
+    pub(super) fn parsed<T>(&self, column: &'static str) -> Result<T, AlarmStoreError>
     where
         T: std::str::FromStr,
         T::Err: std::fmt::Display,
     {
-        let text = self.text(column)?;
-        text.parse()
-            .map_err(|error: T::Err| self.unreadable(column, &error.to_string()))
+        let found = self.maybe_parsed(column)?;
+        found.ok_or_else(|| self.unreadable(column, "no value"))
     }
 
-    fn unreadable(&self, column: &'static str, found: &str) -> AlarmStoreError {
+    pub(super) fn maybe_parsed<T>(&self, column: &'static str) -> Result<Option<T>, AlarmStoreError>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let text = self.maybe_text(column)?;
+        let parsed = text.map(|text| text.parse()).transpose();
+        parsed.map_err(|error: T::Err| self.unreadable(column, &error.to_string()))
+    }
+
+    pub(super) fn unreadable(&self, column: &'static str, found: &str) -> AlarmStoreError {
         AlarmStoreError::Unreadable {
             table: self.table,
             column,

@@ -22,7 +22,11 @@ pub struct RuleSettings {
     /// How long it must name an asset. **Units**: business time.
     #[serde(default = "at_once")]
     pub min_duration: Span,
-    /// The query; its columns are `asset`, optionally `severity` and `summary`, then evidence.
+    /// How long it must not name an asset before its alarm returns. **Units**: business time.
+    #[serde(default = "at_once")]
+    pub off_delay: Span,
+    /// The query; its columns are `asset`, optionally `severity`, `summary` and `hold`, then
+    /// evidence. A row with a true `hold` begins nothing and ends nothing: hysteresis.
     pub sql: String,
 }
 

@@ -99,7 +99,8 @@ impl RuleBoard {
         let opinion = |rule: &Standing| {
             let at = rule.evaluated_at?;
             let fails = rule.stats.failure.is_some();
-            Some(match rule.named.contains_key(asset) {
+            let names = rule.named.get(asset).is_some_and(Named::is_named);
+            Some(match names {
                 true if at > since && at - since >= patience => AssetVerdict::OutOfBand {
                     windows: 1,
                     newest: at,

@@ -18,6 +18,8 @@ pub struct RuleRow {
     pub severity: Option<Severity>,
     /// One sentence for people, where the query says it.
     pub summary: Option<String>,
+    /// Whether it only keeps what there is: within the dead band of a hysteresis.
+    pub hold: bool,
     /// All other columns.
     pub evidence: Map<String, Value>,
 }
@@ -97,10 +99,12 @@ fn row(mut object: Map<String, Value>) -> Result<RuleRow, RuleError> {
         None => None,
     };
     let summary = text("summary");
+    let hold = matches!(object.remove("hold"), Some(Value::Bool(true)));
     Ok(RuleRow {
         asset,
         severity,
         summary,
+        hold,
         evidence: object,
     })
 }

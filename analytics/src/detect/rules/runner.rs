@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use fieldwright_ingest::clock::{SharedClock, process_sleep};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::super::config::{RuleSettings, Span};
-use super::{Named, RuleBoard, RuleError, RuleTurn, compare, confirm, read_rows};
-use crate::alarms::{AlarmBook, AlarmError, AlarmFilter, Command, Occurrence};
+use super::memory::Kept;
+use super::{Delays, Named, RuleBoard, RuleError, RuleTurn, compare, confirm, read_rows};
+use crate::alarms::{AlarmBook, AlarmError, Command, Occurrence};
 use crate::sql::{SnapshotSource, SqlEngine};
 
 /// What all runners share.
@@ -29,6 +31,7 @@ pub(in crate::detect) struct Runner {
     settings: RuleSettings,
     parts: RunnerParts,
     memory: BTreeMap<String, Named>,
+    kept: Kept,
     recalled: bool,
 }
 
@@ -40,6 +43,7 @@ impl Runner {
             settings: settings.clone(),
             parts,
             memory: BTreeMap::new(),
+            kept: Kept::of(name, settings),
             recalled: false,
         }
     }
@@ -89,50 +93,34 @@ impl Runner {
         }
         let rows = read_rows(&answer.batches)?;
         let now = self.parts.clock.now();
-        for turn in compare(
-            &mut self.memory,
-            rows,
-            self.settings.min_duration.delta(),
-            now,
-        ) {
-            self.keep(&turn).await?;
+        let delays = Delays {
+            on: self.settings.min_duration.delta(),
+            off: self.settings.off_delay.delta(),
+        };
+        let turns = compare(&mut self.memory, rows, delays, now);
+        // Before anything else can fail: a delay that has begun is not forgotten.
+        self.kept.save(&self.parts.alarms, &self.memory).await?;
+        for turn in turns {
+            self.keep(&turn, now).await?;
             confirm(&mut self.memory, &turn);
         }
+        self.kept.save(&self.parts.alarms, &self.memory).await?;
         self.parts.board.note(&self.name, now, &self.memory);
         Ok(())
     }
 
-    /// After a restart the alarms that are up are in the store.
+    /// After a restart the store knows what is up, and since when the rest is named.
     async fn recall(&mut self) -> Result<(), AlarmError> {
-        if self.recalled {
-            return Ok(());
+        if !self.recalled {
+            self.memory = self.kept.recall(&self.parts.alarms).await?;
+            self.recalled = true;
         }
-        let mut filter = AlarmFilter {
-            open: Some(true),
-            active: Some(true),
-            limit: usize::MAX,
-            ..AlarmFilter::default()
-        };
-        loop {
-            let page = self.parts.alarms.list(&filter).await?;
-            let Some(last) = page.last() else { break };
-            filter.before = Some(last.id.clone());
-            for alarm in page.into_iter().filter(|alarm| alarm.cause == self.name) {
-                let named = Named {
-                    since: alarm.began_at,
-                    active: true,
-                };
-                self.memory.insert(alarm.asset, named);
-            }
-        }
-        self.recalled = true;
         Ok(())
     }
 
-    async fn keep(&self, turn: &RuleTurn) -> Result<(), AlarmError> {
-        let now = self.parts.clock.now();
+    async fn keep(&self, turn: &RuleTurn, now: DateTime<Utc>) -> Result<(), AlarmError> {
         match turn {
-            RuleTurn::Raise { since, row } => {
+            RuleTurn::Raise { since, at, row } => {
                 let known = (self.parts.snapshots)();
                 let class = if self.settings.class.is_empty() {
                     class_of(&known, &row.evidence)
@@ -151,14 +139,15 @@ impl Runner {
                         "sql": self.settings.sql.trim(),
                         "row": row.evidence,
                         "named_since": since,
+                        "evaluated_at": now,
                     }),
                     began_at: *since,
-                    raised_at: now,
+                    raised_at: *at,
                 };
-                self.parts.alarms.raise(occurrence, None, now).await?;
+                self.parts.alarms.report(occurrence, None, now).await?;
             }
-            RuleTurn::Return { asset } => {
-                let gone = Command::Return { at: now };
+            RuleTurn::Return { asset, at } => {
+                let gone = Command::Return { at: *at };
                 self.parts
                     .alarms
                     .tell(asset, &self.name, &gone, None, now)

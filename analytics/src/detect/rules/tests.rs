@@ -12,28 +12,41 @@ fn at(minute: i64) -> DateTime<Utc> {
     "2026-10-05T08:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(minute)
 }
 
+/// A small letter is a held row.
 fn row(asset: &str) -> RuleRow {
     RuleRow {
-        asset: asset.into(),
+        asset: asset.to_uppercase(),
         severity: None,
         summary: None,
+        hold: asset.chars().all(|letter| letter.is_ascii_lowercase()),
         evidence: serde_json::Map::new(),
     }
 }
 
-/// One evaluation per minute, each the assets that are named; the minimum duration is two
-/// minutes. Expected are the turns: `+A` raised, `-A` returned.
+const AT_ONCE: Delays = Delays {
+    on: TimeDelta::zero(),
+    off: TimeDelta::zero(),
+};
+
+/// One evaluation per minute, each the assets that are named, in small letters where they are only
+/// held; two minutes before a raise, `off` before a return. Expected are the turns with the minute
+/// that they carry: `+A2` raised, `-A4` returned.
 #[track_caller]
-fn check(evaluations: &[&str], expected: &[&str]) {
+fn check_delays(off: i64, evaluations: &[&str], expected: &[&str]) {
+    let delays = Delays {
+        on: TimeDelta::minutes(2),
+        off: TimeDelta::minutes(off),
+    };
+    let minute_of = |instant: DateTime<Utc>| (instant - at(0)).num_minutes();
     let mut memory = BTreeMap::new();
     for (minute, (named, expected)) in evaluations.iter().zip(expected).enumerate() {
         let rows = named.chars().map(|asset| row(&asset.to_string())).collect();
-        let turns = compare(&mut memory, rows, TimeDelta::minutes(2), at(minute as i64));
+        let turns = compare(&mut memory, rows, delays, at(minute as i64));
         let shown: Vec<String> = turns
             .iter()
             .map(|turn| match turn {
-                RuleTurn::Raise { row, .. } => format!("+{}", row.asset),
-                RuleTurn::Return { asset } => format!("-{asset}"),
+                RuleTurn::Raise { row, at, .. } => format!("+{}{}", row.asset, minute_of(*at)),
+                RuleTurn::Return { asset, at } => format!("-{asset}{}", minute_of(*at)),
             })
             .collect();
         assert_eq!(
@@ -47,29 +60,73 @@ fn check(evaluations: &[&str], expected: &[&str]) {
     }
 }
 
+#[track_caller]
+fn check(evaluations: &[&str], expected: &[&str]) {
+    check_delays(0, evaluations, expected);
+}
+
 #[test]
 fn what_is_named_for_long_enough_is_raised_and_what_is_not_returns() {
-    check(&["A", "A", "A", "A", "", ""], &["", "", "+A", "", "-A", ""]);
-    check(&["A", "", "A", "A", "A"], &["", "", "", "", "+A"]);
-    check(&["AB", "AB", "AB", "B", "AB"], &["", "", "+A +B", "-A", ""]);
+    check(
+        &["A", "A", "A", "A", "", ""],
+        &["", "", "+A2", "", "-A4", ""],
+    );
+    check(&["A", "", "A", "A", "A"], &["", "", "", "", "+A4"]);
+    check(
+        &["AB", "AB", "AB", "B", "AB"],
+        &["", "", "+A2 +B2", "-A3", ""],
+    );
+}
+
+#[test]
+fn a_return_waits_for_its_delay() {
+    check_delays(
+        2,
+        &["A", "A", "A", "", "", "A", "", "", "", ""],
+        &["", "", "+A2", "", "", "", "", "", "-A8", ""],
+    );
+    // What is pending is forgotten at once.
+    check_delays(2, &["A", "A", "", "A", "A"], &["", "", "", "", ""]);
+}
+
+#[test]
+fn a_held_row_begins_nothing_and_ends_nothing() {
+    check(&["a", "a", "a", "a"], &["", "", "", ""]);
+    check(
+        &["A", "A", "A", "a", "a", ""],
+        &["", "", "+A2", "", "", "-A5"],
+    );
+    check(&["A", "a", "a", ""], &["", "", "+A2", "-A3"]);
+}
+
+#[test]
+fn an_evaluation_that_comes_late_raises_with_the_instant_of_the_delay() {
+    let mut memory = BTreeMap::new();
+    let delays = Delays {
+        on: TimeDelta::minutes(2),
+        off: TimeDelta::minutes(1),
+    };
+    assert!(compare(&mut memory, vec![row("A")], delays, at(0)).is_empty());
+    let turns = compare(&mut memory, vec![row("A")], delays, at(9));
+    assert!(
+        matches!(turns[..], [RuleTurn::Raise { since, at: raised, .. }] if since == at(0) && raised == at(2)),
+        "{turns:?}"
+    );
 }
 
 #[test]
 fn a_turn_that_was_not_kept_is_tried_again() {
     let mut memory = BTreeMap::new();
     for minute in 0..3 {
-        let turns = compare(&mut memory, vec![row("A")], TimeDelta::zero(), at(minute));
+        let turns = compare(&mut memory, vec![row("A")], AT_ONCE, at(minute));
         assert_eq!(turns.len(), 1, "minute {minute}");
     }
-    let turns = compare(&mut memory, vec![row("A")], TimeDelta::zero(), at(3));
+    let turns = compare(&mut memory, vec![row("A")], AT_ONCE, at(3));
     confirm(&mut memory, &turns[0]);
     for minute in 4..6 {
-        let turns = compare(&mut memory, vec![], TimeDelta::zero(), at(minute));
-        assert_eq!(
-            turns,
-            [RuleTurn::Return { asset: "A".into() }],
-            "minute {minute}"
-        );
+        let turns = compare(&mut memory, vec![], AT_ONCE, at(minute));
+        let (asset, at) = ("A".into(), at(4));
+        assert_eq!(turns, [RuleTurn::Return { asset, at }], "minute {minute}");
     }
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use fieldwright_ingest::clock::process_sleep;
 use tokio::sync::{Mutex, watch};
 
 use super::followed::Followed;
 use super::shared::{Shared, stopped};
-use crate::alarms::{AlarmStoreError, Progress};
+use crate::alarms::{AlarmError, AlarmStoreError, Progress};
+use crate::detect::DETECTOR;
 
 /// Between two rounds. **Units**: process clock. Tests want to see many.
 const PERIOD: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 2000 });
@@ -37,12 +39,14 @@ impl House {
     pub(super) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut saving = Trouble::with("saving the progress of detection");
         let mut unshelving = Trouble::with("taking alarms from the shelf");
+        let mut releasing = Trouble::with("raising what was suppressed");
         let work = async {
             loop {
                 process_sleep(PERIOD).await;
                 saving.note(self.save().await);
                 let now = self.shared.clock.now();
                 unshelving.note(self.shared.alarms.unshelve_due(now).await);
+                releasing.note(self.release(now).await);
             }
         };
         tokio::select! {
@@ -50,6 +54,26 @@ impl House {
             () = stopped(&mut stop) => {}
             () = work => {}
         }
+    }
+
+    /// Raises what stands although its suppression is over.
+    ///
+    /// Of a detector's finding that is known up to the last step before the asset's newest reading,
+    /// once all findings are kept; a rule says of every evaluation what it names.
+    async fn release(&self, now: DateTime<Utc>) -> Result<usize, AlarmError> {
+        let shared = &*self.shared;
+        let through = |asset: &str, cause: &str| {
+            if cause != DETECTOR {
+                return Some(now);
+            }
+            let engine = shared.engine();
+            if engine.unkept() > 0 {
+                return None;
+            }
+            let (_, newest) = engine.newest(asset)?;
+            Some(newest - engine.settings(asset)?.step.delta())
+        };
+        shared.alarms.release_due(&through, now).await
     }
 
     /// Saves what is left once nothing changes any more, if the store takes it at once.

@@ -8,7 +8,7 @@ use fieldwright_ingest::clock::process_sleep;
 use tokio::sync::watch;
 
 use super::shared::{Shared, stopped};
-use crate::alarms::{AlarmError, AlarmStoreError, Command, Refusal};
+use crate::alarms::{AlarmError, AlarmStoreError, Command, Refusal, Report};
 use crate::detect::DETECTOR;
 use crate::detect::engine::{Finding, Found};
 
@@ -91,10 +91,15 @@ async fn try_keep(shared: &Shared, finding: &Finding) -> Result<(), AlarmError> 
     let _turn = shared.progress_turn.lock().await;
     let told = match &finding.found {
         Found::Raise(occurrence) => {
-            let alarm = alarms.raise(occurrence.clone(), progress, now).await?;
-            tracing::info!(
-                alarm = %alarm.id, asset = alarm.asset, summary = alarm.summary, "alarm raised"
-            );
+            match alarms.report(occurrence.clone(), progress, now).await? {
+                Report::Raised(alarm) => tracing::info!(
+                    alarm = %alarm.id, asset = alarm.asset, summary = alarm.summary, "alarm raised"
+                ),
+                Report::Suppressed(suppressed) => tracing::info!(
+                    suppression = %suppressed.suppression, asset = occurrence.asset,
+                    summary = occurrence.summary, "found, but suppressed"
+                ),
+            }
             return Ok(());
         }
         Found::Worse(worse) => {

@@ -7,7 +7,11 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::*;
-use crate::alarms::{Alarm, AlarmEvent, AlarmId, AlarmStoreError, AlarmWrite, Progress};
+use crate::alarms::{
+    Alarm, AlarmEvent, AlarmId, AlarmStoreError, AlarmWrite, Progress, Raise, RaiseFilter,
+    RuleMemory, RuleWrite, Suppressed, SuppressedFilter, SuppressedWrite, Suppression,
+    SuppressionFilter, SuppressionId,
+};
 
 /// How the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,5 +155,66 @@ impl AlarmStore for MoodyStore {
 
     async fn progress(&self) -> Result<Vec<Progress>, AlarmStoreError> {
         self.inner.progress().await
+    }
+
+    async fn save_suppression(&self, suppression: &Suppression) -> Result<(), AlarmStoreError> {
+        self.inner.save_suppression(suppression).await
+    }
+
+    async fn suppression(
+        &self,
+        id: &SuppressionId,
+    ) -> Result<Option<Suppression>, AlarmStoreError> {
+        self.inner.suppression(id).await
+    }
+
+    async fn suppressions(
+        &self,
+        filter: &SuppressionFilter,
+    ) -> Result<Vec<Suppression>, AlarmStoreError> {
+        self.inner.suppressions(filter).await
+    }
+
+    async fn covering(
+        &self,
+        asset: &str,
+        class: &str,
+        cause: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<Suppression>, AlarmStoreError> {
+        self.inner.covering(asset, class, cause, at).await
+    }
+
+    async fn save_suppressed(&self, write: &SuppressedWrite) -> Result<(), AlarmStoreError> {
+        self.admits(&write.suppressed.occurrence.asset).await?;
+        self.note(write.progress.as_slice());
+        self.inner.save_suppressed(write).await
+    }
+
+    async fn suppressed(
+        &self,
+        filter: &SuppressedFilter,
+    ) -> Result<Vec<Suppressed>, AlarmStoreError> {
+        self.inner.suppressed(filter).await
+    }
+
+    async fn raises(&self, filter: &RaiseFilter) -> Result<Vec<Raise>, AlarmStoreError> {
+        self.inner.raises(filter).await
+    }
+
+    async fn rule_memory(
+        &self,
+        rule: &str,
+        definition: &str,
+    ) -> Result<Vec<RuleMemory>, AlarmStoreError> {
+        self.inner.rule_memory(rule, definition).await
+    }
+
+    async fn save_rule_memory(&self, write: &RuleWrite) -> Result<(), AlarmStoreError> {
+        self.inner.save_rule_memory(write).await
+    }
+
+    async fn keep_rules(&self, names: &[String]) -> Result<(), AlarmStoreError> {
+        self.inner.keep_rules(names).await
     }
 }
