@@ -9,6 +9,7 @@ mod lagged;
 pub mod neighbor;
 pub mod pca;
 pub mod residuals;
+pub mod standstill;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub enum DetectorSettings {
     DynamicPca(dynamic_pca::DynamicPcaSettings),
     /// Distance of the last readings to anything seen before, against its own record.
     Neighbor(neighbor::NeighborSettings),
+    /// A calm as never before.
+    Standstill(standstill::StandstillSettings),
     /// T² around a reference that follows, with a covariance that goes on learning.
     Hotelling(hotelling::HotellingSettings),
     /// The newest window against those before it.
@@ -48,6 +51,8 @@ pub enum Fitted {
     DynamicPca(dynamic::DynamicModel),
     /// See [`DetectorSettings::Neighbor`].
     Neighbor(neighbor::NeighborModel),
+    /// See [`DetectorSettings::Standstill`].
+    Standstill(standstill::StandstillModel),
     /// See [`DetectorSettings::Hotelling`].
     Hotelling(hotelling::HotellingModel),
     /// See [`DetectorSettings::Changepoint`].
@@ -65,6 +70,7 @@ impl DetectorSettings {
             Self::Canonical(settings) => settings.fit(training).map(Fitted::Canonical),
             Self::DynamicPca(settings) => settings.fit(training).map(Fitted::DynamicPca),
             Self::Neighbor(settings) => settings.fit(training).map(Fitted::Neighbor),
+            Self::Standstill(settings) => settings.fit(training).map(Fitted::Standstill),
             Self::Hotelling(settings) => settings.fit(training).map(Fitted::Hotelling),
             Self::Changepoint(settings) => settings.fit(training).map(Fitted::Changepoint),
         }
@@ -78,6 +84,7 @@ impl DetectorSettings {
             Self::Canonical(settings) => settings.mistakes(),
             Self::DynamicPca(settings) => settings.mistakes(),
             Self::Neighbor(settings) => settings.mistakes(),
+            Self::Standstill(settings) => settings.mistakes(),
             Self::Hotelling(settings) => settings.mistakes(),
             Self::Changepoint(settings) => settings.mistakes(),
         }
@@ -105,6 +112,9 @@ impl Fitted {
             )),
             (Self::Neighbor(model), DetectorSettings::Neighbor(settings)) => Some(Box::new(
                 neighbor::NeighborDetector::new(model.clone(), settings),
+            )),
+            (Self::Standstill(model), DetectorSettings::Standstill(settings)) => Some(Box::new(
+                standstill::StandstillDetector::new(model.clone(), settings),
             )),
             (Self::Hotelling(model), DetectorSettings::Hotelling(settings)) => Some(Box::new(
                 hotelling::HotellingDetector::new(model.clone(), settings),

@@ -8,6 +8,7 @@
 //! how long something lasts.
 
 pub mod bench;
+pub mod bits;
 pub mod detector;
 pub mod detectors;
 pub mod episode;

@@ -3,16 +3,19 @@
 //!
 //! The distance of the last `m` readings to their nearest neighbor is the smallest Euclidean
 //! distance to any earlier run of `m` readings that does not overlap them: large for a shape or a
-//! level that was never there, small for what comes back every day. It is taken at several lengths
-//! and on first differences, which see a changed texture and forget the level.
+//! level that was never there, small for what comes back every day. It is taken at several lengths,
+//! on first differences, which see a changed texture and forget the level, and on means, which see
+//! a small shift of the level in much noise.
 //!
-//! A distance counts in multiples of its *record*: the largest one before it, which decays slowly.
-//! So every metric earns its alarms at about the same rate, whatever its unit and its noise are.
+//! A distance counts in multiples of its *record*: the largest one before it, which decays slowly,
+//! but to no less than some times the usual distance. So every metric earns its alarms at about the
+//! same rate, whatever its unit and its noise are.
 //!
 //! **Units** of time are readings: a metric that reports twice as often has twice as many alarms.
 //!
 //! **Source**: Lu et al. 2022 (left matrix profile for streams: DAMP); the record is our own.
 
+mod nearest;
 mod series;
 
 use std::collections::BTreeMap;
@@ -23,6 +26,7 @@ use serde_json::{Value, json};
 use super::super::detector::{
     Contribution, Detector, Explanation, FitError, Sample, Score, Training,
 };
+use nearest::Compare;
 pub use series::Series;
 
 /// How neighbors are looked for. The reasons stand in `default.toml`.
@@ -33,6 +37,8 @@ pub struct NeighborSettings {
     pub lengths: Vec<usize>,
     /// Lengths of the runs of first differences. **Units**: readings.
     pub difference_lengths: Vec<usize>,
+    /// Lengths of the runs whose means are compared. **Units**: readings.
+    pub level_lengths: Vec<usize>,
     /// How far back neighbors are looked for. **Units**: readings.
     pub history: usize,
     /// Readings before the records begin: the first distances have little to be compared with and
@@ -45,6 +51,10 @@ pub struct NeighborSettings {
     /// Readings that an asset with a model from elsewhere is not judged while its own level and
     /// its own records are learned; 0: it goes on where learning ended.
     pub settle: u32,
+    /// The limit is never less than so many times the usual distance.
+    pub usual_factor: f64,
+    /// Factor on the record that is the limit.
+    pub limit_factor: f64,
     /// The least deviation per reading that counts, as a root mean square. **Units**: those of the
     /// metric.
     pub least_deviation: f64,
@@ -92,8 +102,8 @@ impl NeighborSettings {
     /// Everything that is wrong, a sentence each.
     pub fn mistakes(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let all = self.lengths.iter().chain(&self.difference_lengths);
-        if self.lengths.is_empty() || all.clone().any(|length| !(2..=200).contains(length)) {
+        let mut all = self.members().map(|(_, length)| length);
+        if self.lengths.is_empty() || all.any(|length| !(2..=200).contains(&length)) {
             found.push("lengths must name one at least, each from 2 to 200 readings".to_owned());
         }
         if !(4 * self.longest()..=20_000).contains(&self.history) {
@@ -105,14 +115,29 @@ impl NeighborSettings {
         if !(self.least_deviation >= 0.0 && self.least_deviation.is_finite()) {
             found.push("least_deviation must not be negative".to_owned());
         }
+        if !(self.usual_factor >= 0.0 && self.usual_factor.is_finite()) {
+            found.push("usual_factor must not be negative".to_owned());
+        }
+        if !(self.limit_factor > 0.0 && self.limit_factor.is_finite()) {
+            found.push("limit_factor must be more than 0".to_owned());
+        }
         found
+    }
+
+    /// What is compared over which length, in the order of all records.
+    fn members(&self) -> impl Iterator<Item = (Compare, usize)> {
+        let of = |by: Compare| move |length: &usize| (by, *length);
+        let values = self.lengths.iter().map(of(Compare::Values));
+        let differences = self.difference_lengths.iter();
+        let levels = self.level_lengths.iter().map(of(Compare::Levels));
+        values
+            .chain(differences.map(of(Compare::Differences)))
+            .chain(levels)
     }
 
     /// The longest run. **Units**: readings.
     fn longest(&self) -> usize {
-        let differences = self.difference_lengths.iter().map(|length| length + 1);
-        let all = self.lengths.iter().copied().chain(differences);
-        all.max().unwrap_or(2)
+        self.members().map(|(_, length)| length).max().unwrap_or(2)
     }
 }
 
@@ -162,7 +187,12 @@ impl Detector for NeighborDetector {
         let why: BTreeMap<String, Value> = contributions
             .iter()
             .take(3)
-            .map(|one| (one.feature.to_string(), self.series[one.feature].facts()))
+            .map(|one| {
+                (
+                    one.feature.to_string(),
+                    self.series[one.feature].facts(&self.settings),
+                )
+            })
             .collect();
         Explanation {
             contributions,

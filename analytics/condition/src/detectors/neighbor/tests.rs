@@ -6,11 +6,14 @@ fn settings() -> NeighborSettings {
     NeighborSettings {
         lengths: vec![5, 10],
         difference_lengths: vec![5],
+        level_lengths: vec![10],
         history: 400,
         warm_up: 15,
         half_life: 2000,
         refractory: 20,
         settle: 0,
+        usual_factor: 0.0,
+        limit_factor: 1.0,
         least_deviation: 0.0,
     }
 }
@@ -171,9 +174,27 @@ fn mistakes_are_told() {
     let wrong = NeighborSettings {
         lengths: vec![],
         history: 10,
+        usual_factor: -1.0,
+        limit_factor: 0.0,
         least_deviation: -1.0,
         ..settings()
     };
-    assert_eq!(wrong.mistakes().len(), 3);
+    assert_eq!(wrong.mistakes().len(), 5);
     assert!(settings().mistakes().is_empty());
+}
+
+#[test]
+fn a_small_shift_in_much_noise_is_found_by_its_level() {
+    let noise = |at: usize| f64::from(u32::try_from(at * at * 7919 % 1009).unwrap()) / 1009.0;
+    let settings = NeighborSettings {
+        level_lengths: vec![40],
+        warm_up: 60,
+        usual_factor: 2.0,
+        ..settings()
+    };
+    let mut with = detector(&settings, (0..300).map(noise));
+    let shifted = |at: usize| noise(at) + if at >= 600 { 0.4 } else { 0.0 };
+    let found = alarms(&mut with, (300..700).map(shifted));
+    assert!(found.iter().all(|at| *at >= 300), "{found:?}");
+    assert!(!found.is_empty());
 }
