@@ -265,3 +265,38 @@ fn a_class_with_one_asset_and_too_little_to_learn_from_says_so() {
     let few = learn("P-1", "pump", &watched(), &names(), &closed).unwrap_err();
     assert!(matches!(few, FitError::TooFewWindows { .. }), "{few}");
 }
+
+#[test]
+fn the_component_that_deviates_has_the_lowest_health() {
+    let mut own = (*watched()).clone();
+    own.components = [("bearing", 2..4), ("hydraulics", 0..2)]
+        .map(|(name, metrics)| {
+            (
+                name.to_owned(),
+                METRICS[metrics].iter().map(|m| (*m).to_owned()).collect(),
+            )
+        })
+        .into();
+    let mut feed = Feed::fresh("P-1".into(), names(), &Arc::new(own.clone()));
+    let health = |feed: &Feed| feed.monitor().watch().unwrap().condition(&own).unwrap();
+    run_with(&mut feed, |_, _| {});
+    let well = health(&feed);
+    let mut feed = Feed::fresh("P-1".into(), names(), &Arc::new(own.clone()));
+    run_with(&mut feed, |minute, values| {
+        if minute > 3 * DAY {
+            values[2] += 1.0;
+        }
+    });
+    let ill = health(&feed);
+    let of = |condition: &super::watch::Condition, name: &str| {
+        let found = condition.components.iter().find(|(own, _)| own == name);
+        found.unwrap().1.index
+    };
+    assert!(well.asset.index > 80.0, "{well:?}");
+    assert!(ill.asset.index < 50.0, "{ill:?}");
+    assert!(of(&ill, "bearing") < 50.0 && of(&ill, "hydraulics") > of(&ill, "bearing"));
+    assert!(
+        ill.asset.reasons[0].text.contains("vibration_mm_s"),
+        "{ill:?}"
+    );
+}

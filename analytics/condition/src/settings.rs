@@ -201,6 +201,9 @@ pub struct ClassSettings {
     pub stuck_after: Span,
     /// The detectors by name; the name is the cause of their alarms.
     pub detectors: BTreeMap<String, Watching>,
+    /// The asset's components by name, each with the metrics that tell of it.
+    #[serde(default)]
+    pub components: BTreeMap<String, Vec<String>>,
     /// Declared limits of single metrics by name; the name is the cause of their alarms.
     #[serde(default)]
     pub thresholds: BTreeMap<String, ThresholdSettings>,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::detector::{Detector, Explanation, Sample};
 use super::episode::{Delays, Episode, Turn};
 use super::features;
+use super::health::{self, Component, HealthIndex, Said};
 use super::model::Model;
 use super::settings::ClassSettings;
 use super::window::Window;
@@ -77,6 +78,19 @@ struct Member {
     detector: Box<dyn Detector>,
     episode: Episode,
     delays: Delays,
+    /// The ratio's smoothed course; none before the first judgement.
+    smoothed: Option<f64>,
+}
+
+/// How an asset is, and each of its components.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Of the asset as a whole.
+    pub asset: HealthIndex,
+    /// Of its components, in the order of the settings; those that no detector looks at are left out.
+    pub components: Vec<(String, HealthIndex)>,
+    /// End of the window that it is of. **Units**: microseconds of event time since 1970.
+    pub at: i64,
 }
 
 impl Watch {
@@ -94,6 +108,7 @@ impl Watch {
                     off_delay: watching.off_delay.unwrap_or(min_duration),
                     release: watching.release.unwrap_or(settings.release),
                 },
+                smoothed: None,
             })
         });
         let members: Vec<Member> = members.collect();
@@ -216,6 +231,7 @@ impl Watch {
                 member.episode.interrupt();
             }
             verdicts.push(member.judge(&sample));
+            member.smooth(verdicts.last().copied().flatten(), &sample, self.patience);
         }
         if verdicts.iter().all(Option::is_none) {
             return None;
@@ -225,6 +241,42 @@ impl Watch {
             start: window.start,
             end: window.end,
             verdicts,
+        })
+    }
+
+    /// How the asset is, by the window that was judged last; only detectors that raise alarms
+    /// have a say. `None` before the first judgement.
+    pub fn condition(&self, settings: &ClassSettings) -> Option<Condition> {
+        let at = self.last_end?;
+        let sample = Sample {
+            at,
+            elapsed: 0,
+            values: &self.vector,
+        };
+        let raising = self.members.iter().filter(|m| settings.raises(&m.name));
+        let explained: Vec<(&Member, f64, Explanation)> = raising
+            .filter_map(|m| Some((m, m.smoothed?, m.detector.explain(&sample))))
+            .collect();
+        let said: Vec<Said<'_>> = explained
+            .iter()
+            .map(|(member, ratio, explanation)| Said {
+                detector: &member.name,
+                ratio: *ratio,
+                contributions: &explanation.contributions,
+                features: &self.model.features,
+            })
+            .collect();
+        let components = settings.components.iter().filter_map(|(name, metrics)| {
+            let component = Component {
+                name: name.clone(),
+                metrics: metrics.clone(),
+            };
+            Some((name.clone(), health::of_component(&component, &said)?))
+        });
+        Some(Condition {
+            asset: health::of_asset(&said)?,
+            components: components.collect(),
+            at,
         })
     }
 
@@ -241,6 +293,20 @@ impl Watch {
 }
 
 impl Member {
+    /// Half of the way to a new ratio takes one patience: the window, or the delay when that is
+    /// longer.
+    fn smooth(&mut self, verdict: Option<Verdict>, sample: &Sample<'_>, patience: i64) {
+        let Some(verdict) = verdict else { return };
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "spans are far below 2^52 microseconds"
+        )]
+        let half_lives = sample.elapsed as f64 / patience.max(1) as f64;
+        let share = 1.0 - (-half_lives).exp2();
+        let before = self.smoothed.unwrap_or(verdict.ratio);
+        self.smoothed = Some(before + share * (verdict.ratio - before));
+    }
+
     fn judge(&mut self, sample: &Sample<'_>) -> Option<Verdict> {
         let score = self.detector.score(sample)?;
         let turn = self.episode.step(sample.at, score.ratio, &self.delays);
