@@ -37,8 +37,8 @@ pub struct CanonicalSettings {
     pub future: usize,
     /// States, at most.
     pub states: usize,
-    /// Windows over which both statistics are smoothed.
-    pub memory: f64,
+    /// Windows over which both statistics are smoothed, several at once.
+    pub memories: Vec<f64>,
     /// Time blocks of the learning period that are left out in turn for the limits.
     pub blocks: usize,
     /// Factor on the limits from the left-out blocks.
@@ -52,7 +52,7 @@ impl CanonicalSettings {
     pub fn common(&self) -> Common {
         Common {
             past: self.past,
-            memory: self.memory,
+            memories: self.memories.clone(),
             blocks: self.blocks,
             limit_factor: self.limit_factor,
             direction_factor: self.state_factor,

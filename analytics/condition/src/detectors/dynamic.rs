@@ -6,8 +6,8 @@
 //! says that relations which always held no longer do. Both are smoothed over the last windows,
 //! because a fault that a controller compensates is small and lasting.
 //!
-//! Limits are the largest values in time blocks of the learning period, each judged by a model of
-//! the others. A block that stands out far from the rest is taken for a fault inside the learning
+//! Limits are the largest smoothed values of the learning period, each time block judged by a model
+//! of the others. A block that stands out far from the rest is taken for a fault inside the learning
 //! period, and left out of everything.
 //!
 //! **Source**: Ku, Storer and Georgakis 1995 (lagged vectors), Lowry et al. 1992 (smoothing),
@@ -28,12 +28,13 @@ use super::lagged::{History, count, is_gap};
 pub use fit::{covariance, directions, fit};
 
 /// What the detectors of dynamic processes have in common.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Common {
     /// Windows side by side in the past vector.
     pub past: usize,
-    /// Windows over which both statistics are smoothed.
-    pub memory: f64,
+    /// Windows over which both statistics are smoothed, several at once: the short memory finds
+    /// large faults soon, the long one faint faults at all.
+    pub memories: Vec<f64>,
     /// Time blocks that are left out in turn.
     pub blocks: usize,
     /// Factor on both limits.
@@ -45,13 +46,16 @@ pub struct Common {
 impl Common {
     /// Everything that is wrong, a sentence each.
     pub fn mistakes(&self) -> Vec<String> {
-        out_of_range(&[
+        let mut found = out_of_range(&[
             ("past", count(self.past), 1.0, 16.0),
-            ("memory", self.memory, 1.0, 1e4),
+            ("memories", count(self.memories.len()), 1.0, 8.0),
             ("blocks", count(self.blocks), 2.0, 100.0),
             ("limit_factor", self.limit_factor, 0.1, 1e6),
             ("direction_factor", self.direction_factor, 0.1, 1e6),
-        ])
+        ]);
+        let memories = self.memories.iter();
+        found.extend(memories.flat_map(|memory| out_of_range(&[("memories", *memory, 1.0, 1e4)])));
+        found
     }
 }
 
@@ -79,10 +83,8 @@ pub struct DynamicModel {
     pub past: usize,
     /// How the past vector is divided.
     pub space: Shared<Space>,
-    /// Largest smoothed T² of the directions, per direction, in the left-out blocks.
-    pub direction_limit: f64,
-    /// Largest smoothed T² of the residual space, per dimension, in the left-out blocks.
-    pub residual_limit: f64,
+    /// For each memory the largest smoothed statistics of the left-out blocks.
+    pub limits: Vec<Statistics>,
     /// Blocks of the learning period that were taken for faults, and left out.
     pub faulty_blocks: usize,
     /// Usual time from window to window. **Units**: microseconds.
@@ -175,6 +177,13 @@ impl Statistics {
         self.directions += (next.directions - self.directions) / memory;
         self.residual += (next.residual - self.residual) / memory;
     }
+
+    fn at_least(self, other: Self) -> Self {
+        Self {
+            directions: self.directions.max(other.directions),
+            residual: self.residual.max(other.residual),
+        }
+    }
 }
 
 /// Such a detector at work on one asset.
@@ -185,11 +194,12 @@ pub struct DynamicDetector {
     past: usize,
     spacing: i64,
     space: Shared<Space>,
-    /// Alarm limits, all factors in them.
-    limits: Statistics,
-    memory: f64,
+    memories: Vec<f64>,
+    /// Alarm limits of each memory, all factors in them.
+    limits: Vec<Statistics>,
     history: History,
-    smoothed: Statistics,
+    /// By each memory.
+    smoothed: Vec<Statistics>,
     /// What each feature adds, smoothed like the statistics.
     falls: Vec<f64>,
     /// How far each feature is from what all others suggest. **Units**: deviations.
@@ -200,19 +210,21 @@ impl DynamicDetector {
     /// A detector that has seen nothing yet.
     pub fn new(model: DynamicModel, common: &Common) -> Self {
         let features = model.center.len();
+        let limit = |of: &Statistics| Statistics {
+            directions: of.directions * common.limit_factor * common.direction_factor,
+            residual: of.residual * common.limit_factor,
+        };
+        let number = model.limits.len().min(common.memories.len());
         Self {
-            limits: Statistics {
-                directions: model.direction_limit * common.limit_factor * common.direction_factor,
-                residual: model.residual_limit * common.limit_factor,
-            },
+            memories: common.memories[..number].to_vec(),
+            limits: model.limits[..number].iter().map(limit).collect(),
+            smoothed: vec![Statistics::NORMAL; number],
             space: model.space,
             center: model.center,
             scale: model.scale,
             past: model.past,
             spacing: model.spacing,
-            memory: common.memory,
             history: History::default(),
-            smoothed: Statistics::NORMAL,
             falls: vec![0.0; features],
             apart: vec![0.0; features],
         }
@@ -257,11 +269,19 @@ impl DynamicDetector {
         Some(vector)
     }
 
+    /// The largest ratios of any memory to its limits.
     fn ratios(&self) -> Statistics {
-        Statistics {
-            directions: self.smoothed.directions / self.limits.directions,
-            residual: self.smoothed.residual / self.limits.residual,
-        }
+        let nothing = Statistics {
+            directions: 0.0,
+            residual: 0.0,
+        };
+        let both = self.smoothed.iter().zip(&self.limits);
+        both.fold(nothing, |most, (smoothed, limit)| {
+            most.at_least(Statistics {
+                directions: smoothed.directions / limit.directions,
+                residual: smoothed.residual / limit.residual,
+            })
+        })
     }
 }
 
@@ -277,13 +297,16 @@ impl Detector for DynamicDetector {
         let past = self.history.stack(&vector, self.past);
         self.history.push(vector, self.past);
         let (statistics, pull) = self.space.of(&past?);
-        self.smoothed.smooth(statistics, self.memory);
+        for (smoothed, memory) in self.smoothed.iter_mut().zip(&self.memories) {
+            smoothed.smooth(statistics, *memory);
+        }
+        let memory = self.memories.get(self.memories.len() / 2).copied();
         let features = self.center.len();
         let form = &self.space.form;
         let fall = |at: usize| pull[at] * pull[at] / form.at(at, at).max(f64::MIN_POSITIVE);
         for (at, smoothed) in self.falls.iter_mut().enumerate() {
             let now: f64 = (0..self.past).map(|lag| fall(lag * features + at)).sum();
-            *smoothed += (now - *smoothed) / self.memory;
+            *smoothed += (now - *smoothed) / memory.unwrap_or(1.0);
             self.apart[at] = pull[at] / form.at(at, at).max(f64::MIN_POSITIVE);
         }
         let ratios = self.ratios();
@@ -325,12 +348,12 @@ impl Detector for DynamicDetector {
     fn restore(&mut self, saved: &Value) {
         let part = |name: &str| saved[name].clone();
         let history: Result<Vec<Vec<f64>>, _> = serde_json::from_value(part("history"));
-        let smoothed: Result<Statistics, _> = serde_json::from_value(part("smoothed"));
+        let smoothed: Result<Vec<Statistics>, _> = serde_json::from_value(part("smoothed"));
         let falls: Result<Vec<f64>, _> = serde_json::from_value(part("falls"));
         if let (Ok(history), Ok(smoothed), Ok(falls)) = (history, smoothed, falls) {
             let width = self.center.len();
             let fits = history.len() < self.past && history.iter().all(|row| row.len() == width);
-            if fits && falls.len() == width {
+            if fits && falls.len() == width && smoothed.len() == self.memories.len() {
                 self.history.go_on(history);
                 self.smoothed = smoothed;
                 self.falls = falls;

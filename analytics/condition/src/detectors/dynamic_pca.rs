@@ -29,8 +29,8 @@ pub struct DynamicPcaSettings {
     pub past: usize,
     /// Share of the variance that the kept components explain.
     pub explained_variance: f64,
-    /// Windows over which both statistics are smoothed.
-    pub memory: f64,
+    /// Windows over which both statistics are smoothed, several at once.
+    pub memories: Vec<f64>,
     /// Time blocks of the learning period that are left out in turn for the limits.
     pub blocks: usize,
     /// Factor on the limits from the left-out blocks.
@@ -44,7 +44,7 @@ impl DynamicPcaSettings {
     pub fn common(&self) -> Common {
         Common {
             past: self.past,
-            memory: self.memory,
+            memories: self.memories.clone(),
             blocks: self.blocks,
             limit_factor: self.limit_factor,
             direction_factor: self.component_factor,

@@ -28,7 +28,7 @@ struct Learned {
 /// What a left-out block has come to.
 struct Block {
     windows: Range<usize>,
-    most: Statistics,
+    statistics: Vec<Statistics>,
 }
 
 /// Learns from the vectors of a learning period.
@@ -68,19 +68,17 @@ pub fn fit(
     let judge = |runs: &[Range<usize>], blocks: Vec<Range<usize>>| {
         let judged = blocks.into_iter().map(|windows| {
             let learned = learn(&without(runs, &windows))?;
-            let most = most(
-                &learned,
-                rows,
-                &within(runs, &windows),
-                (past, common.memory),
-            );
-            Ok(Block { windows, most })
+            let statistics = statistics(&learned, rows, &within(runs, &windows), past);
+            Ok(Block {
+                windows,
+                statistics,
+            })
         });
         judged.collect::<Result<Vec<Block>, FitError>>()
     };
     let mut runs = runs(training);
     let mut blocks = judge(&runs, all)?;
-    let faulty = faulty(&blocks);
+    let faulty = faulty(&blocks, common.memories.first().copied().unwrap_or(1.0));
     if !faulty.is_empty() {
         runs = faulty
             .iter()
@@ -92,30 +90,32 @@ pub fn fit(
         )?;
     }
     let learned = learn(&runs)?;
-    let largest =
-        |of: fn(&Statistics) -> f64| blocks.iter().map(|b| of(&b.most)).fold(1.0, f64::max);
+    // One course over all blocks: a memory may be longer than a block.
+    let course: Vec<Statistics> = blocks
+        .into_iter()
+        .flat_map(|block| block.statistics)
+        .collect();
+    let limits = common.memories.iter();
+    let limits = limits.map(|memory| largest(&course, *memory)).collect();
     Ok(DynamicModel {
         center: learned.center,
         scale: learned.scale,
         past,
         space: learned.space.into(),
-        direction_limit: largest(|most| most.directions),
-        residual_limit: largest(|most| most.residual),
+        limits,
         faulty_blocks: faulty.len(),
         spacing: training.spacing(),
     })
 }
 
 /// The blocks that hold a fault.
-fn faulty(blocks: &[Block]) -> Vec<Range<usize>> {
-    let mut sorted: Vec<f64> = blocks.iter().map(|block| block.most.residual).collect();
+fn faulty(blocks: &[Block], memory: f64) -> Vec<Range<usize>> {
+    let residual = |block: &Block| largest(&block.statistics, memory).residual;
+    let mut sorted: Vec<f64> = blocks.iter().map(residual).collect();
     sorted.sort_by(f64::total_cmp);
-    let limit = FAULTY
-        * sorted
-            .get(sorted.len() / 2)
-            .copied()
-            .unwrap_or(f64::INFINITY);
-    let outside = blocks.iter().filter(|block| block.most.residual > limit);
+    let middle = sorted.get(sorted.len() / 2).copied();
+    let limit = FAULTY * middle.unwrap_or(f64::INFINITY);
+    let outside = blocks.iter().filter(|block| residual(block) > limit);
     let outside: Vec<Range<usize>> = outside.map(|block| block.windows.clone()).collect();
     if MOST_FAULTY * outside.len() > blocks.len() {
         return Vec::new();
@@ -123,27 +123,32 @@ fn faulty(blocks: &[Block]) -> Vec<Range<usize>> {
     outside
 }
 
-/// The largest smoothed statistics of some runs.
-fn most(
+/// The largest values of a smoothed course.
+fn largest(course: &[Statistics], memory: f64) -> Statistics {
+    let mut smoothed = Statistics::NORMAL;
+    course.iter().fold(Statistics::NORMAL, |most, next| {
+        smoothed.smooth(*next, memory);
+        most.at_least(smoothed)
+    })
+}
+
+/// The statistics of some runs.
+fn statistics(
     learned: &Learned,
     rows: &[Vec<f64>],
     runs: &[Range<usize>],
-    (past, memory): (usize, f64),
-) -> Statistics {
-    let mut most = Statistics::NORMAL;
-    let mut smoothed = Statistics::NORMAL;
+    past: usize,
+) -> Vec<Statistics> {
+    let mut found = Vec::new();
     for run in runs {
         let mut history = History::default();
         for row in standardized(&rows[run.clone()], &learned.center, &learned.scale) {
-            if let Some(vector) = history.stack(&row, past) {
-                smoothed.smooth(learned.space.of(&vector).0, memory);
-                most.directions = most.directions.max(smoothed.directions);
-                most.residual = most.residual.max(smoothed.residual);
-            }
+            let vector = history.stack(&row, past);
+            found.extend(vector.map(|vector| learned.space.of(&vector).0));
             history.push(row, past);
         }
     }
-    most
+    found
 }
 
 fn standardized(rows: &[Vec<f64>], center: &[f64], scale: &[f64]) -> Vec<Vec<f64>> {
