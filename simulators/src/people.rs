@@ -40,9 +40,16 @@ pub struct PeopleSettings {
     pub no_telemetry_after_hours: f64,
     /// Least and most time until a customer pays. **Units**: minutes.
     pub pay_after_minutes: [f64; 2],
+    /// Shortest time between two looks at the service. **Units**: milliseconds of the wall.
+    #[serde(default = "shortest_look")]
+    pub look_milliseconds: u64,
     /// What a technician uses up, by class.
     #[serde(default)]
     pub parts: BTreeMap<String, Vec<PartUse>>,
+}
+
+fn shortest_look() -> u64 {
+    200
 }
 
 /// A part from the price list.
@@ -97,10 +104,15 @@ impl Patience {
 
 /// Waits until the next look at the service: every few business minutes, within what a service
 /// and a terminal can bear. False when it was cut short by a stop.
-pub(crate) async fn until_next_look(clock: &WorldClock, every: f64, cancel: &Cancel) -> bool {
+pub(crate) async fn until_next_look(
+    clock: &WorldClock,
+    every: f64,
+    shortest: u64,
+    cancel: &Cancel,
+) -> bool {
     let pause = clock.process_time(minutes(every));
     cancel
-        .sleep(pause.clamp(Duration::from_millis(200), Duration::from_secs(5)))
+        .sleep(pause.clamp(Duration::from_millis(shortest), Duration::from_secs(5)))
         .await
 }
 

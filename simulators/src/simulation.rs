@@ -271,9 +271,11 @@ fn spawn_people(
 
 fn on_repair(plant: SharedPlant, book: TruthBook) -> OnRepair {
     Arc::new(move |tag, at| {
-        if plant.repair(tag, at) != Repair::NothingWrong {
+        let was_broken = plant.repair(tag, at) != Repair::NothingWrong;
+        if was_broken {
             book.note_wear(&plant);
         }
+        was_broken
     })
 }
 

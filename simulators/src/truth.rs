@@ -74,14 +74,7 @@ impl Truth {
     ///
     /// **Errors**: the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TruthError> {
-        let text = serde_json::to_string_pretty(self).expect("plain data is always JSON");
-        let draft = path.with_extension("draft");
-        std::fs::write(&draft, text)
-            .and_then(|()| std::fs::rename(&draft, path))
-            .map_err(|source| TruthError::Write {
-                path: path.to_owned(),
-                source,
-            })
+        save_whole(self, path)
     }
 
     /// Reads a file written by [`Truth::save`].
@@ -97,6 +90,20 @@ impl Truth {
             source,
         })
     }
+}
+
+/// Writes plain data as a file, whole or not at all.
+///
+/// **Errors**: the file cannot be written.
+pub(crate) fn save_whole(data: &impl Serialize, path: &Path) -> Result<(), TruthError> {
+    let text = serde_json::to_string_pretty(data).expect("plain data is always JSON");
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, text)
+        .and_then(|()| std::fs::rename(&draft, path))
+        .map_err(|source| TruthError::Write {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 #[cfg(test)]

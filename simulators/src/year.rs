@@ -11,7 +11,17 @@ pub mod faults;
 pub mod plan;
 pub mod plant;
 
+pub mod operator;
+pub mod sensors;
+
+pub mod report;
+pub mod truth;
+
+pub mod run;
+
 pub use plan::YearPlan;
+pub use report::YearReport;
+pub use run::{YearConfig, YearError, run};
 
 /// Between two readings of a machine. **Units**: seconds.
 pub const STEP_SECONDS: i64 = 600;

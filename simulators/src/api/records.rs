@@ -111,6 +111,9 @@ pub struct WorkOrder {
     /// Number for people.
     #[serde(default)]
     pub number: String,
+    /// What raised it: `alarm` or `person`.
+    #[serde(default)]
+    pub source: String,
     /// The asset.
     #[serde(default)]
     pub asset: AssetRef,

@@ -80,7 +80,8 @@ impl Customers {
                 Ok(()) | Err(ApiError::Canceled { .. }) => {}
                 Err(error) => self.talk.say(format!("customers: {error}")),
             }
-            if !until_next_look(&self.world.clock, 5.0, &self.cancel).await {
+            let shortest = self.settings.look_milliseconds;
+            if !until_next_look(&self.world.clock, 5.0, shortest, &self.cancel).await {
                 return;
             }
         }

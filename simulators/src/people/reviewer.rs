@@ -74,7 +74,8 @@ impl Reviewer {
                     .talk
                     .say(format!("{}: {error}", self.settings.reviewer)),
             }
-            if !until_next_look(&self.world.clock, 5.0, &self.cancel).await {
+            let shortest = self.settings.look_milliseconds;
+            if !until_next_look(&self.world.clock, 5.0, shortest, &self.cancel).await {
                 return;
             }
         }

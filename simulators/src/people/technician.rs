@@ -17,14 +17,17 @@ use crate::world::{World, minutes};
 /// Statuses in which a booking still needs its technician.
 const OPEN: [&str; 3] = ["scheduled", "traveling", "in_progress"];
 
-/// Called when a technician has worked on an asset: tag and business instant.
-pub type OnRepair = Arc<dyn Fn(&str, DateTime<Utc>) + Send + Sync>;
+/// Called when a technician has worked on an asset: tag and business instant. Says whether anything
+/// was wrong with it.
+pub type OnRepair = Arc<dyn Fn(&str, DateTime<Utc>) -> bool + Send + Sync>;
 
 /// What a technician remembers of a visit; the booking itself knows when travel and work began.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Visit {
     /// When the machine was repaired.
     pub repaired_at: Option<DateTime<Utc>>,
+    /// Nothing was wrong with it.
+    pub found_nothing: bool,
 }
 
 /// How long things take on this visit.
@@ -126,7 +129,8 @@ impl Technicians {
                 Ok(()) | Err(ApiError::Canceled { .. }) => {}
                 Err(error) => self.talk.say(format!("technicians: {error}")),
             }
-            if !until_next_look(&self.world.clock, 2.0, &self.cancel).await {
+            let shortest = self.settings.look_milliseconds;
+            if !until_next_look(&self.world.clock, 2.0, shortest, &self.cancel).await {
                 return;
             }
         }
@@ -162,7 +166,7 @@ impl Technicians {
             Action::Repair => {
                 visit.repaired_at = Some(now);
                 if let Some(on_repair) = &self.on_repair {
-                    on_repair(&booking.asset.tag, now);
+                    visit.found_nothing = !on_repair(&booking.asset.tag, now);
                 }
                 Ok(())
             }
@@ -184,7 +188,7 @@ impl Technicians {
             .settings
             .parts
             .get(booking.asset.class.as_deref().unwrap_or_default());
-        let command = command(
+        let mut command = command(
             booking,
             verb,
             &actor,
@@ -192,6 +196,16 @@ impl Technicians {
             pace,
             parts.map_or(&[], Vec::as_slice),
         );
+        if verb == "complete"
+            && self
+                .visits
+                .get(&booking.id)
+                .is_some_and(|visit| visit.found_nothing)
+        {
+            command.body["outcome"] = json!("no_fault_found");
+            command.body["notes"] = json!("nothing found, test run without findings");
+            command.body["parts"] = json!([]);
+        }
         let outcome = self.world.api.post::<Changed>(&command).await;
         self.patience
             .judge(&actor, &booking.id, now, outcome, &self.talk);
@@ -286,6 +300,7 @@ mod tests {
             };
             let visit = Visit {
                 repaired_at: repaired,
+                ..Visit::default()
             };
             let found = next_action(&booking, &visit, &PACE, at(minute));
             assert_eq!(found, expected, "{status} {times:?} at {minute}");
