@@ -210,8 +210,10 @@ async fn live(
     let settings = crate::scenario::scenario("people").unwrap().people.unwrap();
     let repaired = Arc::new(Mutex::new(Vec::new()));
     let noted = repaired.clone();
-    let on_repair: technician::OnRepair =
-        Arc::new(move |tag, _| noted.lock().unwrap().push(tag.to_owned()));
+    let on_repair: technician::OnRepair = Arc::new(move |tag, _| {
+        noted.lock().unwrap().push(tag.to_owned());
+        true
+    });
     let talk = Talk::silent();
     let technicians = technician::Technicians::new(
         world.clone(),
