@@ -9,11 +9,13 @@ mod lagged;
 pub mod neighbor;
 pub mod pca;
 pub mod residuals;
+pub mod shapes;
 pub mod standstill;
 
 use serde::{Deserialize, Serialize};
 
 use super::detector::{Detector, FitError, Training};
+use shapes::ShapeSettings as _;
 
 /// Which detector, and how it is set: `kind` in the configuration, the rest under `with`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,14 @@ pub enum DetectorSettings {
     Hotelling(hotelling::HotellingSettings),
     /// The newest window against those before it.
     Changepoint(changepoint::ChangepointSettings),
+    /// Distance to the nearest of k clusters.
+    Clusters(shapes::ClusterSettings),
+    /// How improbable a point is under a mixture of normal distributions.
+    Mixture(shapes::MixtureSettings),
+    /// The one-class support vector machine.
+    Boundary(shapes::BoundarySettings),
+    /// What elastic nets between the metrics do not explain.
+    Relations(shapes::RelationSettings),
 }
 
 /// What a detector has learned: immutable, kept on disk, shared by assets.
@@ -57,6 +67,14 @@ pub enum Fitted {
     Hotelling(hotelling::HotellingModel),
     /// See [`DetectorSettings::Changepoint`].
     Changepoint(changepoint::ChangepointModel),
+    /// See [`DetectorSettings::Clusters`].
+    Clusters(shapes::ShapeModel<shapes::Clusters>),
+    /// See [`DetectorSettings::Mixture`].
+    Mixture(shapes::ShapeModel<shapes::Mixture>),
+    /// See [`DetectorSettings::Boundary`].
+    Boundary(shapes::ShapeModel<shapes::Boundary>),
+    /// See [`DetectorSettings::Relations`].
+    Relations(shapes::ShapeModel<shapes::Relations>),
 }
 
 impl DetectorSettings {
@@ -73,6 +91,10 @@ impl DetectorSettings {
             Self::Standstill(settings) => settings.fit(training).map(Fitted::Standstill),
             Self::Hotelling(settings) => settings.fit(training).map(Fitted::Hotelling),
             Self::Changepoint(settings) => settings.fit(training).map(Fitted::Changepoint),
+            Self::Clusters(settings) => settings.fit(training).map(Fitted::Clusters),
+            Self::Mixture(settings) => settings.fit(training).map(Fitted::Mixture),
+            Self::Boundary(settings) => settings.fit(training).map(Fitted::Boundary),
+            Self::Relations(settings) => settings.fit(training).map(Fitted::Relations),
         }
     }
 
@@ -87,6 +109,10 @@ impl DetectorSettings {
             Self::Standstill(settings) => settings.mistakes(),
             Self::Hotelling(settings) => settings.mistakes(),
             Self::Changepoint(settings) => settings.mistakes(),
+            Self::Clusters(settings) => settings.mistakes(),
+            Self::Mixture(settings) => settings.mistakes(),
+            Self::Boundary(settings) => settings.mistakes(),
+            Self::Relations(settings) => settings.mistakes(),
         }
     }
 }
@@ -122,7 +148,23 @@ impl Fitted {
             (Self::Changepoint(model), DetectorSettings::Changepoint(settings)) => Some(Box::new(
                 changepoint::ChangepointDetector::new(model.clone(), settings),
             )),
+            (Self::Clusters(model), DetectorSettings::Clusters(settings)) => {
+                Some(shape(model, settings.limit_factor))
+            }
+            (Self::Mixture(model), DetectorSettings::Mixture(settings)) => {
+                Some(shape(model, settings.limit_factor))
+            }
+            (Self::Boundary(model), DetectorSettings::Boundary(settings)) => {
+                Some(shape(model, settings.limit_factor))
+            }
+            (Self::Relations(model), DetectorSettings::Relations(settings)) => {
+                Some(shape(model, settings.limit_factor))
+            }
             _ => None,
         }
     }
+}
+
+fn shape<S: shapes::Shape>(model: &shapes::ShapeModel<S>, factor: f64) -> Box<dyn Detector> {
+    Box::new(shapes::ShapeDetector::new(model.clone(), factor))
 }

@@ -94,6 +94,28 @@ impl Square {
         Self::from_fn(self.size, |_, _| 0.0)
     }
 
+    /// The logarithm of the determinant of a symmetric positive definite matrix; minus infinity
+    /// when it is none.
+    pub fn log_determinant(&self) -> f64 {
+        let mut rows = self.cells.clone();
+        let size = self.size;
+        let mut sum = 0.0;
+        for step in 0..size {
+            let pivot = rows[step * size + step];
+            if pivot.is_nan() || pivot <= 0.0 {
+                return f64::NEG_INFINITY;
+            }
+            sum += pivot.ln();
+            for row in step + 1..size {
+                let factor = rows[row * size + step] / pivot;
+                for column in step..size {
+                    rows[row * size + column] -= factor * rows[step * size + column];
+                }
+            }
+        }
+        sum
+    }
+
     /// Rows and columns.
     pub fn size(&self) -> usize {
         self.size
@@ -175,6 +197,8 @@ mod tests {
         }
         assert_eq!(Square::from_fn(2, |_, _| 1.0).inverse(), None);
         assert!((matrix.form(&[1.0, 0.0, 1.0]) - 13.0).abs() < 1e-12);
+        // 4 · (15 − 0.25) − (5 − 1) + 2 · (0.5 − 6)
+        assert!((matrix.log_determinant() - 44_f64.ln()).abs() < 1e-12);
         let mut moved = Square::from_fn(2, |_, _| 0.0);
         moved.blend(&[1.0, 2.0], 0.5);
         assert_eq!(moved.at(1, 0), 1.0);
