@@ -24,6 +24,7 @@ pub mod alarm_load;
 pub mod alarms;
 pub mod assets;
 pub mod bookings;
+pub mod cases;
 pub mod clock;
 pub mod detect;
 pub mod events;
@@ -36,6 +37,7 @@ pub mod last_values;
 pub mod ledger;
 pub mod metrics;
 pub mod notices;
+pub mod proposals;
 pub mod quarantine;
 pub mod readings;
 pub mod receipts;
@@ -98,6 +100,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(suppressions::get))
         .routes(routes!(suppressions::end))
         .routes(routes!(suppressions::list_occurrences))
+        .routes(routes!(cases::list))
+        .routes(routes!(cases::get))
+        .routes(routes!(cases::close))
+        .routes(routes!(cases::escalate))
         .routes(routes!(work_orders::list, work_orders::create))
         .routes(routes!(work_orders::get))
         .routes(routes!(work_orders::post))
@@ -126,6 +132,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(last_values::of_asset))
         .routes(routes!(detect::train))
         .routes(routes!(detect::list))
+        .routes(routes!(proposals::list, proposals::weigh))
+        .routes(routes!(proposals::promote))
+        .routes(routes!(proposals::decline))
         .routes(routes!(readings::create))
         .routes(routes!(gaps::list))
         .routes(routes!(quarantine::list))

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use fieldwright_analytics::alarms::{AlarmBook, AlarmStore, AlarmStoreError, SqlAlarmStore};
 use fieldwright_analytics::detect::{Detection, DetectionError, DetectionParts};
+use fieldwright_analytics::feedback::FieldFeedback;
 use fieldwright_analytics::sql::{SqlEngine, SqlLimits};
 use fieldwright_ingest::clock::{SharedClock, wall_now};
 use fieldwright_ingest::{Ingest, StartError, Stopped};
@@ -104,6 +105,9 @@ pub enum AppError {
     /// The alarms in it.
     #[error("the alarms in the operational store cannot be used")]
     Alarms(#[from] AlarmStoreError),
+    /// Labels and promoted limits in it.
+    #[error("what the field says cannot be kept in the operational store")]
+    Feedback(#[from] sqlx::Error),
     /// The seeds.
     #[error("the operational store cannot be seeded")]
     Seed(#[from] SeedError),
@@ -163,6 +167,8 @@ impl App {
             db: db.clone(),
             alarms: Arc::clone(&alarms),
             detection: Arc::new(detection),
+            field: Arc::new(FieldFeedback::open(db.pool().clone(), db.write_gate()).await?),
+            sql: Arc::clone(&sql),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         };

@@ -4,22 +4,30 @@
 //! between any two steps: what it did is there, what it did not do is found again.
 //!
 //! 1. [`alarms`]: every occurrence of an alarm goes to intake, once.
-//! 2. [`schedule`]: orders without a booking get one.
-//! 3. [`verification`]: completed work is judged by telemetry newer than the completion.
-//! 4. [`maintenance`]: while somebody works on an asset, what it shows raises no alarm.
-//! 5. [`forgetting`]: idempotency keys are kept for a day of the process clock.
+//! 2. [`triage`]: what an alarm is worth is decided again while it lasts.
+//! 3. [`schedule`]: orders without a booking get one.
+//! 4. [`verification`]: completed work is judged by telemetry newer than the completion.
+//! 5. [`evidence`]: an order that triage made gets the evidence that it was raised on, frozen.
+//! 6. [`field`]: what alarms turned out to be, and promoted limits, go to the detectors.
+//! 7. [`maintenance`]: while somebody works on an asset, what it shows raises no alarm.
+//! 8. [`forgetting`]: idempotency keys are kept for a day of the process clock.
 
 mod alarms;
 mod cursor;
+mod evidence;
+mod field;
 mod forgetting;
 mod maintenance;
 mod schedule;
+mod triage;
 mod verification;
 
 use std::sync::Arc;
 
 use fieldwright_analytics::alarms::AlarmBook;
 use fieldwright_analytics::detect::Detection;
+use fieldwright_analytics::feedback::FieldFeedback;
+use fieldwright_analytics::sql::SqlEngine;
 use fieldwright_ingest::clock::{SharedClock, wall_now};
 use fieldwright_workorders::store::{Ctx, Db, IdSource, StoreError};
 use tokio::sync::watch;
@@ -34,6 +42,10 @@ pub struct Parts {
     pub alarms: Arc<AlarmBook>,
     /// Health and verdicts.
     pub detection: Arc<Detection>,
+    /// What the field tells detectors.
+    pub field: Arc<FieldFeedback>,
+    /// Queries, for the readings around an alarm.
+    pub sql: Arc<SqlEngine>,
     /// The business clock.
     pub clock: SharedClock,
     /// Where new ids come from.
@@ -56,6 +68,9 @@ impl Wiring {
         let (stop, stopped) = watch::channel(false);
         let mut loops = JoinSet::new();
         loops.spawn(alarms::follow(parts.clone(), stopped.clone()));
+        loops.spawn(triage::keep_decided(parts.clone(), stopped.clone()));
+        loops.spawn(evidence::freeze(parts.clone(), stopped.clone()));
+        loops.spawn(field::follow(parts.clone(), stopped.clone()));
         loops.spawn(schedule::keep_booked(parts.clone(), stopped.clone()));
         loops.spawn(verification::judge(parts.clone(), stopped.clone()));
         loops.spawn(maintenance::follow(parts.clone(), stopped.clone()));

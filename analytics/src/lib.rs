@@ -3,6 +3,7 @@
 pub mod alarms;
 pub mod detect;
 pub mod doors;
+pub mod feedback;
 pub mod sql;
 
 #[cfg(test)]

@@ -39,6 +39,56 @@ pub enum Verification {
     NotNeeded,
 }
 
+/// Where a case stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseStatus {
+    /// It is decided, and may be decided again.
+    Open,
+    /// It became an order, or joined one.
+    Ordered,
+    /// A person closed it, or its alarms ended; final.
+    Closed,
+}
+
+/// Where a proposed limit stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProposalStatus {
+    /// It waits for a person.
+    Proposed,
+    /// A person put it in force; final.
+    Promoted,
+    /// A person said no, or a newer proposal took its place; final.
+    Declined,
+}
+
+/// What an alarm comes to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// It is recorded; nobody does anything.
+    Watch,
+    /// A person looks from afar and closes or escalates it.
+    RemoteCheck,
+    /// An order that goes with the next visit that is due.
+    PlannedInspection,
+    /// An order for a visit of its own, now.
+    Dispatch,
+}
+
+/// What an alarm turned out to be.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseOut {
+    /// The fault that it told of was there.
+    Confirmed,
+    /// Nothing was wrong.
+    NoFaultFound,
+    /// Something else was wrong.
+    OtherFault,
+}
+
 /// Where a booking stands.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -35,6 +35,18 @@ impl Client {
         self.send(self.http.post(self.url(path)).json(body)).await
     }
 
+    /// `POST` of a JSON body about a version that was read, JSON back.
+    pub async fn post_version(
+        &self,
+        path: &str,
+        version: i64,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let request = self.http.post(self.url(path)).json(body);
+        self.send(request.header("If-Match", format!("\"{version}\"")))
+            .await
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

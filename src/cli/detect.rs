@@ -1,6 +1,7 @@
-//! `fieldwright detect train | score | bench`.
+//! `fieldwright detect train | score | bench | proposals`.
 
 mod bench;
+mod proposals;
 mod score;
 mod train;
 
@@ -26,6 +27,8 @@ enum Command {
     Train(train::Train),
     /// Learn from the beginning of recordings and score the rest, one configuration for all.
     Score(score::Score),
+    /// Limits that would have cost less over what the field has labeled, for you to promote.
+    Proposals(proposals::Proposals),
     /// Run a public data set and write predictions in its scorer's format.
     Bench(bench::Bench),
 }
@@ -36,6 +39,7 @@ impl Detect {
         match self.command {
             Command::Train(command) => command.run(output).await,
             Command::Score(command) => command.run(output),
+            Command::Proposals(command) => command.run(output).await,
             Command::Bench(command) => command.run(output),
         }
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use fieldwright_analytics::alarms::{AlarmEvent, EventKind};
 use fieldwright_ingest::clock::process_sleep;
+use fieldwright_workorders::cases::{self, Worse};
 use fieldwright_workorders::orders::OrderError;
-use fieldwright_workorders::orders::intake::{self, AlarmReport, Intake};
+use fieldwright_workorders::orders::intake::{self, AlarmReport, Intake, UNSAID_CONFIDENCE_BP};
 use fieldwright_workorders::problem::{Family, Problem as _};
 use fieldwright_workorders::store::audit::{self, Change};
 use fieldwright_workorders::store::{Ctx, Tx, outbox};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Parts, cursor};
@@ -124,7 +125,7 @@ async fn take_in(parts: &Parts, event: &AlarmEvent) -> Result<(), OrderError> {
     let key = &occurrence_key(event);
     // A close follows a return; told again, the first instant stays.
     if matches!(event.kind, EventKind::Returned | EventKind::Closed) {
-        intake::alarm_returned(&parts.db, key, event.time).await?;
+        intake::alarm_returned(&parts.db, ctx, key, event.time).await?;
     }
     parts
         .db
@@ -137,6 +138,7 @@ async fn take_in(parts: &Parts, event: &AlarmEvent) -> Result<(), OrderError> {
                         outbox::publish(tx, ctx, "alarm.returned", event.alarm.as_str(), data)
                             .await?;
                     }
+                    EventKind::Evidence => cases::worse(tx, ctx, key, &worse(event)).await?,
                     _ => {}
                 }
                 cursor::write(tx, FOLLOWER, event.seq).await?;
@@ -162,16 +164,61 @@ async fn raised(
         raised_at: event.time,
         summary: event.summary.clone(),
         evidence: event.data.clone(),
+        began_at: event.data["began_at"]
+            .as_str()
+            .and_then(|text| text.parse().ok()),
+        confidence_bp: confidence_bp(&event.data),
+        failure_ppm: failure_ppm(&event.data),
+        watching: whole(&event.data["watching"], 1.0).unwrap_or_default(),
+        model: event.data["model"].as_str().map(str::to_owned),
+        ratio_milli: whole(&event.data["ratio"], 1_000.0).map(i64::from),
     };
-    if let Intake::Waiting(reason) = intake::alarm_in(tx, ctx, &report).await? {
-        tracing::info!(
+    match intake::alarm_in(tx, ctx, &report).await? {
+        Intake::Waiting(reason) => tracing::info!(
             asset = event.asset,
             alarm_id = key,
             reason,
             "an alarm waits for its asset"
-        );
+        ),
+        Intake::Kept(case, tier) => tracing::info!(
+            asset = event.asset,
+            alarm_id = key,
+            %case,
+            %tier,
+            "an alarm is worth no order yet"
+        ),
+        Intake::Created(_) | Intake::Attached(_) | Intake::AlreadySo => {}
     }
     Ok(())
+}
+
+fn worse(event: &AlarmEvent) -> Worse {
+    Worse {
+        at: event.time,
+        severity: event.severity.to_string(),
+        confidence_bp: confidence_bp(&event.data),
+        failure_ppm: failure_ppm(&event.data),
+        ratio_milli: whole(&event.data["ratio"], 1_000.0).map(i64::from),
+        summary: event.summary.clone(),
+    }
+}
+
+/// How sure the detector is: what it says, else its score, whose half is the alarm limit.
+fn confidence_bp(evidence: &Value) -> u32 {
+    whole(&evidence["confidence"], 10_000.0)
+        .or_else(|| whole(&evidence["score"], 10_000.0))
+        .map_or(UNSAID_CONFIDENCE_BP, |bp| bp.min(10_000))
+}
+
+fn failure_ppm(evidence: &Value) -> Option<u32> {
+    whole(&evidence["failure_probability"], 1_000_000.0).map(|ppm| ppm.min(1_000_000))
+}
+
+/// A measured share as whole parts of `unit`: here the detectors' floats end.
+fn whole(share: &Value, unit: f64) -> Option<u32> {
+    let parts = (share.as_f64()? * unit).round();
+    // The cast saturates, and what is no number never gets here: JSON has none.
+    (parts >= 0.0).then_some(parts as u32)
 }
 
 /// An alarm that comes again while it is open keeps its id; for intake it is a new occurrence.

@@ -13,6 +13,8 @@ pub mod store;
 
 pub mod registry;
 
+pub mod cases;
+
 pub mod orders;
 
 pub mod scheduling;
@@ -22,6 +24,8 @@ pub mod execution;
 pub mod money;
 
 pub mod triage;
+
+pub mod tuning;
 
 pub mod invoicing;
 

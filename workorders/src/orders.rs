@@ -17,6 +17,8 @@ pub use creation::{NewOrder, create};
 
 pub mod intake;
 
+pub mod evidence;
+
 mod commands;
 pub use commands::{Done, Reviewed, begin, cancel, complete, perform, post, release, send_back};
 

@@ -10,7 +10,7 @@ mod economics;
 pub use economics::{Economics, EconomicsError, economics};
 
 mod decision;
-pub use decision::{Budget, Decision, decide};
+pub use decision::{Budget, Decision, decide, learned_confidence};
 
 #[cfg(test)]
 mod tests;

@@ -81,6 +81,8 @@ pub enum VisitOutcome {
     Fixed,
     /// Nothing was wrong.
     NoFaultFound,
+    /// Something else than the alarm told of was wrong, and is repaired.
+    OtherFault,
     /// Another visit is needed.
     Incomplete,
 }

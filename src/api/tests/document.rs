@@ -107,9 +107,15 @@ fn money_is_keyed_and_peoples_actions_are_versioned() {
             moves_money,
             "{path}"
         );
-        let acts = ["/alarms/{id}/", "/work-orders/{id}/", "/receipts/{id}/"]
-            .iter()
-            .any(|collection| path.contains(collection));
+        let acts = [
+            "/alarms/{id}/",
+            "/work-orders/{id}/",
+            "/receipts/{id}/",
+            "/cases/{id}/",
+            "/proposals/{id}/",
+        ]
+        .iter()
+        .any(|collection| path.contains(collection));
         assert_eq!(required(&operation, "If-Match"), acts, "{path}");
     }
 }
@@ -118,8 +124,11 @@ fn money_is_keyed_and_peoples_actions_are_versioned() {
 fn documented_words_are_those_of_the_domain() {
     use fieldwright_analytics::alarms::{Severity, State, SuppressionKind};
     use fieldwright_analytics::detect::HealthState;
+    use fieldwright_workorders::cases::{CaseStatus, CloseOut};
     use fieldwright_workorders::execution::BookingStatus;
     use fieldwright_workorders::orders::{Status, Verification};
+    use fieldwright_workorders::triage::Tier;
+    use fieldwright_workorders::tuning::ProposalStatus;
     use utoipa::PartialSchema;
 
     fn check<T: PartialSchema>(expected: &[&str]) {
@@ -137,6 +146,10 @@ fn documented_words_are_those_of_the_domain() {
     }
     check::<words::WorkOrderStatus>(&all(Status::ALL, Status::as_str));
     check::<words::Verification>(&all(Verification::ALL, Verification::as_str));
+    check::<words::CaseStatus>(&all(CaseStatus::ALL, CaseStatus::as_str));
+    check::<words::CloseOut>(&all(CloseOut::ALL, CloseOut::as_str));
+    check::<words::Tier>(&all(Tier::ALL, Tier::as_str));
+    check::<words::ProposalStatus>(&all(ProposalStatus::ALL, ProposalStatus::as_str));
     check::<words::BookingStatus>(&all(BookingStatus::ALL, BookingStatus::as_str));
     check::<words::Severity>(&all(&Severity::ALL, Severity::as_str));
     let mut states = all(&State::ALL, State::as_str);

@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use chrono::TimeDelta;
+use fieldwright_workorders::cases::CloseOut;
 use fieldwright_workorders::orders::views::detail;
 use fieldwright_workorders::orders::{self, Basis, OrderError};
 use fieldwright_workorders::scheduling::{self, ScheduleRequest, SchedulingError};
@@ -17,6 +18,7 @@ use crate::api::precondition::IfMatch;
 use crate::api::problem::{INVALID, Problem};
 use crate::api::state::ApiState;
 use crate::api::wire::{Instant, body_id, id, plausible};
+use crate::api::words;
 
 /// Work is booked no further ahead.
 const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
@@ -32,6 +34,9 @@ pub struct Posting {
     verification: Option<Ground>,
     /// Why no verification is acceptable, instead.
     unverified: Option<Unverified>,
+    /// What it turned out to be; the technician's outcome counts when nobody says.
+    #[schema(value_type = Option<words::CloseOut>)]
+    close_out: Option<CloseOut>,
 }
 
 /// A verification that an order can be posted on.
@@ -89,11 +94,12 @@ pub async fn post(
 ) -> Result<Answer, Problem> {
     let (key, version) = (command.required_key()?, command.required_version()?);
     let order: WorkOrderId = id("work order", &text)?;
-    let basis = command.body.basis()?;
+    let (basis, close_out) = (command.body.basis()?, command.body.close_out);
     let ctx = state.acting_for(&command.body.actor)?;
     let answer = once(&state.db, &ctx, Some(key), COLLECTION, &|tx| {
         Box::pin(async {
-            let reviewed = orders::post(tx, &ctx, &order, basis.clone(), Some(version)).await?;
+            let basis = basis.clone();
+            let reviewed = orders::post(tx, &ctx, &order, basis, close_out, Some(version)).await?;
             let detail = detail(tx.conn(), &order).await?;
             Ok::<_, OrderError>((false, WorkOrderDetail::new(detail, Some(reviewed.invoice))))
         })

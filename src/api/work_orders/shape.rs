@@ -1,7 +1,9 @@
 //! What a work order looks like from outside.
 
+use fieldwright_workorders::cases::CloseOut;
 use fieldwright_workorders::orders::views::{self, WorkOrderView};
 use fieldwright_workorders::store::ids::InvoiceId;
+use fieldwright_workorders::triage::Tier;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -42,6 +44,14 @@ pub struct WorkOrder {
     priority: i64,
     /// Why this priority.
     priority_reason: String,
+    /// What triage asks for, where it made the order.
+    #[schema(value_type = Option<words::Tier>)]
+    tier: Option<&'static str>,
+    /// By when somebody should be there, where triage made the order.
+    due_at: Option<Instant>,
+    /// What it turned out to be, once it is posted.
+    #[schema(value_type = Option<words::CloseOut>)]
+    close_out: Option<&'static str>,
     /// What came out of the work.
     outcome: Option<String>,
     /// How often it was reopened or sent back.
@@ -93,6 +103,9 @@ pub struct WorkOrderDetail {
     alarms: Vec<AlarmBehind>,
     /// What the work usually needs, as codes of the price list.
     usual_parts: Vec<String>,
+    /// What it was raised on, frozen: decision, alarms, readings, similar cases; none before it is
+    /// taken, and none where a person asked for the order.
+    evidence: Option<Value>,
     /// What was done, as far as it is billable.
     work_lines: Vec<WorkLine>,
     /// Its invoice.
@@ -174,6 +187,9 @@ impl From<WorkOrderView> for WorkOrder {
             summary: order.summary,
             priority: order.priority,
             priority_reason: order.priority_reason,
+            tier: order.tier.map(Tier::as_str),
+            due_at: order.due_at.map(Instant),
+            close_out: order.close_out.map(CloseOut::as_str),
             outcome: order.outcome,
             reopen_count: order.reopen_count,
             last_reason: order.last_reason,
@@ -203,6 +219,7 @@ impl WorkOrderDetail {
             tasks: detail.tasks.into_iter().map(Task::from).collect(),
             alarms: detail.alarms.into_iter().map(AlarmBehind::from).collect(),
             usual_parts: detail.usual_parts,
+            evidence: detail.evidence,
             work_lines: detail.work_lines.into_iter().map(WorkLine::from).collect(),
             invoice_id: invoice.map(|id| id.to_string()),
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::BookingError;
+use crate::cases::CloseOut;
 
 /// Parts of one visit at most.
 pub const MAX_PARTS: usize = 100;
@@ -27,6 +28,8 @@ words! {
         Fixed => "fixed",
         /// Nothing was wrong.
         NoFaultFound => "no_fault_found",
+        /// Something else than the alarm told of was wrong, and is repaired.
+        OtherFault => "other_fault",
         /// Another visit is needed.
         Incomplete => "incomplete",
     }
@@ -36,6 +39,16 @@ impl Outcome {
     /// Whether the order's work is done with it.
     pub fn ends_the_work(self) -> bool {
         self != Self::Incomplete
+    }
+
+    /// What it says about the alarm behind the order; a reviewer may know better.
+    pub fn close_out(self) -> Option<CloseOut> {
+        match self {
+            Self::Fixed => Some(CloseOut::Confirmed),
+            Self::NoFaultFound => Some(CloseOut::NoFaultFound),
+            Self::OtherFault => Some(CloseOut::OtherFault),
+            Self::Incomplete => None,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) const TRIGGERS: &[&str] = &[
     "applications_fit",
     "applications_kept",
     "applications_unchanged",
+    "evidence_packs_frozen",
+    "evidence_packs_kept",
     "invoice_documents_frozen",
     "invoice_documents_kept",
     "invoice_lines_frozen_delete",

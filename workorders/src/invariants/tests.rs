@@ -25,6 +25,24 @@ const BREAKS: &[(&str, &str)] = &[
          VALUES ('alm_1', 't', 'r', '{}', 1)",
     ),
     (
+        "no_case_beside_its_order",
+        "INSERT INTO cases (id, asset_id, failure_mode, status, open_key, tier, reason, \
+         summary, severity, confidence_bp, persistence_s, agreeing, watching, saving, visit, \
+         currency, opened_at, decided_at, version) SELECT 'cas_1', asset_id, 'm', 'open', 'k', \
+         'watch', 'r', 's', 'low', 1, 1, 1, 1, 0, 1, 'EUR', 1, 1, 1 FROM work_orders \
+         WHERE id = (SELECT MIN(id) FROM work_orders); \
+         UPDATE work_orders SET open_key = 'k' WHERE id = (SELECT MIN(id) FROM work_orders)",
+    ),
+    (
+        "ordered_cases_have_their_order",
+        "INSERT INTO cases (id, asset_id, failure_mode, status, open_key, tier, reason, \
+         summary, severity, confidence_bp, persistence_s, agreeing, watching, saving, visit, \
+         currency, opened_at, decided_at, version) SELECT 'cas_1', asset_id, 'm', 'open', 'k', \
+         'watch', 'r', 's', 'low', 1, 1, 1, 1, 0, 1, 'EUR', 1, 1, 1 FROM work_orders \
+         WHERE id = (SELECT MIN(id) FROM work_orders); \
+         UPDATE cases SET status = 'ordered', open_key = NULL",
+    ),
+    (
         "alarm_orders_have_their_alarm",
         "UPDATE work_orders SET source = 'alarm'",
     ),

@@ -23,6 +23,21 @@ pub(super) const CHECKS: &[Check] = &[
             GROUP BY alarm_id HAVING COUNT(*) > 1",
     },
     Check {
+        name: "no_case_beside_its_order",
+        promise: "a condition is an open case or an open order, never both",
+        over: "cases",
+        breaks: "SELECT c.id || ' is open beside ' || o.number AS detail FROM cases c \
+            JOIN work_orders o ON o.open_key = c.open_key WHERE c.status = 'open'",
+    },
+    Check {
+        name: "ordered_cases_have_their_order",
+        promise: "a case has an order exactly when it became one",
+        over: "cases",
+        breaks: "SELECT id || ' is ' || status || ' with the order ' \
+            || COALESCE(work_order_id, 'none') AS detail FROM cases \
+            WHERE (status = 'ordered') <> (work_order_id IS NOT NULL)",
+    },
+    Check {
         name: "alarm_orders_have_their_alarm",
         promise: "an order that an alarm raised names that alarm",
         over: "work_orders",

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::creation::merge;
 use super::lifecycle::{Basis, Command, Event, Verb};
 use super::{OrderError, WorkOrder, rows};
+use crate::cases::{CloseOut, labels};
 use crate::execution;
 use crate::invoicing::{self, PostedOrder, WorkLine};
 use crate::lifecycle::Outcome;
@@ -156,6 +157,9 @@ pub async fn cancel(
 
 /// Posts an order: freezes its facts and sends its invoice, in one transaction.
 ///
+/// `close_out` is what the reviewer says it was; without it the technician's outcome counts.
+/// It labels the alarms behind the order.
+///
 /// A repeat returns the invoice that the first time made.
 ///
 /// **Errors** as [`perform`], and when the invoice cannot be made; nothing is posted then.
@@ -164,17 +168,26 @@ pub async fn post(
     ctx: &Ctx,
     id: &WorkOrderId,
     basis: Basis,
+    close_out: Option<CloseOut>,
     expected_version: Option<i64>,
 ) -> Result<Reviewed, OrderError> {
-    let facts = match &basis {
+    let mut facts = match &basis {
         Basis::Passed => json!({ "basis": "passed" }),
         Basis::Unverified { reason } => {
             json!({ "basis": "unverified", "unverified_reason": reason })
         }
     };
+    let close_out = match close_out {
+        Some(code) => Some(code),
+        None => reported(tx, id).await?,
+    };
+    merge(&mut facts, json!({ "close_out": close_out }));
     let command = Command::Post { basis };
     let done = perform(tx, ctx, id, &command, expected_version, facts).await?;
     let invoice = if done.changed {
+        if let Some(code) = close_out {
+            close_out_order(tx, ctx, &done.order, code).await?;
+        }
         let posted = posted_order(tx, &done.order).await?;
         invoicing::invoice_posted_order(tx, ctx, &posted)
             .await
@@ -190,6 +203,28 @@ pub async fn post(
         invoice,
         changed: done.changed,
     })
+}
+
+/// What the technician's outcome says about the alarm.
+async fn reported(tx: &mut Tx<'_>, id: &WorkOrderId) -> Result<Option<CloseOut>, OrderError> {
+    let order = rows::load(tx.conn(), id).await?;
+    let outcome = order.outcome.as_deref().and_then(|text| text.parse().ok());
+    Ok(outcome.and_then(execution::Outcome::close_out))
+}
+
+/// Keeps what the order turned out to be, and labels the alarms behind it.
+async fn close_out_order(
+    tx: &mut Tx<'_>,
+    ctx: &Ctx,
+    order: &WorkOrder,
+    code: CloseOut,
+) -> Result<(), OrderError> {
+    sqlx::query("UPDATE work_orders SET close_out = $1 WHERE id = $2")
+        .bind(code.as_str())
+        .bind(order.id.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(labels::of_order(tx, ctx, &order.id, code, order.verification).await?)
 }
 
 /// The tasks of an order that came back are open again.

@@ -1,15 +1,17 @@
 //! The one way in which an order comes to be, and a person's request for one.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::order::open_key;
 use super::rows::{self, Origin};
-use super::{OrderError, Priority, Refusal, Status, Verification, WorkOrder};
+use super::{OrderError, Priority, Refusal, Status, Verification, WorkOrder, intake};
 use crate::registry::assets::{self, Asset};
 use crate::registry::{catalog, sites};
 use crate::store::audit::{self, Change};
 use crate::store::ids::{SiteId, WorkOrderId};
 use crate::store::{Ctx, Tx, outbox};
+use crate::triage::Tier;
 
 /// Characters of a summary at most.
 pub const MAX_SUMMARY: usize = 500;
@@ -37,6 +39,8 @@ pub(super) struct Draft<'a> {
     pub verification: Verification,
     pub summary: String,
     pub priority: Priority,
+    /// What triage asks for, and by when.
+    pub tier: Option<(Tier, DateTime<Utc>)>,
     /// What the event says beside the order's own facts.
     pub facts: Value,
 }
@@ -91,9 +95,19 @@ pub async fn create(
             level,
             reason: format!("asked for by {}", ctx.actor),
         },
+        tier: None,
         facts: json!({ "requested_by": ctx.actor }),
     };
-    insert(tx, ctx, draft).await
+    let order = insert(tx, ctx, draft).await?;
+    if intake::hand_over(tx, ctx, &order).await? {
+        // It repairs a condition that telemetry sees, so telemetry can say whether it did.
+        let mut verified = order.clone();
+        verified.verification = Verification::Pending;
+        verified.version += 1;
+        rows::save(tx, &verified, order.version).await?;
+        return Ok(verified);
+    }
+    Ok(order)
 }
 
 /// Writes a new order with its tasks, its event and its audit row.
@@ -131,6 +145,7 @@ pub(super) async fn insert(
     let origin = Origin {
         source: draft.source,
         priority_reason: &draft.priority.reason,
+        tier: draft.tier,
         incident_type: &incident_type,
     };
     rows::insert(tx, ctx, &order, &origin).await?;

@@ -1,6 +1,7 @@
 //! Why an order command failed.
 
 use super::Refusal;
+use crate::cases::CaseError;
 use crate::invoicing::InvoicingError;
 use crate::problem::{Family, Problem};
 use crate::registry::RegistryError;
@@ -36,9 +37,22 @@ pub enum OrderError {
         /// What invoicing said.
         source: Box<InvoicingError>,
     },
+    /// Triage failed.
+    #[error(transparent)]
+    Case(Box<CaseError>),
     /// The store failed.
     #[error("the work order could not be read or saved")]
     Store(#[from] StoreError),
+}
+
+impl From<CaseError> for OrderError {
+    fn from(error: CaseError) -> Self {
+        match error {
+            CaseError::Order(error) => error,
+            CaseError::Store(error) => Self::Store(error),
+            other => Self::Case(Box::new(other)),
+        }
+    }
 }
 
 impl From<sqlx::Error> for OrderError {
@@ -58,6 +72,7 @@ impl Problem for OrderError {
             Self::Registry(RegistryError::NoSuchAsset(_)) => Family::Invalid,
             Self::Registry(error) => error.family(),
             Self::Invoice { source, .. } => source.family(),
+            Self::Case(error) => error.family(),
             Self::Store(error) => error.family(),
         }
     }
@@ -70,6 +85,7 @@ impl Problem for OrderError {
             Self::Invalid(_) => "invalid_work_order",
             Self::Registry(error) => error.code(),
             Self::Invoice { source, .. } => source.code(),
+            Self::Case(error) => error.code(),
             Self::Store(error) => error.code(),
         }
     }

@@ -7,13 +7,15 @@ use serde_json::{Value, json};
 use super::creation::{self, Draft};
 use super::order::open_key;
 use super::rows;
-use super::{OrderError, Severity, Verification, WorkOrder, priority};
+use super::{OrderError, Priority, Severity, Verification, WorkOrder, priority};
+use crate::cases;
 use crate::registry::assets::{self, Asset};
 use crate::registry::catalog;
 use crate::store::audit::{self, Change};
 use crate::store::columns::{int, micros, parsed, text};
-use crate::store::ids::WorkOrderId;
+use crate::store::ids::{CaseId, WorkOrderId};
 use crate::store::{Ctx, Db, StoreError, Tx, outbox};
+use crate::triage::Tier;
 
 /// Alarms that wait for one asset at most; a later one is logged and not kept.
 const MAX_WAITING_PER_ASSET: i64 = 1_000;
@@ -37,6 +39,32 @@ pub struct AlarmReport {
     pub summary: String,
     /// What was seen: window, contributions, model.
     pub evidence: Value,
+    /// When the asset left its band; as it was raised when nobody says.
+    #[serde(default)]
+    pub began_at: Option<DateTime<Utc>>,
+    /// Probability that there is something to be found. **Units** basis points.
+    #[serde(default = "unsaid_confidence")]
+    pub confidence_bp: u32,
+    /// Probability of failure within the horizon of triage, where there is a prognosis.
+    /// **Units** millionths.
+    #[serde(default)]
+    pub failure_ppm: Option<u32>,
+    /// How many detectors and rules watch the asset.
+    #[serde(default)]
+    pub watching: u32,
+    /// The very model or rule behind it.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// How far over its own limit the detector is. **Units** thousandths of the limit.
+    #[serde(default)]
+    pub ratio_milli: Option<i64>,
+}
+
+/// What is believed of a teller who does not say how sure it is. **Units** basis points.
+pub const UNSAID_CONFIDENCE_BP: u32 = 8_000;
+
+fn unsaid_confidence() -> u32 {
+    UNSAID_CONFIDENCE_BP
 }
 
 /// What became of an alarm.
@@ -46,6 +74,8 @@ pub enum Intake {
     Created(WorkOrderId),
     /// It is evidence on this order, which works on its condition already.
     Attached(WorkOrderId),
+    /// It is kept as this case, which is worth no order (yet).
+    Kept(CaseId, Tier),
     /// It waits, for this reason.
     Waiting(String),
     /// It was told before.
@@ -70,6 +100,7 @@ pub async fn alarm_in(
     report: &AlarmReport,
 ) -> Result<Intake, OrderError> {
     if is_known(tx, "work_order_alarms", &report.alarm_id).await?
+        || is_known(tx, "case_alarms", &report.alarm_id).await?
         || is_known(tx, "waiting_alarms", &report.alarm_id).await?
     {
         return Ok(Intake::AlreadySo);
@@ -84,7 +115,8 @@ pub async fn alarm_in(
     }
 }
 
-/// Remembers that an alarm is over; one that still waited is forgotten.
+/// Remembers that an alarm is over; one that still waited is forgotten, and a case without an
+/// active alarm ends.
 ///
 /// It is over when it returned to normal, and at the latest when it is closed: whoever tells of
 /// both loses nothing, the first instant stays. Until then its order does not pass verification.
@@ -92,6 +124,7 @@ pub async fn alarm_in(
 /// **Errors** when the store fails.
 pub async fn alarm_returned(
     db: &Db,
+    ctx: &Ctx,
     alarm_id: &str,
     returned_at: DateTime<Utc>,
 ) -> Result<(), OrderError> {
@@ -109,6 +142,7 @@ pub async fn alarm_returned(
             .bind(alarm_id)
             .execute(tx.conn())
             .await?;
+            cases::triage::alarm_ended(tx, ctx, alarm_id, returned_at).await?;
             Ok(())
         })
     })
@@ -150,26 +184,153 @@ async fn take_in(
         attach(tx, ctx, report, asset, order.clone()).await?;
         return Ok(Intake::Attached(order.id));
     }
-    let site = asset.site_id.as_ref().expect("callers pass a placed asset");
+    Ok(cases::triage::take_in(tx, ctx, report, asset, &mode, &key).await?)
+}
+
+/// What triage makes an order of.
+pub(crate) struct CaseOrder<'a> {
+    pub case: &'a CaseId,
+    pub failure_mode: &'a str,
+    pub summary: &'a str,
+    pub severity: Severity,
+    pub tier: Tier,
+    pub reason: &'a str,
+    pub due_at: DateTime<Utc>,
+    pub alarms: &'a [AlarmReport],
+}
+
+/// Makes the order of a case and takes its alarms over.
+pub(crate) async fn order_of_case(
+    tx: &mut Tx<'_>,
+    ctx: &Ctx,
+    asset: &Asset,
+    case: CaseOrder<'_>,
+) -> Result<WorkOrderId, OrderError> {
+    let site = asset.site_id.as_ref().ok_or_else(|| OrderError::NoSite {
+        tag: asset.tag.clone(),
+    })?;
+    let mode = catalog::failure_mode(tx.conn(), &asset.class, first_cause(case.alarms)).await?;
+    let first = case.alarms.first();
     let draft = Draft {
         asset,
         site,
         source: "alarm",
-        failure_mode: mode.key,
+        failure_mode: case.failure_mode.to_owned(),
         incident_type: mode.incident_type,
         verification: Verification::Pending,
-        summary: report.summary.chars().take(creation::MAX_SUMMARY).collect(),
-        priority: priority(Severity::from_word(&report.severity), asset.criticality),
+        summary: case.summary.chars().take(creation::MAX_SUMMARY).collect(),
+        priority: urgency(case.tier, case.severity, asset),
+        tier: Some((case.tier, case.due_at)),
         facts: json!({
-            "alarm_id": report.alarm_id,
-            "cause": report.cause,
-            "severity": report.severity,
-            "raised_at": report.raised_at,
+            "alarm_id": first.map(|alarm| &alarm.alarm_id),
+            "cause": first.map(|alarm| &alarm.cause),
+            "severity": case.severity,
+            "raised_at": first.map(|alarm| alarm.raised_at),
+            "case_id": case.case,
+            "tier": case.tier,
+            "tier_reason": case.reason,
+            "due_at": case.due_at,
         }),
     };
     let order = creation::insert(tx, ctx, draft).await?;
-    remember(tx, ctx, report, &order.id).await?;
-    Ok(Intake::Created(order.id))
+    for alarm in case.alarms {
+        remember(tx, ctx, alarm, &order.id).await?;
+    }
+    take_over_ends(tx, &order.id).await?;
+    Ok(order.id)
+}
+
+/// An order for a planned inspection becomes one for a visit of its own.
+pub(crate) async fn dispatch_now(
+    tx: &mut Tx<'_>,
+    ctx: &Ctx,
+    id: &WorkOrderId,
+    asset: &Asset,
+    (reason, due_at): (&str, DateTime<Utc>),
+    severity: Severity,
+) -> Result<(), OrderError> {
+    let mut order = rows::load(tx.conn(), id).await?;
+    if order.open_key().is_none() {
+        return Ok(());
+    }
+    let urgency = urgency(Tier::Dispatch, severity, asset);
+    let before = order.version;
+    order.version += 1;
+    order.priority = order.priority.min(urgency.level);
+    rows::save(tx, &order, before).await?;
+    sqlx::query(
+        "UPDATE work_orders SET tier = $1, due_at = $2, priority_reason = $3 WHERE id = $4",
+    )
+    .bind(Tier::Dispatch.as_str())
+    .bind(micros(due_at))
+    .bind(urgency.reason.as_str())
+    .bind(id.as_str())
+    .execute(tx.conn())
+    .await?;
+    let data = json!({
+        "number": order.number,
+        "asset": { "id": asset.id, "tag": asset.tag, "class": asset.class },
+        "tier": Tier::Dispatch,
+        "tier_reason": reason,
+        "due_at": due_at,
+        "priority": order.priority,
+    });
+    outbox::publish(tx, ctx, "work_order.escalated", id.as_str(), data.clone()).await?;
+    let change = Change {
+        noun: "work_order",
+        subject: id.as_str(),
+        verb: "escalate",
+        before: Some(before),
+        after: order.version,
+        detail: data,
+    };
+    Ok(audit::record(tx, ctx, change).await?)
+}
+
+/// The alarms of a case that a person's order takes over are evidence on that order.
+pub(super) async fn hand_over(
+    tx: &mut Tx<'_>,
+    ctx: &Ctx,
+    order: &WorkOrder,
+) -> Result<bool, OrderError> {
+    let Some(key) = order.open_key() else {
+        return Ok(false);
+    };
+    let alarms = cases::order::join_order(tx, ctx, &key, &order.id).await?;
+    for alarm in &alarms {
+        remember(tx, ctx, alarm, &order.id).await?;
+    }
+    take_over_ends(tx, &order.id).await?;
+    Ok(!alarms.is_empty())
+}
+
+/// Alarms that returned while their case had no order are over on the order, too.
+async fn take_over_ends(tx: &mut Tx<'_>, order: &WorkOrderId) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE work_order_alarms SET returned_at = (SELECT m.returned_at FROM case_alarms m \
+         WHERE m.alarm_id = work_order_alarms.alarm_id) \
+         WHERE work_order_id = $1 AND returned_at IS NULL",
+    )
+    .bind(order.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+fn first_cause(alarms: &[AlarmReport]) -> &str {
+    alarms.first().map_or(catalog::ANY, |alarm| &alarm.cause)
+}
+
+/// How urgent an order of a tier is: what can go with the next visit is one level less urgent.
+fn urgency(tier: Tier, severity: Severity, asset: &Asset) -> Priority {
+    let urgency = priority(severity, asset.criticality);
+    match tier {
+        Tier::PlannedInspection => Priority {
+            level: (urgency.level + 1).min(5),
+            reason: format!("{}; planned, so one level less", urgency.reason),
+        },
+        _ => urgency,
+    }
 }
 
 /// A later alarm of the same condition: evidence, and perhaps more urgency.
@@ -181,7 +342,9 @@ async fn attach(
     mut order: WorkOrder,
 ) -> Result<(), OrderError> {
     remember(tx, ctx, report, &order.id).await?;
-    let urgency = priority(Severity::from_word(&report.severity), asset.criticality);
+    let tier = rows::tier(tx.conn(), &order.id).await?;
+    let severity = Severity::from_word(&report.severity);
+    let urgency = urgency(tier.unwrap_or(Tier::Dispatch), severity, asset);
     let before = order.version;
     order.version += 1;
     // A person's order has nothing to verify until an alarm says that it repairs a condition.
@@ -222,7 +385,8 @@ async fn attach(
         after: order.version,
         detail: data,
     };
-    Ok(audit::record(tx, ctx, change).await?)
+    audit::record(tx, ctx, change).await?;
+    Ok(cases::order::join_case_of_order(tx, ctx, &order.id, report, asset).await?)
 }
 
 async fn remember(

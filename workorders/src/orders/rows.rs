@@ -1,15 +1,17 @@
 //! Orders in the store: load, insert, save with the expected version.
 
+use chrono::{DateTime, Utc};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::{OrderError, Refusal, WorkOrder};
 use crate::registry::catalog::IncidentType;
 use crate::store::columns::{
-    instant, instant_opt, int, micros, micros_opt, parsed, text, text_opt,
+    instant, instant_opt, int, micros, micros_opt, parsed, parsed_opt, text, text_opt,
 };
 use crate::store::ids::{TaskId, WorkOrderId};
 use crate::store::{Ctx, StoreError, Tx, counters};
+use crate::triage::Tier;
 
 const COLUMNS: &str = "SELECT w.id, w.number, w.asset_id, w.site_id, w.account_id, \
      w.incident_type, w.failure_mode, w.status, w.verification, w.summary, w.priority, w.outcome, \
@@ -50,10 +52,23 @@ pub(super) async fn find_open(
     row.as_ref().map(read).transpose()
 }
 
+/// What triage asked for when it made the order.
+pub(super) async fn tier(
+    conn: &mut AnyConnection,
+    id: &WorkOrderId,
+) -> Result<Option<Tier>, StoreError> {
+    let row = sqlx::query("SELECT tier FROM work_orders WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_one(conn)
+        .await?;
+    parsed_opt(&row, "tier")
+}
+
 /// How an order came to be.
 pub(super) struct Origin<'a> {
     pub source: &'static str,
     pub priority_reason: &'a str,
+    pub tier: Option<(Tier, DateTime<Utc>)>,
     pub incident_type: &'a IncidentType,
 }
 
@@ -66,8 +81,8 @@ pub(super) async fn insert(
     sqlx::query(
         "INSERT INTO work_orders (id, number, source, asset_id, site_id, account_id, \
          incident_type, failure_mode, status, verification, open_key, summary, priority, \
-         priority_reason, reopen_count, created_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-         $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         priority_reason, reopen_count, created_at, version, tier, due_at) VALUES ($1, $2, $3, \
+         $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(order.id.as_str())
     .bind(order.number.as_str())
@@ -86,6 +101,8 @@ pub(super) async fn insert(
     .bind(order.reopen_count)
     .bind(micros(order.created_at))
     .bind(order.version)
+    .bind(origin.tier.map(|(tier, _)| tier.as_str()))
+    .bind(micros_opt(origin.tier.map(|(_, due_at)| due_at)))
     .execute(tx.conn())
     .await?;
     for (position, name) in (1_i64..).zip(&origin.incident_type.tasks) {

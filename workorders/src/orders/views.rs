@@ -7,12 +7,14 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::lifecycle::allowed_actions;
-use super::{OrderError, Status, Verb, Verification};
+use super::{OrderError, Status, Verb, Verification, evidence};
+use crate::cases::CloseOut;
 use crate::registry::catalog;
 use crate::store::columns::{instant, instant_opt, int, json, parsed, parsed_opt, text, text_opt};
 use crate::store::ids::{AccountId, AssetId, BookingId, SiteId, TaskId, WorkLineId, WorkOrderId};
 use crate::store::page::{Page, PageRequest};
 use crate::store::{Db, StoreError};
+use crate::triage::Tier;
 
 /// An asset, as other things name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,6 +56,12 @@ pub struct WorkOrderView {
     pub priority: i64,
     /// Why this priority.
     pub priority_reason: String,
+    /// `planned_inspection` or `dispatch`, where triage made it.
+    pub tier: Option<Tier>,
+    /// By when somebody should be there, where triage made it.
+    pub due_at: Option<DateTime<Utc>>,
+    /// What it turned out to be, once it is posted.
+    pub close_out: Option<CloseOut>,
     /// What came out of the work.
     pub outcome: Option<String>,
     /// How often it was reopened or sent back.
@@ -94,6 +102,8 @@ pub struct WorkOrderDetail {
     pub alarms: Vec<AlarmEvidence>,
     /// What the work usually needs, as codes of the price list.
     pub usual_parts: Vec<String>,
+    /// What it was raised on, frozen.
+    pub evidence: Option<Value>,
     /// What was done, as far as it is billable.
     pub work_lines: Vec<WorkLineView>,
 }
@@ -159,8 +169,8 @@ pub struct OrderFilter {
 const COLUMNS: &str = "SELECT w.id, w.number, w.source, w.site_id, w.account_id, w.incident_type, \
      w.failure_mode, w.status, w.verification, w.summary, w.priority, w.priority_reason, \
      w.outcome, w.reopen_count, w.last_reason, w.unbooked_reason, w.created_at, w.started_at, \
-     w.completed_at, w.posted_at, w.posted_by, w.canceled_at, w.version, a.id AS asset_id, a.tag, \
-     a.class, b.id AS booking_id FROM work_orders w JOIN assets a ON a.id = w.asset_id \
+     w.completed_at, w.posted_at, w.posted_by, w.canceled_at, w.version, w.tier, w.due_at, w.close_out, \
+     a.id AS asset_id, a.tag, a.class, b.id AS booking_id FROM work_orders w JOIN assets a ON a.id = w.asset_id \
      LEFT JOIN bookings b ON b.live_key = w.id";
 
 /// A page of orders.
@@ -216,6 +226,7 @@ pub async fn detail(
         tasks: tasks(conn, id).await?,
         alarms: alarms(conn, id).await?,
         usual_parts,
+        evidence: evidence::pack_of(conn, id).await?,
         work_lines: work_lines(conn, id).await?,
     })
 }
@@ -310,6 +321,9 @@ fn read(row: &AnyRow) -> Result<WorkOrderView, StoreError> {
         summary: text(row, "summary")?,
         priority: int(row, "priority")?,
         priority_reason: text(row, "priority_reason")?,
+        tier: parsed_opt(row, "tier")?,
+        due_at: instant_opt(row, "due_at")?,
+        close_out: parsed_opt(row, "close_out")?,
         outcome: text_opt(row, "outcome")?,
         reopen_count: int(row, "reopen_count")?,
         last_reason: text_opt(row, "last_reason")?,

@@ -2,6 +2,8 @@
 
 mod life;
 
+mod cases;
+
 mod intake;
 
 mod visits;
@@ -96,7 +98,7 @@ impl World {
     }
 
     async fn returned(&self, alarm_id: &str) {
-        alarm_returned(self.db(), alarm_id, self.ctx.now)
+        alarm_returned(self.db(), &self.ctx, alarm_id, self.ctx.now)
             .await
             .unwrap();
     }
@@ -208,7 +210,9 @@ impl World {
         let ctx = &self.ctx.acting_as("Rita Reviewer");
         self.db()
             .write(|tx| {
-                Box::pin(async move { orders::post(tx, ctx, id, basis.clone(), version).await })
+                Box::pin(
+                    async move { orders::post(tx, ctx, id, basis.clone(), None, version).await },
+                )
             })
             .await
     }
@@ -237,6 +241,12 @@ fn report(alarm_id: &str, tag: &str, cause: &str, raised_at: DateTime<Utc>) -> A
         raised_at,
         summary: "vibration far above its band".into(),
         evidence: json!({ "t2": 41.5, "limit": 12.0 }),
+        began_at: Some(raised_at - TimeDelta::hours(2)),
+        confidence_bp: 9_000,
+        failure_ppm: None,
+        watching: 2,
+        model: Some("pca-1".into()),
+        ratio_milli: Some(2_500),
     }
 }
 

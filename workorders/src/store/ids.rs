@@ -28,6 +28,14 @@ id_type! {
     WorkOrderId, "wo_"
 }
 id_type! {
+    /// A condition of an asset on which an alarm was raised.
+    CaseId, "cas_"
+}
+id_type! {
+    /// A proposal to move an alarm limit.
+    ProposalId, "lpr_"
+}
+id_type! {
     /// One task of a work order.
     TaskId, "tsk_"
 }

@@ -47,6 +47,13 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 5,
+        name: "triage",
+        sql: include_str!("migrations/0005_triage.sql"),
+        sqlite: include_str!("migrations/0005_triage.sqlite.sql"),
+        postgres: include_str!("migrations/0005_triage.postgres.sql"),
+    },
 ];
 
 impl Migration {

@@ -12,6 +12,8 @@ const WHOLE: i128 = 1_000_000;
 const CRITICAL_AT_ONCE_BP: u32 = 5_000;
 /// From this probability on a prognosis counts as a second opinion. **Units** millionths.
 const LIKELY_PPM: u32 = 500_000;
+/// A detector's own word counts as much as so many labeled alarms.
+const OWN_WORD: i128 = 5;
 
 /// Orders of an asset that alarms raised in the last 365 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,17 @@ pub fn decide(facts: &Facts, economics: &Economics, budget: Budget) -> Decision 
         ),
         none_pays => case.look(none_pays.is_some()),
     }
+}
+
+/// A detector's own confidence, corrected by how its earlier alarms turned out: it counts as much
+/// as five of them.
+///
+/// **Units** basis points in and out; `found` of `all` alarms had a fault behind them.
+pub fn learned_confidence(confidence_bp: u32, found: i64, all: i64) -> u32 {
+    let own = i128::from(confidence_bp.min(10_000)) * OWN_WORD;
+    let all = i128::from(all.max(0));
+    let found = i128::from(found).clamp(0, all);
+    u32::try_from((own + found * 10_000) / (OWN_WORD + all)).unwrap_or(confidence_bp)
 }
 
 struct Case<'a> {

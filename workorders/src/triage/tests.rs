@@ -1,6 +1,6 @@
 use chrono::TimeDelta;
 
-use super::{Agreement, Budget, Economics, Facts, Tier, decide, economics};
+use super::{Agreement, Budget, Economics, Facts, Tier, decide, economics, learned_confidence};
 use crate::money::Money;
 
 /// Decides every row of a table: criticality, severity, confidence in per cent, hours out of band,
@@ -237,4 +237,18 @@ fn a_wrong_file_is_refused() {
     check("horizon_days = 30", "horizon_days = 0", "horizon_days");
     check("currency = \"EUR\"", "currency = \"XQX\"", "amount");
     check("orders_per_year", "orders_per_yer", "cannot be read");
+}
+
+#[test]
+fn confidence_follows_what_alarms_turned_out_to_be() {
+    #[track_caller]
+    fn check(own: u32, found: i64, all: i64, expected: u32) {
+        assert_eq!(learned_confidence(own, found, all), expected);
+    }
+    check(8_000, 0, 0, 8_000);
+    check(8_000, 5, 5, 9_000);
+    check(8_000, 0, 5, 4_000);
+    check(8_000, 0, 95, 400);
+    check(5_000, 95, 95, 9_750);
+    check(20_000, 9, 5, 10_000);
 }

@@ -16,7 +16,7 @@ async fn alarms_wait_for_an_asset_with_a_site() {
         );
         world.raise("alm_2", "rig-1", "hot").await;
         world.raise("alm_3", "rig-1", "gone").await;
-        alarm_returned(world.db(), "alm_3", world.ctx.now)
+        alarm_returned(world.db(), &world.ctx, "alm_3", world.ctx.now)
             .await
             .unwrap();
         register(&world, "rig-1", None).await;

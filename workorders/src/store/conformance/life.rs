@@ -78,6 +78,8 @@ async fn from_alarm_to_paid_invoice() {
                 "work_order.completed",
                 "work_order.verified",
                 "work_order.posted",
+                "alarm.labeled",
+                "alarm.labeled",
                 "invoice.posted",
                 "receipt.recorded",
                 "invoice.paid",
