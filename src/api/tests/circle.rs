@@ -1,7 +1,9 @@
 //! From a request for work to a paid invoice, as people do it over the API.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use fieldwright_analytics::feedback::FieldFeedback;
 use fieldwright_ingest::clock::process_sleep;
 use serde_json::{Value, json};
 
@@ -85,10 +87,14 @@ async fn completed_order(world: &World) -> Value {
 async fn a_visit_suppresses_the_alarms_of_its_asset_until_it_is_over() {
     let world = World::new().await;
     completed_order(&world).await;
+    let store = &world.state.db;
+    let field = FieldFeedback::open(store.pool().clone(), store.write_gate()).await;
     let wiring = Wiring::start(Parts {
         db: world.state.db.clone(),
         alarms: world.state.alarms.clone(),
         detection: world.state.detection.clone(),
+        field: Arc::new(field.unwrap()),
+        sql: world.state.sql.clone(),
         clock: world.state.clock.clone(),
         ids: world.state.ids.clone(),
     });
