@@ -6,6 +6,7 @@
 pub mod azure;
 pub mod cmapss;
 pub mod ett;
+pub mod femto;
 pub mod gecco;
 pub mod nab;
 pub mod orders;
@@ -102,6 +103,7 @@ pub fn run(
     match set {
         "azure" => azure::run(places, desk),
         "cmapss" => cmapss::run(places, desk),
+        "femto" => femto::run(places, desk),
         "tep" => tep::run(places, kinds, desk),
         "nab" => nab::run(places, kinds, desk),
         "ett" => ett::run(places, kinds, desk),

@@ -24,6 +24,8 @@ pub struct CourseSettings {
     pub spans: [usize; 3],
     /// First readings of an asset, from which its own level is taken.
     pub first: usize,
+    /// Principal components that are followed like sensors.
+    pub components: usize,
 }
 
 impl Default for CourseSettings {
@@ -33,6 +35,7 @@ impl Default for CourseSettings {
             weight: 0.1,
             spans: [10, 30, 60],
             first: 15,
+            components: 3,
         }
     }
 }
@@ -58,8 +61,9 @@ pub struct Course {
 }
 
 impl CourseSettings {
-    /// A new asset with this many sensors that say something.
-    pub fn begin(&self, sensors: usize) -> Course {
+    /// A new asset of a class.
+    pub fn begin(&self, normal: &Normal) -> Course {
+        let sensors = normal.width();
         Course {
             age: 0.0,
             seen: 0,
@@ -91,12 +95,14 @@ impl CourseSettings {
         }
         let smooth = |average: f64, value: f64| (1.0 - self.weight) * average + self.weight * value;
         course.weight = smooth(course.weight, 1.0);
+        // The size is that of the sensors: components would count them twice.
         let squares = deviations
             .iter()
             .map(|deviation| deviation * deviation)
             .sum::<f64>();
         let size = (squares / deviations.len().max(1) as f64).sqrt();
         course.magnitude = smooth(course.magnitude, size);
+        normal.add_components(&mut deviations);
         for (average, deviation) in course.averages.iter_mut().zip(&deviations) {
             *average = smooth(*average, *deviation);
         }
@@ -140,7 +146,7 @@ impl CourseSettings {
         Some(features)
     }
 
-    /// What the features are called, given the sensors' names.
+    /// What the features are called, given the names of sensors and components.
     pub fn names(&self, sensors: &[String]) -> Vec<String> {
         let [short, middle, long] = self.spans;
         let of = |sensor: &String| {
@@ -210,13 +216,13 @@ mod tests {
             .map(|row| vec![f64::from(row % 2) * 2.0 - 1.0])
             .collect();
         let settings: Vec<Vec<f64>> = (0..100).map(|_| vec![7.0]).collect();
-        Normal::learn(matrix(&settings).view(), matrix(&rows).view()).unwrap()
+        Normal::learn(matrix(&settings).view(), matrix(&rows).view(), 0).unwrap()
     }
 
     /// The features after these values of one sensor with mean 0 and deviation 1.
     fn features(values: &[f64]) -> Vec<f64> {
         let (settings, normal) = (CourseSettings::default(), normal());
-        let mut course = settings.begin(1);
+        let mut course = settings.begin(&normal);
         for (age, value) in values.iter().enumerate() {
             settings.follow(&mut course, &normal, age as f64, &[7.0], &[*value]);
         }
@@ -248,7 +254,7 @@ mod tests {
     fn one_reading_is_enough_and_none_is_not() {
         assert!((features(&[3.0])[0] - 3.0).abs() < 1e-9);
         let settings = CourseSettings::default();
-        assert_eq!(settings.features(&settings.begin(1)), None);
+        assert_eq!(settings.features(&settings.begin(&normal())), None);
     }
 
     #[test]
@@ -260,7 +266,7 @@ mod tests {
     #[test]
     fn an_unknown_regime_leaves_no_trace_but_age() {
         let (settings, normal) = (CourseSettings::default(), normal());
-        let mut course = settings.begin(1);
+        let mut course = settings.begin(&normal);
         settings.follow(&mut course, &normal, 1.0, &[7.0], &[1.0]);
         let before = settings.features(&course).unwrap();
         settings.follow(&mut course, &normal, 2.0, &[9.0], &[50.0]);

@@ -31,6 +31,9 @@ pub struct LifeSettings {
     pub relevant: f64,
     /// Share of truths that an interval shall hold.
     pub coverage: f64,
+    /// How much earlier than the trees say the end is expected, in shares of half the width of the
+    /// interval: late is dearer than early.
+    pub caution: f64,
     /// Parts that the assets are divided into for the evaluation.
     pub folds: usize,
     /// Sets of trees that differ by their seed and are averaged.
@@ -117,9 +120,9 @@ pub enum LifeError {
     /// Too few assets to leave some out.
     #[error("remaining life needs at least {needed} assets that ran to failure, and there are {0}", needed = self.needed())]
     Assets(usize),
-    /// The regimes could not be found.
-    #[error("the operating regimes of the assets could not be found")]
-    Regimes(#[from] RegimeError),
+    /// What is normal could not be learned.
+    #[error("what is normal for the assets could not be learned")]
+    Normal(#[from] RegimeError),
     /// The trees could not be fitted.
     #[error("the model of remaining life could not be fitted")]
     Trees(#[from] BoostingError),
@@ -209,7 +212,7 @@ impl LifeSettings {
     /// Features and remaining life, not capped, at every reading that has features.
     fn rows(&self, normal: &Normal, life: &Life) -> Vec<(Vec<f64>, f64)> {
         let end = life.readings.last().map_or(0.0, |reading| reading.age);
-        let mut course = self.course.begin(normal.columns().len());
+        let mut course = self.course.begin(normal);
         let mut rows = Vec::with_capacity(life.readings.len());
         for reading in &life.readings {
             let (settings, sensors) = (&reading.settings, &reading.sensors);
@@ -234,7 +237,9 @@ impl Fitted {
         let readings = || lives.iter().flat_map(|life| &life.readings);
         let of_settings: Vec<Vec<f64>> = readings().map(|r| r.settings.clone()).collect();
         let of_sensors: Vec<Vec<f64>> = readings().map(|r| r.sensors.clone()).collect();
-        let normal = Normal::learn(matrix(&of_settings).view(), matrix(&of_sensors).view())?;
+        let (of_settings, of_sensors) = (matrix(&of_settings), matrix(&of_sensors));
+        let components = settings.course.components;
+        let normal = Normal::learn(of_settings.view(), of_sensors.view(), components)?;
         let (mut records, mut targets) = (Vec::new(), Vec::new());
         for life in lives {
             for (features, remaining) in settings.rows(&normal, life) {
@@ -265,7 +270,7 @@ fn answer(members: &[BoostedTrees], cap: f64, features: &[f64]) -> f64 {
 impl LifeModel {
     /// Begins to follow a new asset.
     pub fn begin(&self) -> Course {
-        self.settings.course.begin(self.normal.columns().len())
+        self.settings.course.begin(&self.normal)
     }
 
     /// Takes in one reading.
@@ -280,10 +285,10 @@ impl LifeModel {
     pub fn remaining(&self, course: &Course) -> Option<Remaining> {
         let features = self.settings.course.features(course)?;
         let cap = self.settings.cap;
-        let expected = answer(&self.members, cap, &features);
-        let quantiles = self.conformal.quantiles(expected);
-        let outside = (1.0 - self.settings.coverage) / 2.0;
-        let at = |level: f64| between(&quantiles, level).clamp(0.0, cap);
+        let said = answer(&self.members, cap, &features);
+        let quantiles = self.conformal.quantiles(said);
+        let (lower, upper) = shortest(&quantiles, self.settings.coverage, cap);
+        let expected = (said - self.settings.caution * (upper - lower) / 2.0).max(0.0);
         let known = quantiles.iter().zip(LEVELS);
         let distribution = known
             .filter(|(remaining, _)| **remaining < cap)
@@ -291,8 +296,8 @@ impl LifeModel {
             .collect();
         Some(Remaining {
             expected,
-            lower: at(outside).min(expected),
-            upper: at(1.0 - outside).max(expected),
+            lower: lower.min(expected),
+            upper: upper.max(expected),
             distribution,
         })
     }
@@ -301,6 +306,25 @@ impl LifeModel {
     pub fn regimes(&self) -> usize {
         self.normal.regimes().count()
     }
+}
+
+/// The shortest interval that holds a share of the distribution.
+///
+/// At the cap, where truths pile up, one between fixed levels would hold more than its share.
+fn shortest(quantiles: &[f64], share: f64, cap: f64) -> (f64, f64) {
+    let outside = 1.0 - share;
+    let interval = |number: i32| {
+        let below = outside * f64::from(number) / 10.0;
+        let at = |level: f64| between(quantiles, level).clamp(0.0, cap);
+        (at(below), at(below + share))
+    };
+    let shorter = |a: (f64, f64), b: (f64, f64)| if b.1 - b.0 < a.1 - a.0 { b } else { a };
+    // The middle first: of equals it is the one.
+    [5, 4, 6, 3, 7, 2, 8, 1, 9]
+        .into_iter()
+        .map(interval)
+        .reduce(shorter)
+        .unwrap_or((0.0, cap))
 }
 
 /// The quantile at a level between those of [`LEVELS`].
