@@ -28,7 +28,14 @@ struct Names {
 ///
 /// **Errors** when tables are missing or wrong, or nothing can be learned from them.
 pub fn run(places: &Places, desk: &mut dyn Desk) -> Result<Done, BenchError> {
-    let settings = EventSettings::shipped();
+    run_with(&EventSettings::shipped(), places, desk)
+}
+
+fn run_with(
+    settings: &EventSettings,
+    places: &Places,
+    desk: &mut dyn Desk,
+) -> Result<Done, BenchError> {
     let fit_folder = places.train.as_ref().unwrap_or(&places.data);
     let names = Names::of(fit_folder)?;
     let known = machines(fit_folder, &names, true)?;
@@ -60,7 +67,7 @@ pub fn run(places: &Places, desk: &mut dyn Desk) -> Result<Done, BenchError> {
             text += &format!("{number},{},{component}\n", shown(order.at));
             done.rows += 1;
         }
-        tell(desk, number, &names, (model, &orders), &settings);
+        tell(desk, number, &names, (model, &orders), settings);
     }
     write(&places.out.join("alerts.csv"), &text)?;
     done.files = 1;
@@ -224,5 +231,77 @@ fn wrong(path: &Path, reason: String) -> BenchError {
     BenchError::Content {
         path: path.to_owned(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::orders::NoDesk;
+    use super::*;
+
+    /// Writes the tables of some machines until a day: an error of kind 1 at six in the morning
+    /// comes a day before component 1 fails; other errors mean nothing.
+    fn tables(folder: &Path, machines: std::ops::Range<u64>, days: i64) {
+        let mut errors = String::from("datetime,machineID,errorID\n");
+        let mut failures = String::from("datetime,machineID,failure\n");
+        let mut maint = String::from("datetime,machineID,comp\n");
+        let mut list = String::from("machineID,model,age\n");
+        let at = |day: i64, hour: i64| shown((day * 24 + hour) * 3_600_000_000);
+        for machine in machines {
+            list += &format!("{machine},model{},{}\n", machine % 3, machine % 20);
+            let first = i64::try_from(machine % 7).unwrap();
+            for day in (first..days - 8).step_by(12) {
+                errors += &format!("{},{machine},error1\n", at(day, 6));
+                errors += &format!("{},{machine},error1\n", at(day + 4, 9 + first));
+                errors += &format!("{},{machine},error2\n", at(day + 7, 6));
+                failures += &format!("{},{machine},comp1\n", at(day + 1, 6));
+                maint += &format!("{},{machine},comp1\n", at(day + 1, 6));
+                maint += &format!("{},{machine},comp2\n", at(day + 3, 6));
+            }
+        }
+        // A second component, so that there is something to confuse.
+        failures += &format!("{},1,comp2\n", at(2, 6));
+        let files = [
+            ("errors", errors),
+            ("failures", failures),
+            ("maint", maint),
+            ("machines", list),
+        ];
+        for (name, text) in files {
+            write(&folder.join(format!("PdM_{name}.csv")), &text).unwrap();
+        }
+    }
+
+    #[test]
+    fn machines_are_judged_by_others_and_nothing_later_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        tables(&at("known"), 1..13, 200);
+        tables(&at("new"), 20..22, 200);
+        tables(&at("cut"), 1..13, 100);
+        // Failures of the machines to be judged are never read.
+        fs::remove_file(at("new/PdM_failures.csv")).unwrap();
+        let mut settings = EventSettings::shipped();
+        settings.folds = 3;
+        settings.members = 1;
+        settings.trees = settings.trees.trees(50);
+        let judge = |data: &str, out: &str| {
+            let places = Places {
+                data: at(data),
+                train: Some(at("known")),
+                out: at(out),
+            };
+            run_with(&settings, &places, &mut NoDesk).unwrap();
+            let text = fs::read_to_string(at(out).join("alerts.csv")).unwrap();
+            text.lines().map(str::to_owned).collect::<Vec<String>>()
+        };
+        let new = judge("new", "a");
+        let right = new.iter().filter(|row| row.ends_with("06:00:00,comp1"));
+        assert!(right.count() >= 30, "{new:?}");
+        assert!(new.len() <= 36, "{new:?}");
+        let (whole, cut) = (judge("known", "b"), judge("cut", "c"));
+        assert!(cut.len() > 60 && cut.iter().all(|row| whole.contains(row)));
     }
 }

@@ -141,3 +141,73 @@ fn shown(time: i64) -> String {
     let at = DateTime::from_timestamp_micros(time).unwrap_or_default();
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::orders::Candidate;
+    use super::*;
+
+    /// Assets of the conditions that were told.
+    #[derive(Debug, Default)]
+    struct Told(Vec<String>);
+
+    impl Desk for Told {
+        fn up(&mut self, candidate: &Candidate) {
+            self.0.push(candidate.asset.clone());
+        }
+        fn over(&mut self, _asset: &str, _cause: &str) {}
+    }
+
+    /// Three metrics of which two belong together, until row 60 when it is faulty.
+    fn file(rows: usize, seed: u64, is_faulty: bool) -> String {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        let mut text = String::from("xmeas1,xmeas2,xmv1,fault\n");
+        for row in 0..rows {
+            let [a, b, c] = [(); 3].map(|()| generator.random::<f64>() - 0.5);
+            let fault = if is_faulty && row >= 60 { 0.5 } else { 0.0 };
+            let label = u8::from(fault > 0.0);
+            text += &format!("{a},{},{b},{label}\n", a + 0.1 * c + fault);
+        }
+        text
+    }
+
+    #[test]
+    fn every_test_file_is_judged_by_the_model_of_normal_running_and_nothing_looks_ahead() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        write(&at("data/normal_train.csv"), &file(500, 1, false)).unwrap();
+        let faulty = file(200, 2, true);
+        write(&at("data/fault77_test.csv"), &faulty).unwrap();
+        write(&at("data/sub/normal_test.csv"), &file(200, 3, false)).unwrap();
+        // Never read: it would spoil the model, or the run.
+        write(&at("data/fault77_train.csv"), "not,a,table\n1").unwrap();
+        let cut: Vec<&str> = faulty.lines().take(101).collect();
+        write(&at("cut/fault77_test.csv"), &cut.join("\n")).unwrap();
+        let mut told = Told::default();
+        let mut judge = |data: &str, train: Option<&str>, out: &str| {
+            let places = Places {
+                data: at(data),
+                train: train.map(at),
+                out: at(out),
+            };
+            run(&places, &Kinds::shipped(), &mut told).unwrap()
+        };
+        assert_eq!(judge("data", None, "whole").files, 2);
+        assert_eq!(judge("cut", Some("data"), "part").rows, 100);
+        let read = |name: &str| fs::read_to_string(at(name)).unwrap();
+        let whole = read("whole/fault77_test.csv");
+        assert!(whole.starts_with(&read("part/fault77_test.csv")));
+        let flags = |text: &str, from: usize| -> usize {
+            let rows = text.lines().skip(1 + from);
+            rows.filter(|row| row.ends_with(",1")).count()
+        };
+        assert!(flags(&whole, 60) > 130, "{whole}");
+        assert_eq!(flags(&read("whole/normal_test.csv"), 0), 0);
+        assert!(!told.0.is_empty() && told.0.iter().all(|asset| asset == "fault77_test"));
+    }
+}

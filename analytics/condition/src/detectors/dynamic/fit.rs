@@ -18,6 +18,11 @@ const FAULTY: f64 = 3.0;
 /// More blocks than one in so many are no faults inside a normal period: the period is like that.
 const MOST_FAULTY: usize = 4;
 
+/// Limits are so many deviations over the mean, at least.
+const DEVIATIONS: f64 = 4.0;
+/// The correction for the windows that are left out is no stronger.
+const LEAST_CORRECTION: f64 = 0.9;
+
 /// What is learned from some runs of the learning period.
 struct Learned {
     center: Vec<f64>,
@@ -91,12 +96,18 @@ pub fn fit(
     }
     let learned = learn(&runs)?;
     // One course over all blocks: a memory may be longer than a block.
+    let seen = blocks.len().max(1);
     let course: Vec<Statistics> = blocks
         .into_iter()
         .flat_map(|block| block.statistics)
         .collect();
-    let limits = common.memories.iter();
-    let limits = limits.map(|memory| largest(&course, *memory)).collect();
+    let correction = correction(course.len(), seen, past * width);
+    let limits = common.memories.iter().map(|memory| {
+        let mut limit = limit(&course, *memory);
+        limit.residual *= correction;
+        limit
+    });
+    let limits = limits.collect();
     Ok(DynamicModel {
         center: learned.center,
         scale: learned.scale,
@@ -125,11 +136,50 @@ fn faulty(blocks: &[Block], memory: f64) -> Vec<Range<usize>> {
 
 /// The largest values of a smoothed course.
 fn largest(course: &[Statistics], memory: f64) -> Statistics {
+    let smoothed = smoothed(course, memory).into_iter();
+    smoothed.fold(Statistics::NORMAL, Statistics::at_least)
+}
+
+fn smoothed(course: &[Statistics], memory: f64) -> Vec<Statistics> {
     let mut smoothed = Statistics::NORMAL;
-    course.iter().fold(Statistics::NORMAL, |most, next| {
+    let step = |next: &Statistics| {
         smoothed.smooth(*next, memory);
-        most.at_least(smoothed)
+        smoothed
+    };
+    course.iter().map(step).collect()
+}
+
+/// Where normal ends: the largest smoothed values, or so many deviations over the mean, whichever
+/// is more. A long memory leaves few independent values, and the largest of few is no limit.
+fn limit(course: &[Statistics], memory: f64) -> Statistics {
+    let smoothed = smoothed(course, memory);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a memory is at most ten thousand windows"
+    )]
+    let begin = ((2.0 * memory) as usize).min(smoothed.len() / 2);
+    let over = |of: fn(&Statistics) -> f64| {
+        let settled = || smoothed[begin..].iter().map(of);
+        let number = count(settled().count().max(1));
+        let mean = settled().sum::<f64>() / number;
+        let spread = settled().map(|x| (x - mean).powi(2)).sum::<f64>() / number;
+        mean + DEVIATIONS * spread.sqrt()
+    };
+    largest(course, memory).at_least(Statistics {
+        directions: over(|of| of.directions),
+        residual: over(|of| of.residual),
     })
+}
+
+/// What a left-out block is judged by has seen fewer windows than the model, and the fewer there
+/// are per dimension, the farther from normal everything else looks: by windows / (windows −
+/// dimensions).
+fn correction(windows: usize, blocks: usize, dimensions: usize) -> f64 {
+    let looks = |windows: f64| windows / (windows - count(dimensions)).max(1.0);
+    let all = count(windows);
+    let most = all - all / count(blocks);
+    (looks(all) / looks(most)).clamp(LEAST_CORRECTION, 1.0)
 }
 
 /// The statistics of some runs.
