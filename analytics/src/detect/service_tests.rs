@@ -3,6 +3,7 @@
 mod classes;
 mod outages;
 mod store;
+mod suppressed;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -37,6 +37,18 @@ fn the_defaults_are_valid_and_declare_the_demo_and_the_rig() {
     }
     assert_eq!(config.class("skab").learning, Span::seconds(400));
     assert_eq!(config.class("never heard of"), &config.defaults);
+    assert_eq!(config.alarms, AlarmPolicy::default());
+}
+
+#[test]
+fn figures_of_alarms_that_make_no_sense_are_named() {
+    let more = "[alarms]\nchattering_raises = 1\nflood_over_below = 11\nflood_within = '0s'";
+    let mistakes = config(more).unwrap().validate();
+    let expected = ["chattering_raises", "flood_over_below", "flood_within"];
+    assert_eq!(mistakes.len(), expected.len(), "{mistakes:?}");
+    for (mistake, name) in mistakes.iter().zip(expected) {
+        assert!(mistake.starts_with(&format!("alarms: {name}")), "{mistake}");
+    }
 }
 
 #[test]
