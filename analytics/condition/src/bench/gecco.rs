@@ -99,3 +99,88 @@ impl Readings {
         Ok(Self { metrics, rows })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use chrono::{DateTime, TimeDelta};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Minutes of water from a row on; pH rises from row 2,000 to 2,020, a line gap of an hour
+    /// begins at row 2,200, and the water is another one after it.
+    fn file(rows: std::ops::Range<u32>, labels: bool) -> String {
+        let mut generator = ChaCha8Rng::seed_from_u64(9);
+        let mut text = String::from("Time,Tp,Cl,pH,Redox,Leit,Trueb,Cl_2,Fm,Fm_2");
+        text += if labels { ",EVENT\n" } else { "\n" };
+        for row in 0..rows.end {
+            let at = DateTime::UNIX_EPOCH + TimeDelta::minutes(row.into());
+            let [a, b, c, d] = [(); 4].map(|()| generator.random::<f64>() - 0.5);
+            if row < rows.start {
+                continue;
+            }
+            let is_event = (2_000..2_020).contains(&row);
+            let ph = 8.3 + 0.02 * a + if is_event { 0.5 } else { 0.0 };
+            let redox = if row < 2_260 { 750.0 } else { 790.0 } + 2.0 * b;
+            let _ = write!(text, "{}", at.format("%F %T"));
+            if (2_200..2_260).contains(&row) {
+                text += ",,,,,,,,,";
+            } else {
+                let (cl, clarity) = (0.16 + 0.01 * c, 0.02 + 0.004 * d);
+                let _ = write!(
+                    text,
+                    ",8,{cl},{ph},{redox},{},{clarity},{cl},9,9",
+                    210.0 + d
+                );
+            }
+            text += &match (labels, is_event) {
+                (false, _) => "\n".to_owned(),
+                (true, event) => format!(",{}\n", u8::from(event)),
+            };
+        }
+        text
+    }
+
+    #[test]
+    fn an_event_is_flagged_a_gap_is_not_and_nothing_looks_ahead() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str, text: &str| {
+            let data = folder.path().join(name);
+            write(&data.join("gecco2018_any.csv"), text).unwrap();
+            data
+        };
+        let judge = |data: &Path, train: Option<&PathBuf>| {
+            let places = Places {
+                data: data.to_owned(),
+                train: train.cloned(),
+                out: data.join("out"),
+            };
+            run(&places, &Kinds::shipped(), &mut NoDesk).unwrap();
+            fs::read_to_string(places.out.join("gecco.csv")).unwrap()
+        };
+        let whole = judge(&place("whole", &file(0..2_600, true)), None);
+        let blind = judge(&place("blind", &file(0..2_600, false)), None);
+        assert_eq!(whole, blind);
+        let cut = judge(&place("cut", &file(0..2_300, false)), None);
+        assert!(whole.starts_with(&cut));
+        let flags = |text: &str| -> Vec<usize> {
+            let lines = text.lines().skip(1).enumerate();
+            let flagged = lines.filter(|(_, line)| line.ends_with(",1"));
+            flagged.map(|(row, _)| row).collect()
+        };
+        let rows = flags(&whole);
+        assert!(rows.len() >= 15, "{rows:?}");
+        assert!(
+            rows.iter().all(|row| (2_000..2_025).contains(row)),
+            "{rows:?}"
+        );
+        // The first day as training: the rest goes on from there.
+        let train = place("train", &file(0..1_500, false));
+        let rest = judge(&place("rest", &file(1_500..2_600, false)), Some(&train));
+        let shifted: Vec<usize> = flags(&rest).iter().map(|row| row + 1_500).collect();
+        assert_eq!(shifted, rows);
+    }
+}

@@ -108,3 +108,84 @@ impl Readings {
         Ok(Self { metrics, rows })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use chrono::{DateTime, TimeDelta};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::orders::NoDesk;
+    use super::*;
+
+    /// Two metrics a second; the first falls by a tenth from row 600 to row 800.
+    fn file(rows: u32, labels: bool) -> String {
+        let mut generator = ChaCha8Rng::seed_from_u64(5);
+        let mut text = String::from("datetime;Flow;Vibration");
+        text += if labels {
+            ";anomaly;changepoint\n"
+        } else {
+            "\n"
+        };
+        for row in 0..rows {
+            let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(row.into());
+            let [a, b] = [(); 2].map(|()| generator.random::<f64>() - 0.5);
+            let is_faulty = (600..800).contains(&row);
+            let flow = if is_faulty { 27.0 } else { 30.0 } + 0.5 * a;
+            let _ = write!(text, "{};{flow};{}", at.format("%F %T"), 1.0 + 0.02 * b);
+            let label = u8::from(is_faulty);
+            text += &if labels {
+                format!(";{label};0\n")
+            } else {
+                "\n".to_owned()
+            };
+        }
+        text
+    }
+
+    #[test]
+    fn a_fault_is_flagged_labels_change_nothing_and_nothing_looks_ahead() {
+        let folder = tempfile::tempdir().unwrap();
+        let judge = |name: &str, text: &str| {
+            let data = folder.path().join(name);
+            super::super::write(&data.join("group/7.csv"), text).unwrap();
+            let places = Places {
+                data,
+                train: None,
+                out: folder.path().join("out").join(name),
+            };
+            let done = run(&places, &Kinds::shipped(), &mut NoDesk).unwrap();
+            assert_eq!(done.files, 1);
+            fs::read_to_string(places.out.join("group/7.csv")).unwrap()
+        };
+        let whole = judge("whole", &file(1_000, true));
+        assert_eq!(whole, judge("blind", &file(1_000, false)));
+        assert!(whole.starts_with(&judge("cut", &file(700, false))));
+        let column = |row: usize, at: usize| {
+            let line = whole.lines().nth(row + 1).unwrap();
+            line.split(',').nth(at).unwrap().to_owned()
+        };
+        let flagged = |from: usize, to: usize| (from..to).filter(|r| column(*r, 2) == "1").count();
+        assert_eq!(flagged(0, 600), 0);
+        assert!(flagged(600, 800) > 150, "{}", flagged(600, 800));
+        assert!(flagged(820, 1_000) < 20, "{}", flagged(820, 1_000));
+        let marks: Vec<usize> = (400..1_000).filter(|r| column(*r, 3) == "1").collect();
+        assert!(marks.iter().any(|r| (600..610).contains(r)), "{marks:?}");
+        assert!(marks.iter().any(|r| (800..810).contains(r)), "{marks:?}");
+        assert!(marks.iter().all(|r| *r >= 600), "{marks:?}");
+    }
+
+    #[test]
+    fn a_folder_without_files_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            data: folder.path().to_owned(),
+            train: None,
+            out: folder.path().join("out"),
+        };
+        let error = run(&places, &Kinds::shipped(), &mut NoDesk).unwrap_err();
+        assert!(error.to_string().contains("no files of skab"), "{error}");
+    }
+}

@@ -66,7 +66,7 @@ pub struct HotellingSettings {
     pub accept_after: Span,
     /// Alarm when T² is over so many times the number of features.
     pub limit_factor: f64,
-    /// After a gap of so much the reference begins anew where the asset is then; zero: it does
+    /// A feature that was missing for longer is normal where it is when it comes back; zero: it is
     /// not. **Units**: event time.
     pub reset_after: Span,
 }
@@ -179,8 +179,8 @@ struct State {
     lost_for: i64,
     /// How long the excursion goes on. **Units**: microseconds.
     away_for: i64,
-    /// The last sample.
-    last_at: Option<i64>,
+    /// When each feature was last seen.
+    seen: Vec<Option<i64>>,
     /// Calm samples over the drift lag.
     recent: VecDeque<(i64, Vec<f64>)>,
 }
@@ -246,17 +246,25 @@ impl HotellingDetector {
         })
     }
 
-    /// Where the asset is now is normal, as far as it can be seen.
+    /// What comes back after a long gap is normal where it is then.
     fn begin_anew(&mut self, sample: &Sample<'_>) {
+        let longest = self.settings.reset_after.micros();
+        if longest == 0 {
+            return;
+        }
         let mut level = sample.values.to_vec();
         standardize(&mut level, &self.model.center, &self.model.scale);
-        let before = self.state.references.swap_remove(0);
-        let levels = level.into_iter().zip(before);
-        let levels = levels.map(|(now, before)| if now.is_finite() { now } else { before });
-        self.state.references = vec![levels.collect()];
-        self.state.smoother = Smoother::default();
-        self.state.recent.clear();
-        self.calm_down();
+        self.state.seen.resize(level.len(), None);
+        for (at, now) in level.into_iter().enumerate().filter(|(_, x)| x.is_finite()) {
+            let before = self.state.seen[at].replace(sample.at);
+            if before.is_some_and(|before| sample.at - before > longest) {
+                self.state.smoother.forget(at);
+                self.state.recent.clear();
+                for reference in &mut self.state.references {
+                    reference[at] = now;
+                }
+            }
+        }
     }
 
     /// Whether an excursion has lost the direction it had, so that the level is a new one.
@@ -370,12 +378,7 @@ impl HotellingDetector {
 
 impl Detector for HotellingDetector {
     fn score(&mut self, sample: &Sample<'_>) -> Option<Score> {
-        let before = self.state.last_at.replace(sample.at);
-        let gap = before.map_or(0, |before| sample.at - before);
-        let longest = self.settings.reset_after.micros();
-        if longest > 0 && gap > longest {
-            self.begin_anew(sample);
-        }
+        self.begin_anew(sample);
         self.last = self.distance(sample);
         let distance = self.last.clone()?;
         let ratio = distance.t2 / self.limit();
@@ -496,6 +499,15 @@ impl Smoother {
                 *level.insert(before + share * (value - before))
             })
             .collect()
+    }
+}
+
+impl Smoother {
+    /// Begins anew with the next value of a feature.
+    fn forget(&mut self, feature: usize) {
+        if let Some(level) = self.level.get_mut(feature) {
+            *level = None;
+        }
     }
 }
 
