@@ -210,7 +210,7 @@ fn a_dispatch_breaks_even_at_cost_over_saving() {
 
 #[test]
 fn the_compiled_in_figures_are_sound() {
-    for class in ["*", "pump", "skab", "unheard-of"] {
+    for class in ["*", "pump", "skab", "azure", "unheard-of"] {
         for criticality in -1..7 {
             let figures = economics(class, criticality).unwrap();
             assert!(figures.remote_check.minor() < figures.inspection.minor());
