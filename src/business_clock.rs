@@ -14,10 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::data_dir::{DataDirError, write_whole};
 
 /// Business seconds per second of the wall that we still serve: at more, a shift passes in a blink.
-const MAX_RATE: f64 = 10_000.0;
+const MAX_RATE: f64 = 50_000.0;
 
-/// How long ago a scaled clock starts, so that it does not soon overtake the wall.
+/// How long ago a scaled clock starts at least.
 const START_DAYS_AGO: u64 = 30;
+
+/// Wall time in which a scaled clock does not overtake the wall. **Units**: seconds.
+const HEAD_START: f64 = 2_400.0;
 
 /// Which clock a person asks for: `real` or `600x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -114,7 +117,8 @@ impl Kept {
         match spec {
             ClockSpec::Real => Self::Real,
             ClockSpec::Scaled(rate) => {
-                let day = wall.date_naive() - Days::new(START_DAYS_AGO);
+                let overtaken = Days::new(START_DAYS_AGO.max(days(rate * HEAD_START)));
+                let day = wall.date_naive() - overtaken;
                 let monday = day - Days::new(u64::from(day.weekday().num_days_from_monday()));
                 let seven = NaiveTime::from_hms_opt(7, 0, 0).expect("seven o'clock exists");
                 Self::Scaled {
@@ -147,6 +151,16 @@ impl Kept {
             }),
         }
     }
+}
+
+/// Whole days in so many seconds, rounded up.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates have a limit and are positive"
+)]
+fn days(seconds: f64) -> u64 {
+    (seconds / 86_400.0).ceil() as u64
 }
 
 impl std::fmt::Display for ClockSpec {
@@ -187,7 +201,8 @@ mod tests {
             ("0.5x", Some(ClockSpec::Scaled(0.5))),
             ("0x", None),
             ("-1x", None),
-            ("20000x", None),
+            ("18750x", Some(ClockSpec::Scaled(18_750.0))),
+            ("60000x", None),
             ("NaNx", None),
             ("fast", None),
         ] {
@@ -201,6 +216,13 @@ mod tests {
         let first = open(dir.path(), Some(ClockSpec::Scaled(60.0))).unwrap();
         assert_eq!(first.rate(), 60.0);
         assert_eq!(first.now().weekday(), chrono::Weekday::Mon);
+        let fast = tempfile::tempdir().unwrap();
+        let fast = open(fast.path(), Some(ClockSpec::Scaled(18_750.0))).unwrap();
+        let year = chrono::TimeDelta::days(366);
+        assert!(
+            fast.now() + year < clock::wall_now(),
+            "a year lies behind the wall"
+        );
         assert!(open(dir.path(), Some(ClockSpec::Scaled(60.0))).is_ok());
         assert_eq!(open(dir.path(), None).unwrap().rate(), 60.0);
         let refused = open(dir.path(), Some(ClockSpec::Real)).unwrap_err();
