@@ -33,9 +33,9 @@ impl Default for CourseSettings {
         Self {
             version: 1,
             weight: 0.1,
-            spans: [10, 30, 60],
+            spans: [10, 30, 150],
             first: 15,
-            components: 3,
+            components: 2,
         }
     }
 }
