@@ -130,6 +130,7 @@ pub fn default_toml() -> String {
         include_str!("default.toml"),
         fieldwright_ingest::DEFAULT_TOML,
         fieldwright_analytics::detect::DEFAULT_TOML,
+        fieldwright_condition::DEFAULT_TOML,
     ]
     .join("\n")
 }

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("fieldwright-condition", &[]),
     ("fieldwright-ingest", &[]),
-    ("fieldwright-analytics", &["fieldwright-ingest"]),
+    (
+        "fieldwright-analytics",
+        &["fieldwright-condition", "fieldwright-ingest"],
+    ),
     ("fieldwright-workorders", &[]),
     ("fieldwright-simulators", &[]),
     (

@@ -42,10 +42,11 @@ mod suppression_tests;
 #[cfg(test)]
 mod tests;
 
-pub use alarm::{Acknowledgement, Alarm, AlarmId, BadAlarmId, Occurrence, Severity, Shelving};
+pub use alarm::{Acknowledgement, Alarm, AlarmId, BadAlarmId, Occurrence, Shelving};
 pub use alarm::{ShownStatus, State};
 pub use book::{AlarmBook, AlarmError, AlarmLoad, BadActor, Declared, Report};
 pub use event::{AlarmEvent, EventKind};
+pub use fieldwright_condition::Severity;
 pub use memory::MemoryAlarmStore;
 pub use moves::{Change, Command, MAX_EVIDENCE_UPDATES, MAX_SHELVE, MOVES, Outcome, Verb};
 pub use rate::{AlarmPolicy, Flood, Raise, first_out, floods};

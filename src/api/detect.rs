@@ -23,8 +23,8 @@ pub struct Model {
     asset: String,
     /// Class of the asset.
     class: String,
-    /// The detector, also the cause of its alarms.
-    detector: &'static str,
+    /// Its detectors, also the causes of their alarms.
+    detectors: Vec<String>,
     /// Event time of the first window that it learned from.
     trained_from: Instant,
     /// Event time of the end of the last one.
@@ -33,8 +33,6 @@ pub struct Model {
     windows: usize,
     /// What it looks at.
     features: Vec<String>,
-    /// How many principal components it keeps.
-    components: usize,
 }
 
 /// What to learn from.
@@ -120,12 +118,11 @@ impl From<ModelSummary> for Model {
             version: model.version,
             asset: model.asset,
             class: model.class,
-            detector: model.detector,
+            detectors: model.detectors,
             trained_from: model.trained_from.into(),
             trained_through: model.trained_through.into(),
             windows: model.windows,
             features: model.features,
-            components: model.components,
         }
     }
 }

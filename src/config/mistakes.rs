@@ -8,7 +8,13 @@ use super::Mqtt;
 use super::layers::{Layers, collect_leaves, lookup};
 
 /// Tables whose keys a person chooses: what stands below them is checked by their own section.
-const OPEN_TABLES: [&str; 3] = ["detect.classes", "detect.rules", "ingest.rules"];
+const OPEN_TABLES: [&str; 5] = [
+    "detect.classes",
+    "detect.defaults.detectors",
+    "detect.kinds",
+    "detect.rules",
+    "ingest.rules",
+];
 
 /// Unknown keys and values of another type than the default's.
 pub fn against_defaults(layers: &Layers) -> Vec<String> {

@@ -109,3 +109,40 @@ impl From<Span> for String {
         span.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<(i64, &str)>) {
+        let found = text.parse::<Span>().ok();
+        let found = found.map(|span| (span.micros(), span.to_string()));
+        let expected = expected.map(|(micros, shown)| (micros, shown.to_owned()));
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn spans_of_time() {
+        check("500ms", Some((500_000, "500ms")));
+        check("30s", Some((30_000_000, "30s")));
+        check("90s", Some((90_000_000, "1m30s")));
+        check("1h30m", Some((5_400_000_000, "1h30m")));
+        check("14d", Some((14 * 86_400_000_000, "14d")));
+        check("0s", Some((0, "0s")));
+        let bad = [
+            "",
+            "5",
+            "m",
+            "5 m",
+            "-5m",
+            "1.5h",
+            "5y",
+            "99999999999d",
+            "5m3",
+        ];
+        for bad in bad {
+            check(bad, None);
+        }
+    }
+}

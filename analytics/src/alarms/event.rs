@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::Severity;
 use serde_json::Value;
 
-use super::alarm::{Alarm, AlarmId, Severity};
+use super::alarm::{Alarm, AlarmId};
 use super::moves::Change;
 
 /// What has happened to an alarm.

@@ -1,9 +1,10 @@
 //! The legal moves of an alarm and the pure decision about a command.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use fieldwright_condition::Severity;
 use serde_json::Value;
 
-use super::alarm::{Acknowledgement, Alarm, Occurrence, Severity, Shelving, State};
+use super::alarm::{Acknowledgement, Alarm, Occurrence, Shelving, State};
 use super::event::EventKind;
 use super::refusal::Refusal;
 use super::suppression::is_reason;

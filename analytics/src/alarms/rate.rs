@@ -5,10 +5,10 @@
 //! which is over when fewer than five come in ten minutes.
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::{Severity, Span};
 use serde::{Deserialize, Serialize};
 
-use super::alarm::{AlarmId, Severity};
-use crate::detect::Span;
+use super::alarm::AlarmId;
 
 /// What counts as chattering, first-out and flood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

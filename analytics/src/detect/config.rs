@@ -1,21 +1,19 @@
 //! Settings of detection: one set of defaults, what a class says differently, and the rules.
 
-mod class;
 mod rule;
-mod span;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use fieldwright_condition::{ClassSettings, Kinds, Span};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use class::{ClassSettings, FeatureKind, ModelKind};
 pub use rule::RuleSettings;
-pub use span::{BadSpan, Span};
 
 use crate::alarms::AlarmPolicy;
 
-/// The defaults of this crate with their reasons, a fragment of the service's `default.toml`.
+/// The defaults of this crate with their reasons, a fragment of the service's `default.toml`. How
+/// assets are watched stands in another one, [`fieldwright_condition::DEFAULT_TOML`].
 pub const DEFAULT_TOML: &str = include_str!("../default.toml");
 
 /// `[detect]`: everything that detection can be told.
@@ -28,6 +26,8 @@ pub struct DetectConfig {
     pub alarms: AlarmPolicy,
     /// What holds for a class that is not declared.
     pub defaults: ClassSettings,
+    /// The kinds that a class may name, complete.
+    pub kinds: BTreeMap<String, ClassSettings>,
     /// The declared classes, by their lower-case names, complete.
     pub classes: BTreeMap<String, ClassSettings>,
     /// The SQL rules by name; the name is the cause of their alarms.
@@ -41,7 +41,9 @@ struct Written {
     rule_floor: Span,
     #[serde(default)]
     alarms: AlarmPolicy,
-    defaults: ClassSettings,
+    defaults: Map<String, Value>,
+    #[serde(default)]
+    kinds: BTreeMap<String, Map<String, Value>>,
     #[serde(default)]
     classes: BTreeMap<String, Map<String, Value>>,
     #[serde(default)]
@@ -71,27 +73,40 @@ impl DetectConfig {
                 .into_iter()
                 .map(|m| format!("defaults: {m}")),
         );
+        // A mistake in the defaults is not repeated for every class that inherits it.
+        let inherited = self.defaults.mistakes();
+        let mut check = |what: String, settings: &ClassSettings, inherited: &[String]| {
+            let own = settings.mistakes().into_iter();
+            let own = own.filter(|mistake| !inherited.contains(mistake));
+            found.extend(own.map(|mistake| format!("{what}: {mistake}")));
+        };
+        for (name, kind) in &self.kinds {
+            check(format!("kinds.{name}"), kind, &inherited);
+        }
         for (name, class) in &self.classes {
-            if !is_class_name(name) {
-                found.push(format!(
-                    "classes.{name}: a class is written in lower case: a letter, then letters, \
-                     digits, `_` or `-`, 63 at most"
-                ));
-            }
-            // A mistake in the defaults is not repeated for every class that inherits it.
-            let own = class.mistakes();
-            let inherited = self.defaults.mistakes();
-            let own = own
-                .into_iter()
-                .filter(|mistake| !inherited.contains(mistake));
-            found.extend(own.map(|m| format!("classes.{name}: {m}")));
+            check(format!("classes.{name}"), class, &inherited);
+        }
+        for name in self.classes.keys().filter(|name| !is_class_name(name)) {
+            found.push(format!(
+                "classes.{name}: a class is written in lower case: a letter, then letters, \
+                 digits, `_` or `-`, 63 at most"
+            ));
+        }
+        let all = self.classes.values().chain([&self.defaults]);
+        let detectors: BTreeSet<&str> = all
+            .flat_map(|class| class.detectors.keys().map(String::as_str))
+            .collect();
+        for name in detectors.iter().filter(|name| !is_class_name(name)) {
+            found.push(format!(
+                "detectors.{name}: a detector is named in lower case: a letter, then letters, \
+                 digits, `_` or `-`, 63 at most"
+            ));
         }
         for (name, rule) in &self.rules {
-            if !is_class_name(name) || name == super::DETECTOR {
+            if !is_class_name(name) || detectors.contains(name.as_str()) {
                 found.push(format!(
                     "rules.{name}: a rule is named in lower case: a letter, then letters, \
-                     digits, `_` or `-`, 63 at most, and not `{}`",
-                    super::DETECTOR
+                     digits, `_` or `-`, 63 at most, and not as a detector"
                 ));
             }
             found.extend(
@@ -108,35 +123,44 @@ impl TryFrom<Written> for DetectConfig {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let defaults = match serde_json::to_value(&written.defaults) {
-            Ok(Value::Object(map)) => map,
-            other => return Err(format!("the defaults of detection are no table: {other:?}")),
-        };
-        let mut classes = BTreeMap::new();
+        let Written {
+            rule_floor,
+            alarms,
+            defaults,
+            kinds,
+            classes,
+            rules,
+        } = written;
+        let known = Kinds::new(defaults, kinds);
         let mut mistakes = Vec::new();
-        for (name, own) in written.classes {
-            let mut all = defaults.clone();
-            all.extend(own);
-            match serde_json::from_value(Value::Object(all)) {
-                Ok(settings) => drop(classes.insert(name.to_lowercase(), settings)),
-                Err(error) => mistakes.push(format!("classes.{name}: {error}")),
+        let mut note = |what: String, error: String| {
+            mistakes.push(format!("{what}: {error}"));
+        };
+        let defaults = known.complete(Map::new());
+        let defaults = defaults.map_err(|error| format!("defaults: {error}"))?;
+        let mut complete = BTreeMap::new();
+        for name in known.names() {
+            match known.kind(name) {
+                Ok(settings) => drop(complete.insert(name.to_owned(), settings)),
+                Err(error) => note(format!("kinds.{name}"), error),
+            }
+        }
+        let kinds = std::mem::take(&mut complete);
+        for (name, own) in classes {
+            match known.complete(own) {
+                Ok(settings) => drop(complete.insert(name.to_lowercase(), settings)),
+                Err(error) => note(format!("classes.{name}"), error),
             }
         }
         if !mistakes.is_empty() {
             return Err(mistakes.join("; "));
         }
-        let Written {
-            rule_floor,
-            alarms,
-            defaults,
-            rules,
-            ..
-        } = written;
         Ok(Self {
             rule_floor,
             alarms,
             defaults,
-            classes,
+            kinds,
+            classes: complete,
             rules,
         })
     }

@@ -16,18 +16,17 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
+use fieldwright_condition::window::Window;
+use fieldwright_condition::{ClassSettings, Model, News};
 
 pub(super) use self::columns::Columns;
 use self::owners::Owner;
 pub use self::saving::Unsaved;
 use self::saving::progress;
-use super::config::{ClassSettings, DetectConfig};
-use super::episode::Episode;
-use super::pca::{MIN_WINDOWS, PcaModel, Scorer};
+use super::config::DetectConfig;
 use super::recording::ScoredWindow;
-use super::track::{MAX_WAITING, Phase, Scored, Track};
+use super::track::Track;
 use super::training::TrainingJob;
-use super::window::Window;
 use crate::alarms::{Occurrence, Progress};
 
 /// Something that rows have led to.
@@ -41,6 +40,8 @@ pub enum Found {
     Return {
         /// The asset's tag.
         asset: String,
+        /// The detector that had raised it.
+        cause: String,
         /// Event time.
         at: DateTime<Utc>,
     },
@@ -163,19 +164,16 @@ impl Engine {
             };
             last = Some((tag, number));
             let track = &mut tracks.tracks[number];
-            self.counts.rows += u64::from(time > track.windows.newest());
-            if track.learning_from == i64::MAX {
-                track.learning_from = time;
-                track.dirty = true;
-            }
+            self.counts.rows += u64::from(time > track.monitor.newest());
+            track.dirty |= track.monitor.learning_from() == i64::MAX;
             let value = |metric: usize| {
                 slices[metric]
                     .as_ref()
                     .map_or(f64::NAN, |slice| slice.value(row))
             };
             track
-                .windows
-                .add(time, metrics, value, |window| closed.push(window));
+                .monitor
+                .cut(time, metrics, value, |window| closed.push(window));
             for window in closed.drain(..) {
                 self.counts.windows += 1;
                 tracks.close(number, window, &mut self.counts, &mut self.scores, out);
@@ -186,32 +184,17 @@ impl Engine {
     /// Puts a trained model in place and scores what has waited for it.
     ///
     /// A model of a class that the asset no longer belongs to is left aside.
-    pub fn install(&mut self, model: PcaModel, out: &mut Vec<Finding>) {
+    pub fn install(&mut self, model: Model, out: &mut Vec<Finding>) {
         let class: Arc<str> = model.class.as_str().into();
         let Some(tag) = self.claim(&model.asset, &class) else {
             return;
         };
         let tracks = class_tracks(&mut self.classes, &self.config, &class);
         let number = tracks.asset(tag);
-        let settings = Arc::clone(&tracks.settings);
-        let through = model.trained_through.timestamp_micros();
-        let mut scored = Scored::fresh(Scorer::new(model), &settings);
-        scored.know_metrics(&tracks.metrics);
         let track = &mut tracks.tracks[number];
         track.dirty = true;
-        scored.episode = std::mem::replace(&mut track.carried, Episode::Quiet);
-        let before = std::mem::replace(&mut track.phase, Phase::Learning(Vec::new()));
-        let waiting: Vec<Window> = match before {
-            Phase::Learning(collected) => collected,
-            Phase::Training(waiting) => waiting.into(),
-            Phase::Scored(old) => {
-                // An alarm that is up goes on under the new model, until that says otherwise.
-                scored.episode = old.episode;
-                Vec::new()
-            }
-        };
-        track.phase = Phase::Scored(Box::new(scored));
-        for window in waiting.into_iter().filter(|window| window.end > through) {
+        let waiting = track.monitor.install(Arc::new(model), &tracks.metrics);
+        for window in waiting {
             tracks.close(number, window, &mut self.counts, &mut self.scores, out);
         }
     }
@@ -223,16 +206,9 @@ impl Engine {
         };
         let tracks = class_tracks(&mut self.classes, &self.config, &job.class);
         let number = tracks.asset(tag);
-        let half = tracks.settings.learning.micros() / 2;
         let track = &mut tracks.tracks[number];
-        if let Phase::Training(waiting) = &mut track.phase {
-            let mut collected = job.windows;
-            collected.extend(waiting.drain(..));
-            track.learning_from = track.learning_from.saturating_add(half);
-            collected.retain(|window| window.start >= track.learning_from);
-            track.phase = Phase::Learning(collected);
-            track.dirty = true;
-        }
+        track.monitor.learning_failed(job.windows);
+        track.dirty = true;
     }
 }
 
@@ -255,9 +231,7 @@ impl ClassTracks {
         }
         self.metrics.push(name.to_owned());
         for track in &mut self.tracks {
-            if let Phase::Scored(scored) = &mut track.phase {
-                scored.know_metrics(&self.metrics);
-            }
+            track.monitor.know_metrics(&self.metrics);
         }
         self.metrics.len() - 1
     }
@@ -283,56 +257,35 @@ impl ClassTracks {
     ) {
         let tag = &self.tags[number];
         let track = &mut self.tracks[number];
-        track.through = track.through.max(window.end);
         track.dirty = true;
-        let found = match &mut track.phase {
-            Phase::Learning(collected) => {
-                if window.rows < self.settings.min_samples {
-                    counts.skipped += 1;
-                    return;
-                }
-                let seen = window.end.saturating_sub(track.learning_from);
-                let over = seen > self.settings.learning.micros();
-                if !over || collected.len() < MIN_WINDOWS {
-                    collected.push(window);
-                    return;
-                }
-                let job = TrainingJob {
-                    class: Arc::clone(&self.class),
-                    asset: tag.to_string(),
-                    settings: Arc::clone(&self.settings),
-                    metrics: self.metrics.clone(),
-                    windows: std::mem::take(collected),
-                };
-                track.phase = Phase::Training([window].into());
-                Some(Found::Train(Box::new(job)))
+        let found = match track.monitor.judge(window) {
+            News::Collected => return,
+            News::Skipped => {
+                counts.skipped += 1;
+                return;
             }
-            Phase::Training(waiting) => {
-                if waiting.len() >= MAX_WAITING {
-                    waiting.pop_front();
-                    counts.skipped += 1;
+            News::Learn(windows) => vec![Found::Train(Box::new(TrainingJob {
+                class: Arc::clone(&self.class),
+                asset: tag.to_string(),
+                settings: Arc::clone(&self.settings),
+                metrics: self.metrics.clone(),
+                windows,
+            }))],
+            News::Judged(window, judgement) => {
+                counts.scores += 1;
+                let found = track.note(tag, &self.settings, &window, &judgement);
+                if let Some(scores) = scores {
+                    scores.extend(ScoredWindow::of(tag, track));
                 }
-                waiting.push_back(window);
-                None
+                found
             }
-            Phase::Scored(scored) => match scored.take(&window, &self.settings) {
-                Some((one, found)) => {
-                    counts.scores += 1;
-                    if let Some(scores) = scores {
-                        let version = scored.scorer.model().version.clone();
-                        scores.push(ScoredWindow::of(tag, one, version));
-                    }
-                    found
-                }
-                None => {
-                    counts.skipped += 1;
-                    None
-                }
-            },
         };
-        if let Some(found) = found {
+        // What one window leads to is kept in order, and only the last makes it done.
+        let last = found.len().saturating_sub(1);
+        for (place, found) in found.into_iter().enumerate() {
             let progress = match &found {
                 Found::Train(_) => None,
+                _ if place < last => None,
                 _ => progress(&self.class, tag, track),
             };
             track.unkept += u32::from(progress.is_some());

@@ -1,11 +1,10 @@
 //! What an alarm of the detector is concluded from, for people and machines.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use fieldwright_condition::features::Feature;
+use fieldwright_condition::window::Window;
+use fieldwright_condition::{Explanation, Model, Verdict};
 use serde_json::{Value, json};
-
-use super::DETECTOR;
-use super::pca::{Contribution, Score, Scorer};
-use super::window::Window;
 
 /// Contributions that are kept with an alarm.
 const MAX_CONTRIBUTIONS: usize = 8;
@@ -15,64 +14,59 @@ const NAMED_SHARE: f64 = 0.1;
 
 /// Everything that a finding is about.
 pub(super) struct Finding<'a> {
-    pub(super) scorer: &'a Scorer,
+    pub(super) asset: &'a str,
+    pub(super) model: &'a Model,
+    pub(super) detector: &'a str,
     pub(super) window: &'a Window,
-    pub(super) score: &'a Score,
-    pub(super) contributions: &'a [Contribution],
-    pub(super) displacement: f64,
+    pub(super) verdict: Verdict,
+    pub(super) explanation: &'a Explanation,
     pub(super) began_at: DateTime<Utc>,
 }
 
 impl Finding<'_> {
-    /// The evidence as it is stored.
+    /// The evidence as it is stored: what every detector has, and the facts of its own.
     pub(super) fn evidence(&self) -> Value {
-        let model = self.scorer.model();
-        let contributions = self
-            .contributions
-            .iter()
-            .take(MAX_CONTRIBUTIONS)
-            .map(|part| {
-                json!({
-                    "metric": model.features[part.feature].name(),
-                    "share": round(part.share, 4),
-                    "observed": round(part.observed, 6),
-                    "expected": round(part.expected, 6),
-                    "deviations": round(part.deviations, 2),
-                })
-            });
-        let missing = self
-            .score
-            .missing
-            .iter()
-            .map(|at| model.features[*at].name());
-        json!({
-            "detector": DETECTOR,
-            "model": model.version,
-            "score": round(self.score.value(), 4),
-            "ratio": round(self.score.ratio, 3),
-            "t2": round(self.score.t2, 3),
-            "spe": round(self.score.spe, 3),
-            "limits": {
-                "t2": round(model.limits.t2, 3),
-                "spe": round(model.limits.spe, 3),
-                "factor": model.limits.factor,
-            },
+        let contributions = self.explanation.contributions.iter();
+        let contributions = contributions.take(MAX_CONTRIBUTIONS).map(|part| {
+            json!({
+                "metric": self.feature(part.feature),
+                "share": round(part.share, 4),
+                "observed": round(part.observed, 6),
+                "expected": round(part.expected, 6),
+                "deviations": round(part.deviations, 2),
+            })
+        });
+        let mut evidence = json!({
+            "detector": self.detector,
+            "model": self.model.version,
+            "score": round(self.verdict.score(), 4),
+            "ratio": round(self.verdict.ratio, 3),
             "window": {
                 "from": text(instant(self.window.start)),
                 "to": text(instant(self.window.end)),
                 "readings": self.window.rows,
             },
             "began_at": text(self.began_at),
-            "reference_displacement": round(self.displacement, 3),
             "contributions": contributions.collect::<Vec<_>>(),
-            "missing": missing.collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(evidence), Value::Object(facts)) =
+            (evidence.as_object_mut(), &self.explanation.facts)
+        {
+            for (name, fact) in facts {
+                let fact = match name.as_str() {
+                    "missing" => self.named(fact),
+                    _ => rounded(fact),
+                };
+                evidence.entry(name).or_insert(fact);
+            }
+        }
+        evidence
     }
 
     /// One sentence for people.
     pub(super) fn summary(&self) -> String {
-        let model = self.scorer.model();
         let named: Vec<String> = self
+            .explanation
             .contributions
             .iter()
             .take(NAMED)
@@ -81,19 +75,49 @@ impl Finding<'_> {
             .map(|(_, part)| {
                 format!(
                     "{} {} where its other metrics suggest {} ({:.0} %)",
-                    model.features[part.feature].name(),
+                    self.feature(part.feature),
                     short(part.observed),
                     short(part.expected),
                     part.share * 100.0,
                 )
             })
             .collect();
-        format!(
-            "{} runs outside its normal band (score {:.2}): {}",
-            model.asset,
-            self.score.value(),
+        let why = if named.is_empty() {
+            format!("detector {}", self.detector)
+        } else {
             named.join(", ")
-        )
+        };
+        let (asset, score) = (self.asset, self.verdict.score());
+        format!("{asset} runs outside its normal band (score {score:.2}): {why}")
+    }
+
+    fn feature(&self, number: usize) -> String {
+        let feature = self.model.features.get(number);
+        feature.map_or_else(String::new, Feature::name)
+    }
+
+    /// Names in place of numbers of features.
+    fn named(&self, numbers: &Value) -> Value {
+        let numbers = numbers.as_array().into_iter().flatten();
+        let numbers = numbers.filter_map(|number| usize::try_from(number.as_u64()?).ok());
+        numbers
+            .map(|number| Value::from(self.feature(number)))
+            .collect()
+    }
+}
+
+/// A fact with its numbers rounded.
+fn rounded(fact: &Value) -> Value {
+    match fact {
+        Value::Number(number) if number.is_f64() => number
+            .as_f64()
+            .map_or(Value::Null, |value| round(value, 3).into()),
+        Value::Array(all) => all.iter().map(rounded).collect(),
+        Value::Object(all) => {
+            let all = all.iter().map(|(name, fact)| (name.clone(), rounded(fact)));
+            Value::Object(all.collect())
+        }
+        other => other.clone(),
     }
 }
 

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::Model;
+use fieldwright_condition::features::Feature;
 use uuid::Uuid;
-
-use super::pca::PcaModel;
 
 /// Longest readable part of a file name, bytes.
 const LONGEST_NAME: usize = 120;
@@ -42,8 +42,8 @@ pub struct ModelSummary {
     pub asset: String,
     /// The asset's class.
     pub class: String,
-    /// The detector.
-    pub detector: &'static str,
+    /// Its detectors: the causes of their alarms.
+    pub detectors: Vec<String>,
     /// Event time of the first window that it learned from.
     pub trained_from: DateTime<Utc>,
     /// Event time of the end of the last one.
@@ -52,26 +52,19 @@ pub struct ModelSummary {
     pub windows: usize,
     /// What it looks at.
     pub features: Vec<String>,
-    /// How many components it keeps.
-    pub components: usize,
 }
 
-impl From<&PcaModel> for ModelSummary {
-    fn from(model: &PcaModel) -> Self {
+impl From<&Model> for ModelSummary {
+    fn from(model: &Model) -> Self {
         Self {
             version: model.version.clone(),
             asset: model.asset.clone(),
             class: model.class.clone(),
-            detector: super::DETECTOR,
+            detectors: model.detectors.keys().cloned().collect(),
             trained_from: model.trained_from,
             trained_through: model.trained_through,
             windows: model.windows,
-            features: model
-                .features
-                .iter()
-                .map(super::features::Feature::name)
-                .collect(),
-            components: model.components.len(),
+            features: model.features.iter().map(Feature::name).collect(),
         }
     }
 }
@@ -91,7 +84,7 @@ impl ModelFolder {
     /// this returns.
     ///
     /// **Errors** when the disk refuses.
-    pub fn save(&self, model: &PcaModel) -> Result<(), ModelFolderError> {
+    pub fn save(&self, model: &Model) -> Result<(), ModelFolderError> {
         let target = self.file(&model.asset);
         let draft = target.with_extension("draft");
         let text = serde_json::to_vec_pretty(model)
@@ -107,7 +100,7 @@ impl ModelFolder {
     /// All models. One that cannot be read is left out with a warning: it is learned again.
     ///
     /// **Errors** when the folder cannot be read.
-    pub fn load(&self) -> Result<Vec<PcaModel>, ModelFolderError> {
+    pub fn load(&self) -> Result<Vec<Model>, ModelFolderError> {
         let mut models = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(failed("read", &self.path))? {
             let path = entry.map_err(failed("read", &self.path))?.path();
@@ -122,7 +115,7 @@ impl ModelFolder {
                 }
             }
         }
-        models.sort_by(|a: &PcaModel, b| a.asset.cmp(&b.asset));
+        models.sort_by(|a: &Model, b| a.asset.cmp(&b.asset));
         Ok(models)
     }
 

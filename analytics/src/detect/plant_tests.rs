@@ -197,7 +197,7 @@ impl Plant {
                     assert!(finding.progress.is_some());
                     self.raised.push((found.asset, found.raised_at.timestamp()));
                 }
-                Found::Return { asset, at } => self.returned.push((asset, at.timestamp())),
+                Found::Return { asset, at, .. } => self.returned.push((asset, at.timestamp())),
                 Found::Worse(_) => {}
             }
         }
@@ -281,8 +281,9 @@ fn a_repair_that_has_not_helped_is_out_of_band() {
 #[test]
 fn a_slow_fault_is_not_learned_away() {
     // The bearing wears over ten days while the reference may follow with a half-life of two.
-    let own = "[classes.pump]\nlearning = '36h'\ndrift_lag = '3h'\nlimit_factor = 3.0\n\
-               min_duration = '10m'\nadapt_half_life = '2d'\nadapt_bound = 4.0";
+    let own = "[classes.pump]\nlearning = '36h'\nmin_duration = '10m'\n\
+               detectors.pca.with = { drift_lag = '3h', limit_factor = 3.0, \
+               adapt_half_life = '2d', adapt_bound = 4.0 }";
     let mut plant = Plant::new(1, 6);
     plant.engine = Engine::new(Arc::new(config(own).unwrap()));
     plant.run(40 * HOUR, None);

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use chrono::{DateTime, Utc};
+use fieldwright_condition::{ClassSettings, FitError, Model, Span};
 use fieldwright_ingest::snapshot::{ASSET, TIME};
 use serde_json::Value;
 
-use super::config::{ClassSettings, DetectConfig, Span};
+use super::config::DetectConfig;
 use super::engine::{Engine, Found};
 use super::evidence::instant;
-use super::pca::{FitError, PcaModel};
-use super::track::ScoredOne;
+use super::track::Track;
 use crate::alarms::AlarmPolicy;
 
 /// Readings of one asset in order of time, as a recorder wrote them.
@@ -31,7 +31,7 @@ pub struct Recording {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordingResult {
     /// The model that was trained on the learning period; `None` when that never ended.
-    pub model: Option<PcaModel>,
+    pub model: Option<Model>,
     /// Why the training failed, if it did.
     pub failure: Option<FitError>,
     /// The score of every window after the learning period.
@@ -49,7 +49,7 @@ pub struct ScoredWindow {
     pub asset: String,
     /// Event time of the window's end.
     pub time: DateTime<Utc>,
-    /// The statistic in multiples of the alarm limit.
+    /// The statistic of the detector that is farthest from normal, in multiples of its limit.
     pub ratio: f64,
     /// The score, 0 to 1; one half is the alarm limit.
     pub score: f64,
@@ -60,6 +60,8 @@ pub struct ScoredWindow {
 /// One alarm of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedAlarm {
+    /// The detector.
+    pub cause: String,
     /// Event time at which the first window out of band ended.
     pub began_at: DateTime<Utc>,
     /// Event time at which it had lasted for the minimum duration.
@@ -94,15 +96,16 @@ pub enum RecordingError {
 }
 
 impl ScoredWindow {
-    pub(super) fn of(asset: &str, one: ScoredOne, model: String) -> Self {
-        let time = instant(one.end);
-        Self {
+    /// The window that a track has judged last.
+    pub(super) fn of(asset: &str, track: &Track) -> Option<Self> {
+        let last = track.recent.back()?;
+        Some(Self {
             asset: asset.to_owned(),
-            time,
-            ratio: one.ratio,
-            score: one.score,
-            model,
-        }
+            time: instant(last.end),
+            ratio: last.ratio,
+            score: last.ratio / (1.0 + last.ratio),
+            model: track.monitor.watch()?.model().version.clone(),
+        })
     }
 }
 
@@ -124,6 +127,7 @@ pub fn score_recording(
         rule_floor: Span::seconds(1),
         alarms: AlarmPolicy::default(),
         defaults: settings.clone(),
+        kinds: BTreeMap::new(),
         classes: BTreeMap::new(),
         rules: BTreeMap::new(),
     }));
@@ -161,14 +165,16 @@ pub fn score_recording(
     for finding in findings {
         match finding.found {
             Found::Raise(found) => result.alarms.push(RecordedAlarm {
+                cause: found.cause,
                 began_at: found.began_at,
                 raised_at: found.raised_at,
                 returned_at: None,
                 summary: found.summary,
                 evidence: found.evidence,
             }),
-            Found::Return { at, .. } => {
-                if let Some(alarm) = result.alarms.last_mut() {
+            Found::Return { cause, at, .. } => {
+                let mut latest = result.alarms.iter_mut().rev();
+                if let Some(alarm) = latest.find(|alarm| alarm.cause == cause) {
                     alarm.returned_at = Some(at);
                 }
             }

@@ -217,7 +217,7 @@ impl Detection {
             .engine()
             .models()
             .iter()
-            .map(ModelSummary::from)
+            .map(|model| ModelSummary::from(&**model))
             .collect()
     }
 

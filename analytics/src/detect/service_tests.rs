@@ -28,9 +28,10 @@ use crate::alarms::{
 use crate::sql::{SnapshotSource, SqlEngine, SqlLimits};
 
 /// Learns for half an hour from windows of a minute, ten readings each.
-const CLASS: &str = "[classes.rig]\nwindow = '1m'\nstep = '1m'\nlearning = '30m'\ndrift_lag = '5m'\n\
+const CLASS: &str = "[classes.rig]\nwindow = '1m'\nstep = '1m'\nlearning = '30m'\n\
+    detectors.pca.with = { drift_lag = '5m', limit_factor = 6.0, adapt_half_life = '2h' }\n\
     min_duration = '3m'\nstale_after = '10m'\nverify_settle = '0s'\nverify_in_band_windows = 4\n\
-    verify_out_of_band_windows = 6\nlimit_factor = 6.0\nadapt_half_life = '2h'";
+    verify_out_of_band_windows = 6";
 
 fn at(second: i64) -> DateTime<Utc> {
     "2026-10-05T08:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second)
@@ -312,7 +313,7 @@ async fn from_the_first_reading_to_a_verified_repair() {
     assert_eq!(detection.health("R-1").state, HealthState::Alarm);
     let alarm = book
         .store()
-        .open_alarm("R-1", DETECTOR)
+        .open_alarm("R-1", "pca")
         .await
         .unwrap()
         .unwrap();
@@ -499,7 +500,8 @@ async fn a_model_for_other_windows_is_learned_anew() {
     wire.send(60, 0.0).await;
     wire.settle(&first).await;
     first.shutdown().await;
-    let other = "[classes.rig]\nwindow = '2m'\nstep = '1m'\nlearning = '40m'\ndrift_lag = '5m'";
+    let other = "[classes.rig]\nwindow = '2m'\nstep = '1m'\nlearning = '40m'\n\
+        detectors.pca.with.drift_lag = '5m'";
     let second = wire.start(&book, folder.path(), other).await;
     let model = wait_for("another model", async || second.models().pop()).await;
     assert_eq!((model.trained_from, model.windows), (at(0), 39));

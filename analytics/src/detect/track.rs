@@ -1,145 +1,134 @@
-//! One asset on its way: learning, waiting for its model, scored.
+//! One asset under watch here: its monitor, and what the service keeps beside it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::episode::{Episode, Turn};
+use fieldwright_condition::monitor::Carried;
+use fieldwright_condition::watch::SavedWatch;
+use fieldwright_condition::window::Window;
+use fieldwright_condition::{ClassSettings, Judgement, Monitor, Verdict, Watch};
 use serde::{Deserialize, Serialize};
 
-use super::config::ClassSettings;
 use super::engine::Found;
-use super::episode::{Episode, Turn};
 use super::evidence::{Finding, instant};
-use super::features;
-use super::pca::Scorer;
-use super::reference::Reference;
-use super::window::{Window, Windows};
-use super::{DETECTOR, config};
 use crate::alarms::Occurrence;
 
-/// Windows that wait for a model at most; older ones are not scored.
-pub(super) const MAX_WAITING: usize = 50_000;
-
-/// A scored window, briefly.
+/// A judged window, briefly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Judged {
     pub(super) start: i64,
     pub(super) end: i64,
+    /// Of the detector that is farthest from normal.
     pub(super) ratio: f64,
 }
 
-/// What is persisted of a scored asset.
+/// What is persisted of an asset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedState {
     /// Version of the model; empty while learning.
     pub(super) model: String,
     /// First reading of the learning period.
     pub(super) learning_from: i64,
-    pub(super) reference: Vec<f64>,
-    pub(super) episode: Episode,
+    /// The detectors at work.
+    #[serde(default)]
+    pub(super) watch: SavedWatch,
+    /// Alarms that are up while it learns.
+    #[serde(default)]
+    pub(super) carried: Carried,
+    #[serde(default)]
     pub(super) recent: Vec<Judged>,
+    /// Where the one detector of a former release stood.
+    #[serde(default, skip_serializing)]
+    episode: Option<Episode>,
 }
+
+/// Name of the one detector of a former release.
+const FORMER: &str = "pca";
 
 /// One asset.
 #[derive(Debug)]
 pub(super) struct Track {
-    pub(super) windows: Windows,
-    pub(super) phase: Phase,
-    /// First reading, or the first one of the learning period.
-    pub(super) learning_from: i64,
-    /// End of the last window that was scored or collected.
-    pub(super) through: i64,
+    pub(super) monitor: Monitor,
+    /// As many windows as a verification may ask for.
+    pub(super) recent: VecDeque<Judged>,
     /// Whether anything has changed since progress was last saved.
     pub(super) dirty: bool,
     /// Findings that are not kept yet; until they are, progress must not be saved.
     pub(super) unkept: u32,
     /// Whether the asset is watched here, and not under another class.
     pub(super) owned: bool,
-    /// An alarm that is up from before the model was lost; the next model goes on with it.
-    pub(super) carried: Episode,
 }
 
-#[derive(Debug)]
-pub(super) enum Phase {
-    /// Windows are collected.
-    Learning(Vec<Window>),
-    /// A model is being trained; windows wait for it.
-    Training(VecDeque<Window>),
-    /// Windows are scored.
-    Scored(Box<Scored>),
+impl SavedState {
+    /// The alarms that were up.
+    pub(super) fn alarms(&self) -> Carried {
+        let mut alarms = self.carried.clone();
+        let members = self.watch.members.iter();
+        alarms.extend(members.map(|(name, (episode, _))| (name.clone(), *episode)));
+        alarms.extend(self.episode.map(|episode| (FORMER.to_owned(), episode)));
+        alarms.retain(|_, episode| episode.is_active());
+        alarms
+    }
 }
 
-/// What scoring needs and remembers.
-#[derive(Debug)]
-pub(super) struct Scored {
-    pub(super) scorer: Scorer,
-    /// The class's number of each feature's metric, as far as known.
-    pub(super) numbers: Vec<Option<usize>>,
-    pub(super) reference: Reference,
-    pub(super) episode: Episode,
-    /// As many windows as a verification may ask for.
-    pub(super) recent: VecDeque<Judged>,
-    pub(super) last_score: Option<f64>,
-}
+impl Track {
+    /// A track that knows nothing: its first reading begins the learning period.
+    pub(super) fn new(settings: &Arc<ClassSettings>) -> Self {
+        Self::with(Monitor::new(Arc::clone(settings)))
+    }
 
-impl Scored {
-    pub(super) fn fresh(scorer: Scorer, settings: &ClassSettings) -> Self {
-        let features = scorer.model().features.len();
+    /// A track of a monitor.
+    pub(super) fn with(monitor: Monitor) -> Self {
         Self {
-            numbers: Vec::new(),
-            reference: Reference::learned(features, settings),
-            episode: Episode::Quiet,
+            monitor,
             recent: VecDeque::new(),
-            last_score: None,
-            scorer,
+            dirty: false,
+            unkept: 0,
+            owned: true,
         }
     }
 
-    pub(super) fn restored(scorer: Scorer, saved: SavedState, settings: &ClassSettings) -> Self {
-        let mut scored = Self::fresh(scorer, settings);
-        if saved.reference.len() == scored.scorer.model().features.len() {
-            scored.reference = Reference::at(saved.reference, settings);
+    /// Event time up to which windows are done.
+    pub(super) fn scored_through(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.monitor.through())
+    }
+
+    /// What is persisted.
+    pub(super) fn saved_state(&self) -> SavedState {
+        let watch = self.monitor.watch();
+        SavedState {
+            model: watch.map_or_else(String::new, |watch| watch.model().version.clone()),
+            learning_from: self.monitor.learning_from(),
+            watch: watch.map(Watch::save).unwrap_or_default(),
+            carried: match watch {
+                Some(_) => Carried::new(),
+                None => self.monitor.alarms(),
+            },
+            recent: self.recent.iter().copied().collect(),
+            episode: None,
         }
-        scored.episode = saved.episode;
-        scored.recent = saved.recent.into();
-        scored
     }
 
-    /// Learns the class's number of each metric; called again when the class gets new metrics.
-    pub(super) fn know_metrics(&mut self, metrics: &[String]) {
-        let features = &self.scorer.model().features;
-        let number = |metric: &String| metrics.iter().position(|known| known == metric);
-        self.numbers = features
-            .iter()
-            .map(|feature| number(&feature.metric))
-            .collect();
+    /// Whether an alarm is up: of a detector that raises any.
+    pub(super) fn is_in_alarm(&self, settings: &ClassSettings) -> bool {
+        let watch = self.monitor.watch();
+        let mut episodes = watch.into_iter().flat_map(Watch::episodes);
+        episodes.any(|(name, episode)| episode.is_active() && settings.raises(name))
     }
 
-    /// Scores a window; gives what it means for the alarm.
-    pub(super) fn take(
+    /// Takes note of a judgement; gives what it means for the asset's alarms.
+    pub(super) fn note(
         &mut self,
-        window: &Window,
+        tag: &str,
         settings: &ClassSettings,
-    ) -> Option<(ScoredOne, Option<Found>)> {
-        let model = self.scorer.model();
-        let least = f64::from(settings.min_samples).max(settings.min_coverage * model.usual_rows);
-        if f64::from(window.rows) < least {
-            return None;
-        }
-        let vector = features::vector(window, &model.features, &self.numbers, &model.lively);
-        let score = self.scorer.score(&vector, self.reference.place())?;
-        let patience = settings.window.micros().max(settings.min_duration.micros());
-        if self
-            .recent
-            .back()
-            .is_some_and(|last| window.end - last.end > patience)
-        {
-            self.episode.interrupt();
-        }
-        let turn = self.episode.step(window.end, score.ratio, settings);
-        let found = self.found(turn, window, &score, settings);
-        if !self.episode.is_active() && score.ratio < settings.release {
-            self.reference.follow(&self.scorer, &score);
-        }
+        window: &Window,
+        judgement: &Judgement,
+    ) -> Vec<Found> {
+        let Some(watch) = self.monitor.watch() else {
+            return Vec::new();
+        };
         let kept = settings
             .verify_in_band_windows
             .max(settings.verify_out_of_band_windows);
@@ -147,114 +136,84 @@ impl Scored {
             self.recent.pop_front();
         }
         self.recent.push_back(Judged {
-            start: window.start,
-            end: window.end,
-            ratio: score.ratio,
+            start: judgement.start,
+            end: judgement.end,
+            ratio: farthest(watch, settings, judgement),
         });
-        self.last_score = Some(score.value());
-        let one = ScoredOne {
-            end: window.end,
-            ratio: score.ratio,
-            score: score.value(),
-        };
-        Some((one, found))
+        let said = watch.names().zip(&judgement.verdicts).enumerate();
+        let mut found = Vec::new();
+        for (member, (detector, verdict)) in said {
+            if let Some(verdict) = verdict.filter(|_| settings.raises(detector)) {
+                let about = About {
+                    tag,
+                    settings,
+                    watch,
+                    window,
+                };
+                found.extend(about.found((member, detector), verdict));
+            }
+        }
+        found
     }
+}
 
-    fn found(
-        &self,
-        turn: Turn,
-        window: &Window,
-        score: &super::pca::Score,
-        settings: &ClassSettings,
-    ) -> Option<Found> {
-        let model = self.scorer.model();
-        let at = instant(window.end);
-        let began = match turn {
+/// The ratio of the detector that is farthest from normal, of those that raise alarms if any does.
+fn farthest(watch: &Watch, settings: &ClassSettings, judgement: &Judgement) -> f64 {
+    let most = |raising: bool| {
+        let said = watch.names().zip(&judgement.verdicts);
+        let said = said.filter(|(name, _)| !raising || settings.raises(name));
+        let ratios = said.filter_map(|(_, verdict)| Some(verdict.as_ref()?.ratio));
+        ratios.max_by(f64::total_cmp)
+    };
+    most(true).or_else(|| most(false)).unwrap_or(0.0)
+}
+
+/// What a judgement is about.
+struct About<'a> {
+    tag: &'a str,
+    settings: &'a ClassSettings,
+    watch: &'a Watch,
+    window: &'a Window,
+}
+
+impl About<'_> {
+    fn found(&self, (member, detector): (usize, &str), verdict: Verdict) -> Option<Found> {
+        let at = instant(self.window.end);
+        let began_at = match verdict.turn {
             Turn::None => return None,
             Turn::Return => {
                 return Some(Found::Return {
-                    asset: model.asset.clone(),
+                    asset: self.tag.to_owned(),
+                    cause: detector.to_owned(),
                     at,
                 });
             }
             Turn::Raise { began } => instant(began),
             Turn::Worse => at,
         };
-        let contributions = self.scorer.contributions(score, self.reference.place());
+        let model = self.watch.model();
         let finding = Finding {
-            scorer: &self.scorer,
-            window,
-            score,
-            contributions: &contributions,
-            displacement: self.scorer.displacement(self.reference.place()),
-            began_at: began,
+            asset: self.tag,
+            model,
+            detector,
+            window: self.window,
+            verdict,
+            explanation: &self.watch.explain(self.window, member),
+            began_at,
         };
         let occurrence = Occurrence {
-            asset: model.asset.clone(),
+            asset: self.tag.to_owned(),
             class: model.class.clone(),
-            cause: DETECTOR.to_owned(),
-            severity: settings.severity,
+            cause: detector.to_owned(),
+            severity: self.settings.severity_of(detector),
             summary: finding.summary(),
             evidence: finding.evidence(),
-            began_at: began,
+            began_at,
             raised_at: at,
         };
-        Some(match turn {
+        Some(match verdict.turn {
             Turn::Worse => Found::Worse(occurrence),
             _ => Found::Raise(occurrence),
         })
-    }
-}
-
-/// A score for whoever follows them all.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct ScoredOne {
-    pub(super) end: i64,
-    pub(super) ratio: f64,
-    pub(super) score: f64,
-}
-
-impl Track {
-    /// A track that knows nothing: its first reading begins the learning period.
-    pub(super) fn new(settings: &config::ClassSettings) -> Self {
-        Self {
-            windows: Windows::new(
-                settings.step.micros(),
-                settings.steps_per_window(),
-                i64::MIN + 1,
-            ),
-            phase: Phase::Learning(Vec::new()),
-            learning_from: i64::MAX,
-            through: i64::MIN,
-            dirty: false,
-            unkept: 0,
-            owned: true,
-            carried: Episode::Quiet,
-        }
-    }
-
-    /// Event time up to which windows are done.
-    pub(super) fn scored_through(&self) -> Option<DateTime<Utc>> {
-        DateTime::from_timestamp_micros(self.through)
-    }
-
-    /// What is persisted.
-    pub(super) fn saved_state(&self) -> SavedState {
-        match &self.phase {
-            Phase::Scored(scored) => SavedState {
-                model: scored.scorer.model().version.clone(),
-                learning_from: self.learning_from,
-                reference: scored.reference.place().to_vec(),
-                episode: scored.episode,
-                recent: scored.recent.iter().copied().collect(),
-            },
-            Phase::Learning(_) | Phase::Training(_) => SavedState {
-                model: String::new(),
-                learning_from: self.learning_from,
-                reference: Vec::new(),
-                episode: self.carried,
-                recent: Vec::new(),
-            },
-        }
     }
 }

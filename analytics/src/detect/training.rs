@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use fieldwright_condition::monitor::MAX_WAITING;
+use fieldwright_condition::window::Window;
+use fieldwright_condition::{ClassSettings, FitError, Model, Monitor, learn};
 
-use super::config::ClassSettings;
 use super::engine::Columns;
 use super::history::HistoryError;
 use super::models::ModelFolderError;
-use super::pca::{FitError, PcaModel, fit};
-use super::track::MAX_WAITING;
-use super::window::{Window, Windows};
 
 /// Everything that the training of one asset needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,8 +34,7 @@ impl TrainingJob {
         settings: Arc<ClassSettings>,
         batches: &[RecordBatch],
     ) -> Self {
-        let (step, steps) = (settings.step.micros(), settings.steps_per_window());
-        let mut cutter = Windows::new(step, steps, i64::MIN + 1);
+        let mut monitor = Monitor::new(Arc::clone(&settings));
         let mut job = Self {
             class,
             asset,
@@ -62,7 +60,7 @@ impl TrainingJob {
             for row in 0..batch.num_rows() {
                 let value =
                     |metric: usize| slices[metric].as_ref().map_or(f64::NAN, |s| s.value(row));
-                cutter.add(columns.time(row), slices.len(), value, |window| {
+                monitor.cut(columns.time(row), slices.len(), value, |window| {
                     if window.rows >= job.settings.min_samples {
                         job.windows.push(window);
                     }
@@ -76,9 +74,10 @@ impl TrainingJob {
 
     /// Trains. Takes milliseconds to seconds of one core.
     ///
-    /// **Errors** when the windows are too few or nothing moved in them.
-    pub fn run(&self) -> Result<PcaModel, FitError> {
-        fit(
+    /// **Errors** when the windows are too few, nothing moved in them, or a detector cannot be
+    /// fitted.
+    pub fn run(&self) -> Result<Model, FitError> {
+        learn(
             &self.asset,
             &self.class,
             &self.settings,

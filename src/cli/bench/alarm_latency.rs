@@ -27,7 +27,7 @@ use crate::wiring::Parts;
 
 /// How the fleet of this benchmark is watched.
 const CLASS: &str = "[detect.classes.bench]\nwindow = \"10s\"\nstep = \"10s\"\n\
-    learning = \"300s\"\ndrift_lag = \"60s\"\nmin_samples = 5\nmin_duration = \"20s\"\n\
+    learning = \"300s\"\ndetectors.pca.with.drift_lag = \"60s\"\nmin_samples = 5\nmin_duration = \"20s\"\n\
     features = [\"mean\"]\n";
 /// Metrics of one message.
 const METRICS: usize = 10;

@@ -1,9 +1,7 @@
 //! The settings of one SQL rule.
 
+use fieldwright_condition::{Severity, Span};
 use serde::{Deserialize, Serialize};
-
-use super::span::Span;
-use crate::alarms::Severity;
 
 /// A query that names the assets that are in alarm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

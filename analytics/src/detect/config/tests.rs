@@ -2,7 +2,8 @@ use super::*;
 
 /// The configuration of the defaults with more lines in place of classes and rules.
 pub(in crate::detect) fn config(more: &str) -> Result<DetectConfig, toml::de::Error> {
-    let mut all: toml::Table = DEFAULT_TOML.parse().unwrap();
+    let both = [DEFAULT_TOML, fieldwright_condition::DEFAULT_TOML].join("\n");
+    let mut all: toml::Table = both.parse().unwrap();
     let more: toml::Table = more.parse().unwrap();
     let detect = all["detect"].as_table_mut().unwrap();
     for (key, value) in more {
@@ -53,9 +54,11 @@ fn figures_of_alarms_that_make_no_sense_are_named() {
 
 #[test]
 fn a_class_says_only_what_is_different() {
-    let settings = settings("window = '10m'\nlimit_factor = 9");
+    let settings = settings("window = '10m'\ndetectors.pca.with.limit_factor = 9");
     assert_eq!(settings.window, Span::seconds(600));
-    assert_eq!(settings.limit_factor, 9.0);
+    let with = &serde_json::to_value(&settings.detectors["pca"]).unwrap()["with"];
+    assert_eq!(with["limit_factor"], 9.0);
+    assert_eq!(with["drift_factor"], 2.0, "the rest is inherited");
     assert_eq!(settings.learning, config("").unwrap().defaults.learning);
 }
 
@@ -98,6 +101,10 @@ fn unknown_keys_are_refused_by_name() {
             "classes.x: unknown field `windo`",
         ),
         ("[classes.x]\nwindow = 'soon'", "`soon` is no span of time"),
+        (
+            "[classes.x]\nkind = 'none'",
+            "classes.x: there is no kind `none`",
+        ),
         ("[rules.x]\nquery = 'SELECT 1'", "query"),
     ] {
         let error = config(more).unwrap_err().to_string();
@@ -106,35 +113,16 @@ fn unknown_keys_are_refused_by_name() {
 }
 
 #[test]
-fn spans_of_time() {
-    let check = |text: &str, expected: Option<(i64, &str)>| {
-        let found = text
-            .parse::<Span>()
-            .ok()
-            .map(|span| (span.micros(), span.to_string()));
-        assert_eq!(
-            found,
-            expected.map(|(micros, shown)| (micros, shown.to_owned())),
-            "{text}"
-        );
-    };
-    check("500ms", Some((500_000, "500ms")));
-    check("30s", Some((30_000_000, "30s")));
-    check("90s", Some((90_000_000, "1m30s")));
-    check("1h30m", Some((5_400_000_000, "1h30m")));
-    check("14d", Some((14 * 86_400_000_000, "14d")));
-    check("0s", Some((0, "0s")));
-    for bad in [
-        "",
-        "5",
-        "m",
-        "5 m",
-        "-5m",
-        "1.5h",
-        "5y",
-        "99999999999d",
-        "5m3",
-    ] {
-        check(bad, None);
-    }
+fn a_class_names_a_kind_and_what_is_different() {
+    let more = "[kinds.slow]\nstep = '1h'\nwindow = '1h'\nlearning = '30d'\n\
+        detectors.slow = { kind = 'pca', with = { components = 0, explained_variance = 1.0, \
+        drift_lag = '1d', drift_factor = 0.0, adapt_half_life = '0s', adapt_bound = 1.0, \
+        limit_factor = 3.0 } }\n[classes.tank]\nkind = 'slow'\nseverity = 'low'";
+    let config = config(more).unwrap();
+    assert_eq!(config.validate(), Vec::<String>::new());
+    let tank = config.class("tank");
+    assert_eq!(tank.step, Span::seconds(3600));
+    assert_eq!(tank.detectors.keys().collect::<Vec<_>>(), ["slow"]);
+    assert_eq!(tank.min_samples, config.defaults.min_samples);
+    assert_eq!(config.kinds["slow"].learning, tank.learning);
 }

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 
 use super::*;
-use crate::detect::DEFAULT_TOML;
+use crate::detect::config::tests::config;
 
 const ASSETS: usize = 1_000;
 const METRICS: usize = 10;
 const SECOND: i64 = 1_000_000;
 
 fn engine() -> Engine {
-    let mut all: toml::Table = DEFAULT_TOML.parse().unwrap();
-    let config: DetectConfig = all.remove("detect").unwrap().try_into().unwrap();
-    Engine::new(Arc::new(config))
+    Engine::new(Arc::new(config("").unwrap()))
 }
 
 /// A reading of ten metrics of every asset.
@@ -44,7 +42,7 @@ fn bytes_per_asset(seconds: &[i64]) -> usize {
     }
     assert_eq!(engine.counts().rows as usize, ASSETS * seconds.len());
     let tracks = &engine.classes[&class];
-    let lists = tracks.tracks.iter().map(|track| track.windows.heap_bytes());
+    let lists = tracks.tracks.iter().map(|track| track.monitor.heap_bytes());
     // Both tables keep the tag in the one piece of memory that has its letters.
     let letters = |tag: &Arc<str>| (tag.len() + 16).next_multiple_of(16) / Arc::strong_count(tag);
     let names = engine.owners.keys().chain(tracks.numbers.keys());

@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use super::super::episode::Episode;
 use super::super::track::Track;
 use super::{ClassTracks, Engine};
 
@@ -66,7 +65,7 @@ impl Engine {
         let other = self.classes.get_mut(&owner.class)?;
         let settings = Arc::clone(&other.settings);
         let track = other.track_mut(tag)?;
-        let newest = track.windows.newest().max(owner.through);
+        let newest = track.monitor.newest().max(owner.through);
         let silent = time.saturating_sub(newest);
         if silent <= settings.stale_after.micros() {
             return None;
@@ -87,22 +86,7 @@ impl Engine {
         let number = tracks.asset(kept);
         let track = &mut tracks.tracks[number];
         track.owned = true;
-        track.carried = left.into_episode();
+        track.monitor.carry(left.monitor.alarms());
         Some(number)
-    }
-}
-
-impl Track {
-    /// What is left of a track that ends: an alarm that is up.
-    fn into_episode(self) -> Episode {
-        let episode = match self.phase {
-            super::Phase::Scored(scored) => scored.episode,
-            super::Phase::Learning(_) | super::Phase::Training(_) => self.carried,
-        };
-        if episode.is_active() {
-            episode
-        } else {
-            Episode::Quiet
-        }
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::{ClassSettings, Model};
 
-use super::super::config::ClassSettings;
 use super::super::evidence::instant;
-use super::super::pca::PcaModel;
-use super::super::track::{Phase, Scored, Track};
+use super::super::track::Track;
 use super::super::verdict::{AssetVerdict, Health, HealthState};
 use super::Engine;
 
@@ -17,28 +16,21 @@ impl Engine {
         let Some((_, settings, track)) = self.track(asset) else {
             return Health::unknown();
         };
-        let newest = instant(track.windows.newest());
+        let newest = instant(track.monitor.newest());
+        let learned = track.monitor.learned();
+        let model = track.monitor.watch().map(|watch| watch.model());
+        let last = track.recent.back().filter(|_| model.is_some());
         let mut health = Health {
-            state: HealthState::Normal,
+            state: match learned {
+                Some(_) => HealthState::Learning,
+                None if track.is_in_alarm(settings) => HealthState::Alarm,
+                None => HealthState::Normal,
+            },
             newest: Some(newest),
-            learned: None,
-            score: None,
-            model: None,
+            learned,
+            score: last.map(|judged| judged.ratio / (1.0 + judged.ratio)),
+            model: model.map(|model| model.version.clone()),
         };
-        match &track.phase {
-            Phase::Learning(_) | Phase::Training(_) => {
-                let seen = track.windows.newest().saturating_sub(track.learning_from);
-                health.state = HealthState::Learning;
-                health.learned = Some(part(seen, settings.learning.micros()));
-            }
-            Phase::Scored(scored) => {
-                health.score = scored.last_score;
-                health.model = Some(scored.scorer.model().version.clone());
-                if scored.episode.is_active() {
-                    health.state = HealthState::Alarm;
-                }
-            }
-        }
         if health.state != HealthState::Alarm && now - newest > settings.stale_after.delta() {
             health.state = HealthState::Stale;
         }
@@ -50,19 +42,17 @@ impl Engine {
         let Some((_, settings, track)) = self.track(asset) else {
             return Some(AssetVerdict::NoTelemetry);
         };
-        if track.windows.newest() <= since.timestamp_micros() {
+        if track.monitor.newest() <= since.timestamp_micros() {
             return Some(AssetVerdict::NoTelemetry);
         }
-        match &track.phase {
-            Phase::Scored(scored) => Some(verdict(scored, settings, since)),
-            Phase::Learning(_) | Phase::Training(_) => None,
-        }
+        let watched = track.monitor.watch().is_some();
+        watched.then(|| verdict(track, settings, since))
     }
 
     /// Event time of an asset's newest reading, and its class.
     pub fn newest(&self, asset: &str) -> Option<(Arc<str>, DateTime<Utc>)> {
         let (class, _, track) = self.track(asset)?;
-        Some((class, instant(track.windows.newest())))
+        Some((class, instant(track.monitor.newest())))
     }
 
     /// The settings that an asset's class has.
@@ -72,13 +62,10 @@ impl Engine {
     }
 
     /// The models in use.
-    pub fn models(&self) -> Vec<PcaModel> {
+    pub fn models(&self) -> Vec<Arc<Model>> {
         let tracks = self.classes.values().flat_map(|class| &class.tracks);
-        let mut models: Vec<PcaModel> = tracks
-            .filter_map(|track| match &track.phase {
-                Phase::Scored(scored) => Some(scored.scorer.model().clone()),
-                Phase::Learning(_) | Phase::Training(_) => None,
-            })
+        let mut models: Vec<Arc<Model>> = tracks
+            .filter_map(|track| Some(Arc::clone(track.monitor.watch()?.model())))
             .collect();
         models.sort_by(|a, b| a.asset.cmp(&b.asset));
         models
@@ -89,7 +76,7 @@ impl Engine {
         let tracks = self.classes.values().flat_map(|class| &class.tracks);
         let tracks = tracks.filter(|track| track.owned);
         let (scored, learning): (Vec<_>, Vec<_>) =
-            tracks.partition(|track| matches!(track.phase, Phase::Scored(_)));
+            tracks.partition(|track| track.monitor.watch().is_some());
         (learning.len(), scored.len())
     }
 
@@ -105,9 +92,9 @@ impl Engine {
     }
 }
 
-fn verdict(scored: &Scored, settings: &ClassSettings, since: DateTime<Utc>) -> AssetVerdict {
+fn verdict(track: &Track, settings: &ClassSettings, since: DateTime<Utc>) -> AssetVerdict {
     let from = (since + settings.verify_settle.delta()).timestamp_micros();
-    let after = scored
+    let after = track
         .recent
         .iter()
         .rev()
@@ -117,8 +104,8 @@ fn verdict(scored: &Scored, settings: &ClassSettings, since: DateTime<Utc>) -> A
         .take_while(|judged| judged.ratio < 1.0)
         .count();
     let out_of_band = after.take_while(|judged| judged.ratio >= 1.0).count();
-    let newest = instant(scored.recent.back().map_or(0, |judged| judged.end));
-    if in_band >= settings.verify_in_band_windows && !scored.episode.is_active() {
+    let newest = instant(track.recent.back().map_or(0, |judged| judged.end));
+    if in_band >= settings.verify_in_band_windows && !track.is_in_alarm(settings) {
         AssetVerdict::InBand {
             windows: in_band,
             newest,
@@ -131,12 +118,4 @@ fn verdict(scored: &Scored, settings: &ClassSettings, since: DateTime<Utc>) -> A
     } else {
         AssetVerdict::Waiting
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "spans are far below 2^52 microseconds"
-)]
-fn part(seen: i64, whole: i64) -> f64 {
-    (seen as f64 / whole.max(1) as f64).clamp(0.0, 1.0)
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::Span;
 use fieldwright_ingest::clock::{SharedClock, process_sleep};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::super::config::{RuleSettings, Span};
+use super::super::config::RuleSettings;
 use super::memory::Kept;
 use super::{Delays, Named, RuleBoard, RuleError, RuleTurn, compare, confirm, read_rows};
 use crate::alarms::{AlarmBook, AlarmError, Command, Occurrence};

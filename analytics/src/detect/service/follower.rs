@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
+use fieldwright_condition::Model;
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -13,7 +14,6 @@ use super::keeper::Keeper;
 use super::rereading::{Reading, read};
 use super::shared::{Shared, stopped};
 use crate::detect::engine::{Finding, Found};
-use crate::detect::pca::PcaModel;
 use crate::detect::training::TrainingJob;
 
 /// Models trained at the same time.
@@ -30,11 +30,11 @@ pub(super) enum Trained {
     /// Of an asset whose learning period is over.
     Learned {
         job: Box<TrainingJob>,
-        model: Option<Box<PcaModel>>,
+        model: Option<Box<Model>>,
     },
     /// Asked for by a person.
     ByHand {
-        model: Box<PcaModel>,
+        model: Box<Model>,
         installed: oneshot::Sender<()>,
     },
 }
@@ -247,7 +247,7 @@ impl Follower {
     }
 }
 
-fn learn(shared: &Shared, job: &TrainingJob) -> Option<PcaModel> {
+fn learn(shared: &Shared, job: &TrainingJob) -> Option<Model> {
     let model = match job.run() {
         Ok(model) => model,
         Err(error) => {

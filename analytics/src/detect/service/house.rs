@@ -10,7 +10,6 @@ use tokio::sync::{Mutex, watch};
 use super::followed::Followed;
 use super::shared::{Shared, stopped};
 use crate::alarms::{AlarmError, AlarmStoreError, Progress};
-use crate::detect::DETECTOR;
 
 /// Between two rounds. **Units**: process clock. Tests want to see many.
 const PERIOD: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 2000 });
@@ -63,7 +62,7 @@ impl House {
     async fn release(&self, now: DateTime<Utc>) -> Result<usize, AlarmError> {
         let shared = &*self.shared;
         let through = |asset: &str, cause: &str| {
-            if cause != DETECTOR {
+            if shared.config.rules.contains_key(cause) {
                 return Some(now);
             }
             let engine = shared.engine();

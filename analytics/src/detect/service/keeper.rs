@@ -9,7 +9,6 @@ use tokio::sync::watch;
 
 use super::shared::{Shared, stopped};
 use crate::alarms::{AlarmError, AlarmStoreError, Command, Refusal, Report};
-use crate::detect::DETECTOR;
 use crate::detect::engine::{Finding, Found};
 
 /// Waits before a failed write is tried again: doubled each time up to the longest.
@@ -110,12 +109,12 @@ async fn try_keep(shared: &Shared, finding: &Finding) -> Result<(), AlarmError> 
                 evidence: worse.evidence.clone(),
             };
             alarms
-                .tell(&worse.asset, DETECTOR, &more, progress, now)
+                .tell(&worse.asset, &worse.cause, &more, progress, now)
                 .await
         }
-        Found::Return { asset, at } => {
+        Found::Return { asset, cause, at } => {
             let gone = Command::Return { at: *at };
-            alarms.tell(asset, DETECTOR, &gone, progress, now).await
+            alarms.tell(asset, cause, &gone, progress, now).await
         }
         Found::Train(_) => return Ok(()),
     };

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::Model;
 use fieldwright_ingest::clock::SharedClock;
 use tokio::sync::watch;
 
@@ -14,7 +15,6 @@ use crate::detect::config::DetectConfig;
 use crate::detect::engine::Engine;
 use crate::detect::history::{HistoryError, read_asset};
 use crate::detect::models::ModelFolder;
-use crate::detect::pca::PcaModel;
 use crate::detect::rules::RuleBoard;
 use crate::detect::training::{TrainError, TrainingJob};
 use crate::sql::SnapshotSource;
@@ -145,7 +145,7 @@ pub(super) async fn train_by_hand(
     asset: &str,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-) -> Result<PcaModel, TrainError> {
+) -> Result<Model, TrainError> {
     if to <= from {
         return Err(TrainError::EmptySpan);
     }
@@ -160,7 +160,7 @@ fn train_blocking(
     shared: &Shared,
     asset: String,
     (from, to): (i64, i64),
-) -> Result<PcaModel, TrainError> {
+) -> Result<Model, TrainError> {
     let watched = shared.engine().newest(&asset).map(|(class, _)| class);
     let mut tries = 0;
     let found = loop {

@@ -67,7 +67,7 @@ fn one_tag_under_two_classes_is_watched_under_one() {
         two.check("rig");
     }
     assert_eq!(two.engine.assets(), (0, 1), "it has its model");
-    let model = two.engine.models().remove(0);
+    let model = Model::clone(&two.engine.models()[0]);
 
     // The first falls silent: it moves, once, and learns again.
     two.second += 601;
