@@ -170,8 +170,8 @@ async fn a_model_is_trained_by_hand() {
         .expect(200)
         .json;
     assert_eq!(
-        (&model["asset"], &model["detector"]),
-        (&json!("pump-101"), &json!("pca"))
+        (&model["asset"], &model["detectors"]),
+        (&json!("pump-101"), &json!(["pca"]))
     );
     assert!(model["windows"].as_u64().unwrap() > 200, "{model}");
     assert_eq!(world.items("/models").await, std::slice::from_ref(&model));
