@@ -130,7 +130,7 @@ fn restored(
         members: alarms
             .map(|(name, episode)| (name, (episode, Value::Null)))
             .collect(),
-        last_end: None,
+        ..SavedWatch::default()
     };
     let monitor = Monitor::resumed(settings, model, &only_alarms, from, through);
     Some(Track::with(monitor))
