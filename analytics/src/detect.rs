@@ -8,6 +8,7 @@
 pub mod config;
 pub mod engine;
 mod evidence;
+mod guards;
 mod history;
 mod models;
 mod recording;

@@ -14,6 +14,7 @@ mod pipeline;
 mod restart;
 mod service;
 mod statistics;
+mod threshold_latency;
 mod tsbs;
 
 use std::path::Path;

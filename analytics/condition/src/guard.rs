@@ -99,18 +99,32 @@ pub struct Guards {
     newest: Option<i64>,
 }
 
-/// By the name of the threshold, where it stands.
-pub type SavedGuards = BTreeMap<String, Episode>;
+/// What a restart needs of an asset's thresholds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SavedGuards {
+    /// By the name of the threshold, where it stands; those that are quiet are left out.
+    pub episodes: BTreeMap<String, Episode>,
+    /// Newest reading that was judged. **Units**: microseconds of event time since 1970.
+    pub newest: Option<i64>,
+}
+
+impl SavedGuards {
+    /// Whether there is nothing to be saved.
+    pub fn is_empty(&self) -> bool {
+        self.episodes.is_empty() && self.newest.is_none()
+    }
+}
 
 impl Guards {
-    /// Judges a reading; `value` gives that of a metric by its name, NaN when there is none.
+    /// Judges a reading; `value` gives that of the metric of a threshold, by the threshold's number,
+    /// NaN when there is none.
     ///
     /// A reading that is not newer than the newest one changes nothing.
     pub fn take(
         &mut self,
         thresholds: &BTreeMap<String, ThresholdSettings>,
         time: i64,
-        value: impl Fn(&str) -> f64,
+        value: impl Fn(usize) -> f64,
         mut out: impl FnMut(Guarded),
     ) {
         if thresholds.is_empty() || self.newest.is_some_and(|newest| time <= newest) {
@@ -119,7 +133,7 @@ impl Guards {
         self.newest = Some(time);
         self.episodes.resize(thresholds.len(), Episode::Quiet);
         for (number, settings) in thresholds.values().enumerate() {
-            let value = value(&settings.metric);
+            let value = value(number);
             if !value.is_finite() {
                 continue;
             }
@@ -144,22 +158,24 @@ impl Guards {
     /// What a restart needs.
     pub fn save(&self, thresholds: &BTreeMap<String, ThresholdSettings>) -> SavedGuards {
         let known = thresholds.keys().zip(&self.episodes);
-        known
-            .filter(|(_, episode)| **episode != Episode::Quiet)
-            .map(|(name, episode)| (name.clone(), *episode))
-            .collect()
+        let loud = known.filter(|(_, episode)| **episode != Episode::Quiet);
+        SavedGuards {
+            episodes: loud
+                .map(|(name, episode)| (name.clone(), *episode))
+                .collect(),
+            newest: self.newest,
+        }
     }
 
-    /// Goes on from what was saved; readings up to `through` are not judged again.
-    pub fn restored(
-        thresholds: &BTreeMap<String, ThresholdSettings>,
-        saved: &SavedGuards,
-        through: i64,
-    ) -> Self {
-        let of = |name: &String| saved.get(name).copied().unwrap_or(Episode::Quiet);
+    /// Goes on from what was saved; readings that were judged are not judged again.
+    pub fn restored(thresholds: &BTreeMap<String, ThresholdSettings>, saved: &SavedGuards) -> Self {
+        let of = |name: &String| saved.episodes.get(name).copied();
+        let episodes = thresholds
+            .keys()
+            .map(|name| of(name).unwrap_or(Episode::Quiet));
         Self {
-            episodes: thresholds.keys().map(of).collect(),
-            newest: Some(through),
+            episodes: episodes.collect(),
+            newest: saved.newest,
         }
     }
 }
@@ -198,7 +214,7 @@ mod tests {
             turns.push(turn);
             // A restart in between changes nothing.
             let saved = guards.save(&thresholds);
-            guards = Guards::restored(&thresholds, &saved, second * 1_000_000);
+            guards = Guards::restored(&thresholds, &saved);
         }
         assert_eq!(turns, expected, "{own}: {values}");
     }

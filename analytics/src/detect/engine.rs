@@ -24,6 +24,7 @@ use self::owners::Owner;
 pub use self::saving::Unsaved;
 use self::saving::progress;
 use super::config::DetectConfig;
+use super::guards;
 use super::recording::ScoredWindow;
 use super::track::Track;
 use super::training::TrainingJob;
@@ -94,6 +95,8 @@ struct ClassTracks {
     class: Arc<str>,
     settings: Arc<ClassSettings>,
     metrics: Vec<String>,
+    /// The number of each threshold's metric, in the order of their names, as far as known.
+    guarded: Vec<Option<usize>>,
     numbers: HashMap<Arc<str>, usize>,
     tags: Vec<Arc<str>>,
     tracks: Vec<Track>,
@@ -171,7 +174,8 @@ impl Engine {
                     .as_ref()
                     .map_or(f64::NAN, |slice| slice.value(row))
             };
-            track
+            tracks.guard(number, time, value, out);
+            tracks.tracks[number]
                 .monitor
                 .cut(time, metrics, value, |window| closed.push(window));
             for window in closed.drain(..) {
@@ -218,6 +222,7 @@ impl ClassTracks {
             class,
             settings: Arc::new(settings),
             metrics: Vec::new(),
+            guarded: Vec::new(),
             numbers: HashMap::new(),
             tags: Vec::new(),
             tracks: Vec::new(),
@@ -230,6 +235,9 @@ impl ClassTracks {
             return number;
         }
         self.metrics.push(name.to_owned());
+        let number = |metric: &String| self.metrics.iter().position(|known| known == metric);
+        let thresholds = self.settings.thresholds.values();
+        self.guarded = thresholds.map(|own| number(&own.metric)).collect();
         for track in &mut self.tracks {
             track.monitor.know_metrics(&self.metrics);
         }
@@ -245,6 +253,37 @@ impl ClassTracks {
         self.tags.push(tag);
         self.tracks.push(Track::new(&self.settings));
         self.tracks.len() - 1
+    }
+
+    /// Judges a reading by the declared thresholds.
+    fn guard(
+        &mut self,
+        number: usize,
+        time: i64,
+        value: impl Fn(usize) -> f64,
+        out: &mut Vec<Finding>,
+    ) {
+        let thresholds = &self.settings.thresholds;
+        if thresholds.is_empty() {
+            return;
+        }
+        let (class, tag) = (&self.class, &self.tags[number]);
+        let track = &mut self.tracks[number];
+        let mut found = Vec::new();
+        let value = |threshold: usize| {
+            let metric = self.guarded.get(threshold).copied().flatten();
+            metric.map_or(f64::NAN, &value)
+        };
+        track.guards.take(thresholds, time, value, |guarded| {
+            let named = thresholds.iter().nth(guarded.threshold);
+            found.extend(named.and_then(|own| guards::found((tag, class), own, &guarded, time)));
+        });
+        for found in found {
+            track.dirty = true;
+            let progress = progress(class, tag, track, &self.settings);
+            track.unkept += u32::from(progress.is_some());
+            out.push(Finding { found, progress });
+        }
     }
 
     fn close(
@@ -286,7 +325,7 @@ impl ClassTracks {
             let progress = match &found {
                 Found::Train(_) => None,
                 _ if place < last => None,
-                _ => progress(&self.class, tag, track),
+                _ => progress(&self.class, tag, track, &self.settings),
             };
             track.unkept += u32::from(progress.is_some());
             out.push(Finding { found, progress });

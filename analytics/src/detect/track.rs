@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use fieldwright_condition::episode::{Episode, Turn};
+use fieldwright_condition::guard::{Guards, SavedGuards};
 use fieldwright_condition::monitor::Carried;
 use fieldwright_condition::watch::SavedWatch;
 use fieldwright_condition::window::Window;
@@ -39,6 +40,9 @@ pub(super) struct SavedState {
     pub(super) carried: Carried,
     #[serde(default)]
     pub(super) recent: Vec<Judged>,
+    /// Its declared thresholds.
+    #[serde(default, skip_serializing_if = "SavedGuards::is_empty")]
+    pub(super) guards: SavedGuards,
     /// Where the one detector of a former release stood.
     #[serde(default, skip_serializing)]
     episode: Option<Episode>,
@@ -53,6 +57,8 @@ pub(super) struct Track {
     pub(super) monitor: Monitor,
     /// As many windows as a verification may ask for.
     pub(super) recent: VecDeque<Judged>,
+    /// Its declared thresholds.
+    pub(super) guards: Guards,
     /// Whether anything has changed since progress was last saved.
     pub(super) dirty: bool,
     /// Findings that are not kept yet; until they are, progress must not be saved.
@@ -84,6 +90,7 @@ impl Track {
         Self {
             monitor,
             recent: VecDeque::new(),
+            guards: Guards::default(),
             dirty: false,
             unkept: 0,
             owned: true,
@@ -96,7 +103,7 @@ impl Track {
     }
 
     /// What is persisted.
-    pub(super) fn saved_state(&self) -> SavedState {
+    pub(super) fn saved_state(&self, settings: &ClassSettings) -> SavedState {
         let watch = self.monitor.watch();
         SavedState {
             model: watch.map_or_else(String::new, |watch| watch.model().version.clone()),
@@ -107,12 +114,16 @@ impl Track {
                 None => self.monitor.alarms(),
             },
             recent: self.recent.iter().copied().collect(),
+            guards: self.guards.save(&settings.thresholds),
             episode: None,
         }
     }
 
     /// Whether an alarm is up: of a detector that raises any.
     pub(super) fn is_in_alarm(&self, settings: &ClassSettings) -> bool {
+        if self.guards.is_active() {
+            return true;
+        }
         let watch = self.monitor.watch();
         let mut episodes = watch.into_iter().flat_map(Watch::episodes);
         episodes.any(|(name, episode)| episode.is_active() && settings.raises(name))

@@ -23,7 +23,7 @@ use super::lines::{CLASS, Lines, RING, STEP, TRUCKS};
 use super::machine::syncs;
 use super::pipeline::Pipeline;
 use super::statistics::quantile;
-use super::{Failure, Figure};
+use super::{Failure, Figure, threshold_latency};
 
 /// The pace is kept in bursts this far apart.
 const BURST: Duration = Duration::from_millis(1);
@@ -69,6 +69,7 @@ impl LatencyBench {
     /// Runs both halves.
     pub async fn run(self) -> Result<Vec<Figure>, Failure> {
         let mut figures = self.receipts().await?;
+        figures.extend(self.crossings().await?);
         if self.alarms.assets > 0 {
             figures.extend(self.alarms.run().await?);
         }
@@ -100,6 +101,28 @@ impl LatencyBench {
                 .ok_or_else(|| Failure::Failed(format!("{name}: nothing was measured")))?;
             let baseline = quantile(&mut synced, share);
             figures.push(Figure::ratio(name, value, "ms", baseline));
+        }
+        Ok(figures)
+    }
+
+    /// From the PUBLISH that crosses a threshold to the committed alarm.
+    async fn crossings(&self) -> Result<Vec<Figure>, Failure> {
+        let mut synced = self.syncs().await?;
+        let mut alarms = threshold_latency::crossings(&self.disk, self.rate).await?;
+        synced.extend(self.syncs().await?);
+        let mut figures = Vec::new();
+        for (name, share) in [
+            ("latency/threshold-alarm-p50", 0.5),
+            ("latency/threshold-alarm-p99", 0.99),
+        ] {
+            let value = quantile(&mut alarms, share)
+                .ok_or_else(|| Failure::Failed(format!("{name}: nothing was measured")))?;
+            figures.push(Figure::ratio(
+                name,
+                value,
+                "ms",
+                quantile(&mut synced, share),
+            ));
         }
         Ok(figures)
     }

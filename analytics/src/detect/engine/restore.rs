@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use fieldwright_condition::guard::Guards;
 use fieldwright_condition::watch::SavedWatch;
 use fieldwright_condition::{ClassSettings, Model, Monitor};
 use serde_json::Value;
@@ -109,13 +110,18 @@ fn restored(
     };
     let through = progress.scored_through.timestamp_micros();
     let (settings, from) = (Arc::clone(settings), saved.learning_from);
+    let guards = Guards::restored(&settings.thresholds, &saved.guards);
+    let with = |monitor| Track {
+        guards,
+        ..Track::with(monitor)
+    };
     let Some(model) = model.map(Arc::new) else {
         let monitor = Monitor::learning_again(settings, from, saved.alarms());
-        return Some(Track::with(monitor));
+        return Some(with(monitor));
     };
     if model.version == saved.model {
         let monitor = Monitor::resumed(settings, model, &saved.watch, from, through);
-        let mut track = Track::with(monitor);
+        let mut track = with(monitor);
         track.recent = saved.recent.into();
         return Some(track);
     }
@@ -133,5 +139,5 @@ fn restored(
         ..SavedWatch::default()
     };
     let monitor = Monitor::resumed(settings, model, &only_alarms, from, through);
-    Some(Track::with(monitor))
+    Some(with(monitor))
 }

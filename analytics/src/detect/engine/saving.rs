@@ -2,6 +2,8 @@
 
 use chrono::DateTime;
 
+use fieldwright_condition::ClassSettings;
+
 use super::super::track::Track;
 use super::{ClassTracks, Engine, Finding};
 use crate::alarms::Progress;
@@ -21,12 +23,13 @@ impl Engine {
     /// That of an asset with a finding that is not kept yet is held back: a restart from it would
     /// not come upon the finding again.
     pub fn take_progress(&mut self, limit: usize) -> Unsaved {
-        let mut open: Vec<(&str, &str, &mut Track)> = Vec::new();
+        let mut open: Vec<(&str, &ClassSettings, &str, &mut Track)> = Vec::new();
         for tracks in self.classes.values_mut() {
             let tags = tracks.tags.iter().map(|tag| &**tag);
+            let (class, settings) = (&*tracks.class, &*tracks.settings);
             open.extend(
                 tags.zip(&mut tracks.tracks)
-                    .map(|(tag, track)| (&*tracks.class, tag, track)),
+                    .map(|(tag, track)| (class, settings, tag, track)),
             );
         }
         let first = self.next_saved.min(open.len());
@@ -36,7 +39,7 @@ impl Engine {
             all: true,
         };
         let mut passed = None;
-        for (place, (class, tag, track)) in open.iter_mut().enumerate() {
+        for (place, (class, settings, tag, track)) in open.iter_mut().enumerate() {
             if !track.dirty || !track.owned {
                 continue;
             }
@@ -47,7 +50,9 @@ impl Engine {
                 passed = Some(place);
                 break;
             } else {
-                unsaved.progress.extend(progress(class, tag, track));
+                unsaved
+                    .progress
+                    .extend(progress(class, tag, track, settings));
                 track.dirty = false;
             }
         }
@@ -92,11 +97,16 @@ impl ClassTracks {
     }
 }
 
-pub(super) fn progress(class: &str, tag: &str, track: &Track) -> Option<Progress> {
+pub(super) fn progress(
+    class: &str,
+    tag: &str,
+    track: &Track,
+    settings: &ClassSettings,
+) -> Option<Progress> {
     Some(Progress {
         asset: tag.to_owned(),
         class: class.to_owned(),
         scored_through: track.scored_through().unwrap_or(DateTime::UNIX_EPOCH),
-        state: serde_json::to_string(&track.saved_state()).ok()?,
+        state: serde_json::to_string(&track.saved_state(settings)).ok()?,
     })
 }
