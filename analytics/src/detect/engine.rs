@@ -274,7 +274,8 @@ impl ClassTracks {
             let metric = self.guarded.get(threshold).copied().flatten();
             metric.map_or(f64::NAN, &value)
         };
-        track.guards.take(thresholds, time, value, |guarded| {
+        let guards = track.guards.get_or_insert_default();
+        guards.take(thresholds, time, value, |guarded| {
             let named = thresholds.iter().nth(guarded.threshold);
             found.extend(named.and_then(|own| guards::found((tag, class), own, &guarded, time)));
         });

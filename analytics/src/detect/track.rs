@@ -57,8 +57,8 @@ pub(super) struct Track {
     pub(super) monitor: Monitor,
     /// As many windows as a verification may ask for.
     pub(super) recent: VecDeque<Judged>,
-    /// Its declared thresholds.
-    pub(super) guards: Guards,
+    /// Its declared thresholds; nothing before one was judged.
+    pub(super) guards: Option<Box<Guards>>,
     /// Whether anything has changed since progress was last saved.
     pub(super) dirty: bool,
     /// Findings that are not kept yet; until they are, progress must not be saved.
@@ -90,7 +90,7 @@ impl Track {
         Self {
             monitor,
             recent: VecDeque::new(),
-            guards: Guards::default(),
+            guards: None,
             dirty: false,
             unkept: 0,
             owned: true,
@@ -114,14 +114,21 @@ impl Track {
                 None => self.monitor.alarms(),
             },
             recent: self.recent.iter().copied().collect(),
-            guards: self.guards.save(&settings.thresholds),
+            guards: match &self.guards {
+                Some(guards) => guards.save(&settings.thresholds),
+                None => SavedGuards::default(),
+            },
             episode: None,
         }
     }
 
     /// Whether an alarm is up: of a detector that raises any.
     pub(super) fn is_in_alarm(&self, settings: &ClassSettings) -> bool {
-        if self.guards.is_active() {
+        if self
+            .guards
+            .as_ref()
+            .is_some_and(|guards| guards.is_active())
+        {
             return true;
         }
         let watch = self.monitor.watch();

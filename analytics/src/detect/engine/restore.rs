@@ -110,7 +110,8 @@ fn restored(
     };
     let through = progress.scored_through.timestamp_micros();
     let (settings, from) = (Arc::clone(settings), saved.learning_from);
-    let guards = Guards::restored(&settings.thresholds, &saved.guards);
+    let guards = (!saved.guards.is_empty())
+        .then(|| Box::new(Guards::restored(&settings.thresholds, &saved.guards)));
     let with = |monitor| Track {
         guards,
         ..Track::with(monitor)

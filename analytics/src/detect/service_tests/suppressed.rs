@@ -117,7 +117,7 @@ async fn what_is_found_in_maintenance_is_raised_when_it_ends_also_after_a_kill()
     let detection = wire.start(&book, folder.path(), "").await;
     wire.send(6, 20.0).await;
     let alarm = wait_for("it is raised", async || {
-        book.store().open_alarm("R-1", DETECTOR).await.unwrap()
+        book.store().open_alarm("R-1", "pca").await.unwrap()
     })
     .await;
     assert_eq!(alarm.raised_at, at(until));
