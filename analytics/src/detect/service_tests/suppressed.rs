@@ -42,7 +42,7 @@ async fn run(killed_after: &[i64]) -> (DateTime<Utc>, DateTime<Utc>, Option<Date
         let [alarm] = &book.list(&all).await.unwrap()[..] else {
             return None;
         };
-        (!alarm.active).then(|| (alarm.began_at, alarm.raised_at, alarm.returned_at))
+        (!alarm.active).then_some((alarm.began_at, alarm.raised_at, alarm.returned_at))
     };
     let instants = wait_for("the one alarm has returned", returned).await;
     detection.shutdown().await;
