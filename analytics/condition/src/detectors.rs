@@ -9,6 +9,7 @@ mod lagged;
 pub mod neighbor;
 pub mod pca;
 pub mod residuals;
+pub mod seasonal;
 pub mod shapes;
 pub mod standstill;
 
@@ -31,6 +32,8 @@ pub enum DetectorSettings {
     DynamicPca(dynamic_pca::DynamicPcaSettings),
     /// Distance of the last readings to anything seen before, against its own record.
     Neighbor(neighbor::NeighborSettings),
+    /// Deviation from what is usual at this time of the day or week.
+    Seasonal(seasonal::SeasonalSettings),
     /// A calm as never before.
     Standstill(standstill::StandstillSettings),
     /// T² around a reference that follows, with a covariance that goes on learning.
@@ -61,6 +64,8 @@ pub enum Fitted {
     DynamicPca(dynamic::DynamicModel),
     /// See [`DetectorSettings::Neighbor`].
     Neighbor(neighbor::NeighborModel),
+    /// See [`DetectorSettings::Seasonal`].
+    Seasonal(seasonal::SeasonalModel),
     /// See [`DetectorSettings::Standstill`].
     Standstill(standstill::StandstillModel),
     /// See [`DetectorSettings::Hotelling`].
@@ -88,6 +93,7 @@ impl DetectorSettings {
             Self::Canonical(settings) => settings.fit(training).map(Fitted::Canonical),
             Self::DynamicPca(settings) => settings.fit(training).map(Fitted::DynamicPca),
             Self::Neighbor(settings) => settings.fit(training).map(Fitted::Neighbor),
+            Self::Seasonal(settings) => settings.fit(training).map(Fitted::Seasonal),
             Self::Standstill(settings) => settings.fit(training).map(Fitted::Standstill),
             Self::Hotelling(settings) => settings.fit(training).map(Fitted::Hotelling),
             Self::Changepoint(settings) => settings.fit(training).map(Fitted::Changepoint),
@@ -106,6 +112,7 @@ impl DetectorSettings {
             Self::Canonical(settings) => settings.mistakes(),
             Self::DynamicPca(settings) => settings.mistakes(),
             Self::Neighbor(settings) => settings.mistakes(),
+            Self::Seasonal(settings) => settings.mistakes(),
             Self::Standstill(settings) => settings.mistakes(),
             Self::Hotelling(settings) => settings.mistakes(),
             Self::Changepoint(settings) => settings.mistakes(),
@@ -138,6 +145,9 @@ impl Fitted {
             )),
             (Self::Neighbor(model), DetectorSettings::Neighbor(settings)) => Some(Box::new(
                 neighbor::NeighborDetector::new(model.clone(), settings),
+            )),
+            (Self::Seasonal(model), DetectorSettings::Seasonal(settings)) => Some(Box::new(
+                seasonal::SeasonalDetector::new(model.clone(), settings),
             )),
             (Self::Standstill(model), DetectorSettings::Standstill(settings)) => Some(Box::new(
                 standstill::StandstillDetector::new(model.clone(), settings),

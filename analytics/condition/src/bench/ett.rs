@@ -1,5 +1,5 @@
 //! ETT: a transformer's loads and its oil temperature, hourly, without labels: data that ought to
-//! be quiet. Every metric is watched by itself, as the metrics of NAB are.
+//! be quiet. Every metric is watched by itself, against what is usual at the hour of the day.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::{BenchError, Done, Feed, Places, files_below, read_table, settings, s
 ///
 /// **Errors**: see [`BenchError`].
 pub fn run(places: &Places, kinds: &Kinds, desk: &mut dyn Desk) -> Result<Done, BenchError> {
-    let settings = settings(kinds, "univariate")?;
+    let settings = settings(kinds, "seasonal")?;
     let files = files_below(&places.data, |path| {
         let name = path.to_string_lossy();
         path.components().count() == 1 && (name.ends_with(".csv") || name.ends_with(".csv.gz"))
