@@ -36,12 +36,14 @@ pub mod lake;
 pub mod last_values;
 pub mod ledger;
 pub mod metrics;
+pub mod models;
 pub mod notices;
 pub mod proposals;
 pub mod quarantine;
 pub mod readings;
 pub mod receipts;
 pub mod registry;
+pub mod scores;
 pub mod service;
 pub mod sql;
 pub mod suppressions;
@@ -89,6 +91,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(registry::list_resources))
         .routes(routes!(assets::list, assets::create))
         .routes(routes!(assets::get))
+        .routes(routes!(scores::list))
         .routes(routes!(alarms::list))
         .routes(routes!(alarm_load::get))
         .routes(routes!(alarm_load::first_out))
@@ -135,6 +138,13 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(proposals::list, proposals::weigh))
         .routes(routes!(proposals::promote))
         .routes(routes!(proposals::decline))
+        .routes(routes!(models::versions))
+        .routes(routes!(models::promote))
+        .routes(routes!(models::shadows, models::begin_shadow))
+        .routes(routes!(models::end_shadow))
+        .routes(routes!(models::jobs, models::begin))
+        .routes(routes!(models::job))
+        .routes(routes!(models::cancel))
         .routes(routes!(readings::create))
         .routes(routes!(gaps::list))
         .routes(routes!(quarantine::list))

@@ -5,15 +5,20 @@
 //! and turns what they say into findings; [`Detection`] feeds it from the stream of commits, trains
 //! models on other threads, keeps progress and alarms, and answers questions.
 
+mod backtest;
 pub mod config;
 pub mod engine;
 mod evidence;
 mod guards;
 mod history;
+mod jobs;
 mod models;
 mod recording;
+mod registry;
 pub mod rules;
+mod scores;
 mod service;
+mod shadow;
 mod track;
 mod training;
 mod verdict;
@@ -25,13 +30,18 @@ mod service_tests;
 #[cfg(test)]
 mod skab_tests;
 
+pub use backtest::{BackTestEpisode, BackTestReport};
 pub use config::{DEFAULT_TOML, DetectConfig, RuleSettings};
 pub use fieldwright_condition::{BadSpan, ClassSettings, FeatureKind, FitError, Model, Span};
 pub use history::HistoryError;
+pub use jobs::{JobRefusal, JobReport, JobRequest, JobResult, JobState, Then, Work};
 pub use models::{ModelFolder, ModelFolderError, ModelSummary};
 pub use recording::score_recording;
 pub use recording::{RecordedAlarm, Recording, RecordingError, RecordingResult, ScoredWindow};
+pub use registry::{ModelRecord, Promotion};
 pub use rules::RuleStats;
-pub use service::{Detection, DetectionError, DetectionParts, DetectionStats};
+pub use scores::{AssetScore, KEPT_SCORES};
+pub use service::{Detection, DetectionError, DetectionParts, DetectionStats, VersionError};
+pub use shadow::ShadowReport;
 pub use training::TrainError;
-pub use verdict::{AssetVerdict, Health, HealthState};
+pub use verdict::{AssetVerdict, Drift, Health, HealthState};

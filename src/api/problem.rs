@@ -6,7 +6,9 @@
 pub mod catalog;
 mod conversions;
 
-pub use conversions::{of_alarm, of_alarm_store, of_rejection, of_replay, of_sql, of_training};
+pub use conversions::{
+    of_alarm, of_alarm_store, of_job, of_rejection, of_replay, of_sql, of_training, of_version,
+};
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

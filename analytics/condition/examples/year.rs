@@ -7,9 +7,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use fieldwright_condition::bench::Feed;
 use fieldwright_condition::episode::Turn;
-use fieldwright_condition::model::learn;
-use fieldwright_condition::monitor::{Monitor, News};
 use fieldwright_condition::settings::{ClassSettings, DEFAULT_TOML, Kinds};
 use serde::Deserialize;
 
@@ -113,31 +112,16 @@ fn alarms(asset: &Asset, bytes: &[u8]) -> Result<Vec<(f64, f64)>, Failure> {
         .chunks_exact(4)
         .map(|four| f64::from(f32::from_le_bytes([four[0], four[1], four[2], four[3]])))
         .collect();
-    let mut monitor = Monitor::new(Arc::clone(&settings));
+    let mut feed = Feed::fresh(asset.tag.clone(), asset.metrics.clone(), &settings);
     let mut found = Vec::new();
     for (index, row) in values.chunks_exact(width).enumerate() {
-        let mut windows = None;
-        let news = |news| match news {
-            News::Learn(learned) => windows = Some(learned),
-            News::Judged(window, judgement) => {
-                for verdict in judgement.verdicts.iter().flatten() {
-                    if matches!(verdict.turn, Turn::Raise { .. }) {
-                        found.push((window.end as f64 / DAY, verdict.ratio));
-                    }
-                }
-            }
-            News::Skipped | News::Collected => {}
+        let Some((window, judgement)) = feed.take(index as i64 * STEP, row) else {
+            continue;
         };
-        monitor.take(index as i64 * STEP, width, |metric| row[metric], news);
-        if let Some(windows) = windows {
-            let model = learn(
-                &asset.tag,
-                &asset.class,
-                &settings,
-                &asset.metrics,
-                &windows,
-            )?;
-            monitor.install(Arc::new(model), &asset.metrics);
+        for verdict in judgement.verdicts.iter().flatten() {
+            if matches!(verdict.turn, Turn::Raise { .. }) {
+                found.push((window.end as f64 / DAY, verdict.ratio));
+            }
         }
     }
     Ok(found)

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 
-use super::model::{Model, learn};
+use super::model::{Model, learn_from};
 use super::monitor::{Monitor, News};
 use super::settings::{ClassSettings, Kinds};
 use super::watch::Judgement;
@@ -295,7 +295,7 @@ impl Feed {
             },
         );
         if let Some(windows) = learned {
-            let model = learn(
+            let model = learn_from(
                 &self.asset,
                 "bench",
                 &self.settings,

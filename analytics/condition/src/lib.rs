@@ -15,6 +15,7 @@ pub mod episode;
 pub mod features;
 pub mod guard;
 pub mod health;
+pub mod learning;
 pub mod matrix;
 pub mod model;
 pub mod monitor;
@@ -26,7 +27,8 @@ pub mod watch;
 pub mod window;
 
 pub use detector::{Contribution, Detector, Explanation, FitError, Sample, Score, Training};
-pub use model::{LeftOut, Model, learn};
+pub use learning::Learning;
+pub use model::{Evaluation, LeftOut, Model, learn};
 pub use monitor::{Monitor, News};
 pub use settings::{ClassSettings, DEFAULT_TOML, FeatureKind, Judging, Kinds, Severity, Watching};
 pub use span::{BadSpan, Span};

@@ -6,9 +6,10 @@ use chrono::DateTime;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
-use super::detector::{FitError, Training};
+use super::detector::{Detector, FitError, Sample, Training};
 use super::detectors::Fitted;
-use super::features::{self, Feature};
+use super::features::Feature;
+use super::learning::Learning;
 use super::outliers::outliers;
 use super::settings::ClassSettings;
 use super::span::Span;
@@ -55,6 +56,23 @@ pub struct Model {
     pub left_out: Vec<LeftOut>,
     /// The fitted detectors by name.
     pub detectors: BTreeMap<String, Fitted>,
+    /// What each detector says of the windows that it was learned from.
+    #[serde(default)]
+    pub evaluation: BTreeMap<String, Evaluation>,
+}
+
+/// What a detector says of the windows that it was learned from, in order: the yardstick for what
+/// it says later.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Windows that it could judge.
+    pub windows: usize,
+    /// Their median, in multiples of the alarm limit.
+    pub median: f64,
+    /// Their 99 % point, in multiples of the alarm limit.
+    pub high: f64,
+    /// Share at or over the release, which is not in band.
+    pub over_release: f64,
 }
 
 /// A metric that a model does not look at.
@@ -100,11 +118,25 @@ pub fn learn(
     metrics: &[String],
     windows: &[Window],
 ) -> Result<Model, FitError> {
-    let usual_rows = median(windows.iter().map(|w| f64::from(w.rows)).collect());
+    let learning = Learning::of(settings, windows);
+    learn_from(asset, class, settings, metrics, &learning)
+}
+
+/// Learns a model from what was collected.
+///
+/// **Errors**: as [`learn`].
+pub fn learn_from(
+    asset: &str,
+    class: &str,
+    settings: &ClassSettings,
+    metrics: &[String],
+    windows: &Learning,
+) -> Result<Model, FitError> {
+    let rows_of = |window: usize| f64::from(windows.rows(window));
+    let usual_rows = median((0..windows.len()).map(rows_of).collect());
     let least_rows = usual_rows * settings.min_coverage;
-    let full: Vec<&Window> = windows
-        .iter()
-        .filter(|window| f64::from(window.rows) >= least_rows)
+    let full: Vec<usize> = (0..windows.len())
+        .filter(|window| rows_of(*window) >= least_rows)
         .collect();
     if full.len() < MIN_WINDOWS {
         return Err(FitError::TooFewWindows {
@@ -113,15 +145,16 @@ pub fn learn(
         });
     }
     let mut left_out = Vec::new();
-    let chosen = choose(settings, metrics, &full, &mut left_out);
+    let chosen = choose(settings, metrics, (windows, &full), &mut left_out);
     if chosen.is_empty() {
         return Err(FitError::NothingMoved);
     }
     let (mut times, mut rows) = (Vec::new(), Vec::new());
     for window in &full {
-        let row: Vec<f64> = chosen.iter().map(|column| column.of(window)).collect();
+        let value = |column: &Column| column.of(windows, *window);
+        let row: Vec<f64> = chosen.iter().map(value).collect();
         if row.iter().all(|value| value.is_finite()) {
-            times.push(window.end);
+            times.push(windows.end(*window));
             rows.push(row);
         }
     }
@@ -144,14 +177,21 @@ pub fn learn(
         features: &features,
         rows: &rows,
     };
-    let mut detectors = BTreeMap::new();
+    let (mut detectors, mut evaluation) = (BTreeMap::new(), BTreeMap::new());
     for (name, watching) in &settings.detectors {
-        detectors.insert(name.clone(), watching.detector.fit(&training)?);
+        let fitted = watching.detector.fit(&training)?;
+        if let Some(detector) = fitted.begin(&watching.detector) {
+            let release = watching.release.unwrap_or(settings.release);
+            evaluation.insert(name.clone(), evaluate(detector, &training, release));
+        }
+        detectors.insert(name.clone(), fitted);
     }
-    let first = full.first().map_or(0, |window| window.start);
-    let last = full.last().map_or(0, |window| window.end);
+    let first = full
+        .first()
+        .map_or(0, |first| settings.start_of(windows.end(*first)));
+    let last = full.last().map_or(0, |last| windows.end(*last));
     Ok(Model {
-        version: version(asset, first, last),
+        version: version(asset, first, last, settings),
         asset: asset.to_owned(),
         class: class.to_owned(),
         trained_from: DateTime::from_timestamp_micros(first).unwrap_or_default(),
@@ -165,7 +205,36 @@ pub fn learn(
         features,
         left_out,
         detectors,
+        evaluation,
     })
+}
+
+fn evaluate(mut detector: Box<dyn Detector>, training: &Training<'_>, release: f64) -> Evaluation {
+    let mut ratios = Vec::with_capacity(training.rows.len());
+    let (mut before, spacing) = (None, training.spacing());
+    for (at, values) in training.times.iter().zip(training.rows) {
+        let sample = Sample {
+            at: *at,
+            elapsed: before.map_or(0, |before| *at - before).min(spacing),
+            values,
+        };
+        before = Some(*at);
+        if let Some(score) = detector.score(&sample) {
+            detector.follow(&sample, &score, score.ratio < release);
+            // JSON has no infinity.
+            ratios.push(score.ratio.min(f64::MAX));
+        }
+    }
+    let over = ratios.iter().filter(|ratio| **ratio >= release).count();
+    let over_release = share(over, ratios.len());
+    ratios.sort_by(f64::total_cmp);
+    let point = |place: usize| ratios.get(place).copied().unwrap_or(0.0);
+    Evaluation {
+        windows: ratios.len(),
+        median: point(ratios.len() / 2),
+        high: point((99 * ratios.len() / 100).min(ratios.len().saturating_sub(1))),
+        over_release,
+    }
 }
 
 /// One column of the training data.
@@ -176,9 +245,8 @@ struct Column {
 }
 
 impl Column {
-    fn of(&self, window: &Window) -> f64 {
-        let seen = window.metrics.get(self.number);
-        seen.map_or(f64::NAN, |seen| features::value(seen, self.feature.kind))
+    fn of(&self, windows: &Learning, window: usize) -> f64 {
+        windows.value(window, self.number, self.feature.kind)
     }
 }
 
@@ -186,7 +254,7 @@ impl Column {
 fn choose(
     settings: &ClassSettings,
     metrics: &[String],
-    windows: &[&Window],
+    (windows, full): (&Learning, &[usize]),
     left_out: &mut Vec<LeftOut>,
 ) -> Vec<Column> {
     let mut numbers: Vec<usize> = (0..metrics.len()).collect();
@@ -205,11 +273,8 @@ fn choose(
             leave_out("not chosen by the settings of the class");
             continue;
         }
-        let flat = windows
-            .iter()
-            .filter(|w| w.metrics.get(number).is_some_and(|s| s.flat))
-            .count();
-        let lively = share(flat, windows.len()) <= FLAT_SHARE;
+        let flat = full.iter().filter(|at| windows.is_flat(**at, number));
+        let lively = share(flat.count(), full.len()) <= FLAT_SHARE;
         for kind in &settings.features {
             let feature = Feature {
                 metric: metric.clone(),
@@ -220,16 +285,13 @@ fn choose(
                 feature,
                 lively,
             };
-            let values: Vec<f64> = windows
-                .iter()
-                .map(|w| column.of(w))
-                .filter(|v| v.is_finite())
-                .collect();
+            let values = full.iter().map(|at| column.of(windows, *at));
+            let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
             if values.is_empty() {
                 // Another asset of the class has this metric.
                 continue;
             }
-            if share(windows.len() - values.len(), windows.len()) > MISSING_SHARE {
+            if share(full.len() - values.len(), full.len()) > MISSING_SHARE {
                 leave_out("missing in too many windows while learning");
             } else if !settings.keep_constant && !moves(&values) {
                 leave_out("did not move while learning");
@@ -267,11 +329,16 @@ fn count(number: usize) -> f64 {
     number as f64
 }
 
-/// The asset and the span that it was trained on make the name.
-fn version(asset: &str, from: i64, through: i64) -> String {
+/// The asset, the span that it was trained on and the settings make the name.
+fn version(asset: &str, from: i64, through: i64, settings: &ClassSettings) -> String {
     let [from, through] = [from, through].map(|micros| {
         let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
         at.format("%Y%m%dT%H%M%SZ").to_string()
     });
-    format!("{asset}-{from}-{through}")
+    let settings = serde_json::to_string(settings).unwrap_or_default();
+    // FNV-1a, as wide as a name has to be.
+    let mark = settings.bytes().fold(0x811c_9dc5_u32, |mark, byte| {
+        (mark ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("{asset}-{from}-{through}-{mark:08x}")
 }

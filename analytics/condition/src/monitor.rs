@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::episode::Episode;
+use super::learning::Learning;
 use super::model::{MIN_WINDOWS, Model};
 use super::settings::{ClassSettings, Judging};
 use super::watch::{Judgement, SavedWatch, Watch};
@@ -16,7 +17,7 @@ pub const MAX_WAITING: usize = 50_000;
 #[derive(Debug)]
 pub enum News {
     /// The learning period is over: a model has to be learned from these windows and installed.
-    Learn(Vec<Window>),
+    Learn(Box<Learning>),
     /// A window was judged.
     Judged(Window, Judgement),
     /// A window is one of those to learn from, or waits for a model.
@@ -43,8 +44,8 @@ pub type Carried = BTreeMap<String, Episode>;
 /// Where an asset stands.
 #[derive(Debug)]
 pub enum Phase {
-    /// Windows are collected.
-    Learning(Vec<Window>),
+    /// Windows are collected; none has been yet.
+    Learning(Option<Box<Learning>>),
     /// A model is being learned; windows wait for it.
     Waiting(VecDeque<Window>),
     /// Windows are judged.
@@ -60,7 +61,7 @@ impl Monitor {
                 settings.steps_per_window(),
                 i64::MIN + 1,
             ),
-            phase: Phase::Learning(Vec::new()),
+            phase: Phase::Learning(None),
             learning_from: i64::MAX,
             through: i64::MIN,
             carried: None,
@@ -162,16 +163,17 @@ impl Monitor {
         }
     }
 
-    /// Puts a model in place; gives the windows that have waited for it, to be judged next.
+    /// Puts a model in place; gives the windows that have waited for it, to be judged next. Those
+    /// that were collected to learn from are not judged.
     ///
     /// An alarm that is up goes on under the new model, until that says otherwise.
     pub fn install(&mut self, model: Arc<Model>, metrics: &[String]) -> Vec<Window> {
         let through = model.trained_through.timestamp_micros();
         let mut watch = Watch::new(model, &self.settings);
         watch.know_metrics(metrics);
-        let before = std::mem::replace(&mut self.phase, Phase::Learning(Vec::new()));
+        let before = std::mem::replace(&mut self.phase, Phase::Learning(None));
         let mut waiting: Vec<Window> = match before {
-            Phase::Learning(collected) => collected,
+            Phase::Learning(_) => Vec::new(),
             Phase::Waiting(waiting) => waiting.into(),
             Phase::Judged(old) => {
                 watch.take_over(&old.alarms());
@@ -191,18 +193,24 @@ impl Monitor {
     }
 
     /// Learning failed: the asset goes on and tries again half a period later.
-    pub fn learning_failed(&mut self, windows: Vec<Window>) {
+    pub fn learning_failed(&mut self, windows: Box<Learning>) {
         if let Phase::Waiting(waiting) = &mut self.phase {
             let mut collected = windows;
-            collected.extend(waiting.drain(..));
+            for window in waiting.drain(..) {
+                collected.push(&window);
+            }
             let half = self.settings.learning.micros() / 2;
             self.learning_from = self.learning_from.saturating_add(half);
-            collected.retain(|window| window.start >= self.learning_from);
             if half == 0 {
                 // A period that is counted in readings: half of them are dropped.
-                collected.drain(..collected.len() / 2);
+                collected.drop_first(collected.len() / 2);
+            } else {
+                collected.keep_from(self.learning_from, &self.settings);
             }
-            self.phase = Phase::Learning(collected);
+            if collected.is_full() {
+                collected.drop_first(collected.len() / 2);
+            }
+            self.phase = Phase::Learning(Some(collected));
         }
     }
 
@@ -244,7 +252,7 @@ impl Monitor {
     /// How much of the learning period is over, 0 to 1; `None` once there is a model.
     pub fn learned(&self) -> Option<f64> {
         let collected = match &self.phase {
-            Phase::Learning(collected) => collected.len(),
+            Phase::Learning(collected) => collected.as_ref().map_or(0, |all| all.len()),
             Phase::Waiting(_) => return Some(1.0),
             Phase::Judged(_) => return None,
         };
@@ -274,9 +282,17 @@ impl Monitor {
         self.carried = (!alarms.is_empty()).then(|| Box::new(alarms));
     }
 
-    /// What its lists take beside the windows that it learns from.
+    /// What its open window takes. **Units**: bytes.
     pub fn heap_bytes(&self) -> usize {
         self.windows.heap_bytes()
+    }
+
+    /// What the windows take that it learns from. **Units**: bytes.
+    pub fn learning_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Learning(Some(collected)) => collected.heap_bytes() + size_of::<Learning>(),
+            _ => 0,
+        }
     }
 
     /// Judges a window, or collects it. Windows come in order; one that was judged before
@@ -294,11 +310,15 @@ impl Monitor {
                 let seen = window.end.saturating_sub(self.learning_from);
                 let over = seen > self.settings.learning.micros();
                 let least = usize::try_from(self.settings.learning_readings).unwrap_or(0);
-                if !over || collected.len() < least.max(MIN_WINDOWS) {
-                    collected.push(window);
+                let mut learned = collected
+                    .take()
+                    .unwrap_or_else(|| Box::new(Learning::new(&self.settings)));
+                let enough = learned.len() >= least.max(MIN_WINDOWS);
+                if !enough || !(over || learned.is_full()) {
+                    learned.push(&window);
+                    *collected = Some(learned);
                     return News::Collected;
                 }
-                let learned = std::mem::take(collected);
                 self.phase = Phase::Waiting([window].into());
                 News::Learn(learned)
             }

@@ -242,6 +242,21 @@ impl ClassSettings {
         own.unwrap_or(self.severity)
     }
 
+    /// First instant of the window that ends at `end`. **Units**: microseconds since 1970.
+    pub fn start_of(&self, end: i64) -> i64 {
+        let step = self.step.micros().max(1);
+        match i64::try_from(self.steps_per_window()).unwrap_or(i64::MAX) {
+            0 => end - 1,
+            steps => {
+                (end - 1)
+                    .div_euclid(step)
+                    .saturating_add(1)
+                    .saturating_sub(steps)
+                    * step
+            }
+        }
+    }
+
     /// How far before a judged window's end the readings go that the next window may share.
     /// **Units**: microseconds.
     pub fn reach(&self) -> i64 {

@@ -4,6 +4,7 @@
 //! where progress was saved comes to the same conclusions.
 
 mod columns;
+mod lanes;
 #[cfg(test)]
 mod memory;
 mod owners;
@@ -16,16 +17,15 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use fieldwright_condition::window::Window;
-use fieldwright_condition::{ClassSettings, Model, News};
+use fieldwright_condition::{ClassSettings, Model};
 
 pub(super) use self::columns::Columns;
+use self::lanes::{Done, ELSEWHERE};
 use self::owners::Owner;
 pub use self::saving::Unsaved;
-use self::saving::progress;
 use super::config::DetectConfig;
-use super::guards;
 use super::recording::ScoredWindow;
+use super::shadow::Shadow;
 use super::track::Track;
 use super::training::TrainingJob;
 use crate::alarms::{Occurrence, Progress};
@@ -149,40 +149,35 @@ impl Engine {
             self.counts.unreadable += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             return;
         };
-        let metrics = tracks.metrics.len();
-        let slices = columns.by_metric(metrics);
-        let mut closed = Vec::new();
-        let mut last: Option<(&str, usize)> = None;
+        let mut seats = Vec::with_capacity(batch.num_rows());
+        let mut last: Option<(&str, u32)> = None;
         for row in 0..batch.num_rows() {
-            let (tag, time) = (columns.asset(row), columns.time(row));
-            let number = match last {
-                Some((known, number)) if known == tag => number,
-                _ => match self.seat(tracks, tag, time) {
-                    Some(number) => number,
+            let tag = columns.asset(row);
+            let seat = match last {
+                Some((known, seat)) if known == tag => seat,
+                _ => match self.seat(tracks, tag, columns.time(row)) {
+                    Some(number) => u32::try_from(number).unwrap_or(ELSEWHERE),
                     None => {
+                        // The next row of it may be so much later that it moves.
                         self.counts.elsewhere += 1;
+                        seats.push(ELSEWHERE);
                         continue;
                     }
                 },
             };
-            last = Some((tag, number));
-            let track = &mut tracks.tracks[number];
-            self.counts.rows += u64::from(time > track.monitor.newest());
-            track.dirty |= track.monitor.learning_from() == i64::MAX;
-            let value = |metric: usize| {
-                slices[metric]
-                    .as_ref()
-                    .map_or(f64::NAN, |slice| slice.value(row))
-            };
-            tracks.guard(number, time, value, out);
-            tracks.tracks[number]
-                .monitor
-                .cut(time, metrics, value, |window| closed.push(window));
-            for window in closed.drain(..) {
-                self.counts.windows += 1;
-                tracks.close(number, window, &mut self.counts, &mut self.scores, out);
-            }
+            last = Some((tag, seat));
+            seats.push(seat);
         }
+        let done = tracks.take(&columns, &seats, self.scores.is_some());
+        self.finish(done, out);
+    }
+
+    fn finish(&mut self, done: Done, out: &mut Vec<Finding>) {
+        self.counts += done.counts;
+        if let Some(scores) = &mut self.scores {
+            scores.extend(done.scores);
+        }
+        out.extend(done.findings.into_iter().map(|(_, finding)| finding));
     }
 
     /// Puts a trained model in place and scores what has waited for it.
@@ -198,8 +193,31 @@ impl Engine {
         let track = &mut tracks.tracks[number];
         track.dirty = true;
         let waiting = track.monitor.install(Arc::new(model), &tracks.metrics);
-        for window in waiting {
-            tracks.close(number, window, &mut self.counts, &mut self.scores, out);
+        let done = tracks.judge(number, waiting, self.scores.is_some());
+        self.finish(done, out);
+    }
+
+    /// Lets a candidate judge beside an asset's model; whether the asset has one.
+    pub fn begin_shadow(&mut self, asset: &str, model: Arc<Model>) -> bool {
+        let class: Arc<str> = model.class.as_str().into();
+        let Some(tracks) = self.classes.get_mut(&class) else {
+            return false;
+        };
+        let shadow = Shadow::new(model, &tracks.settings, &tracks.metrics);
+        let track = tracks.track_mut(asset);
+        let Some(track) = track.filter(|track| track.monitor.watch().is_some()) else {
+            return false;
+        };
+        track.shadow = Some(Box::new(shadow));
+        true
+    }
+
+    /// Ends it.
+    pub fn end_shadow(&mut self, asset: &str) {
+        for tracks in self.classes.values_mut() {
+            if let Some(track) = tracks.track_mut(asset) {
+                track.shadow = None;
+            }
         }
     }
 
@@ -240,6 +258,9 @@ impl ClassTracks {
         self.guarded = thresholds.map(|own| number(&own.metric)).collect();
         for track in &mut self.tracks {
             track.monitor.know_metrics(&self.metrics);
+            if let Some(shadow) = &mut track.shadow {
+                shadow.know_metrics(&self.metrics);
+            }
         }
         self.metrics.len() - 1
     }
@@ -253,84 +274,6 @@ impl ClassTracks {
         self.tags.push(tag);
         self.tracks.push(Track::new(&self.settings));
         self.tracks.len() - 1
-    }
-
-    /// Judges a reading by the declared thresholds.
-    fn guard(
-        &mut self,
-        number: usize,
-        time: i64,
-        value: impl Fn(usize) -> f64,
-        out: &mut Vec<Finding>,
-    ) {
-        let thresholds = &self.settings.thresholds;
-        if thresholds.is_empty() {
-            return;
-        }
-        let (class, tag) = (&self.class, &self.tags[number]);
-        let track = &mut self.tracks[number];
-        let mut found = Vec::new();
-        let value = |threshold: usize| {
-            let metric = self.guarded.get(threshold).copied().flatten();
-            metric.map_or(f64::NAN, &value)
-        };
-        let guards = track.guards.get_or_insert_default();
-        guards.take(thresholds, time, value, |guarded| {
-            let named = thresholds.iter().nth(guarded.threshold);
-            found.extend(named.and_then(|own| guards::found((tag, class), own, &guarded, time)));
-        });
-        for found in found {
-            track.dirty = true;
-            let progress = progress(class, tag, track, &self.settings);
-            track.unkept += u32::from(progress.is_some());
-            out.push(Finding { found, progress });
-        }
-    }
-
-    fn close(
-        &mut self,
-        number: usize,
-        window: Window,
-        counts: &mut EngineCounts,
-        scores: &mut Option<Vec<ScoredWindow>>,
-        out: &mut Vec<Finding>,
-    ) {
-        let tag = &self.tags[number];
-        let track = &mut self.tracks[number];
-        track.dirty = true;
-        let found = match track.monitor.judge(window) {
-            News::Collected => return,
-            News::Skipped => {
-                counts.skipped += 1;
-                return;
-            }
-            News::Learn(windows) => vec![Found::Train(Box::new(TrainingJob {
-                class: Arc::clone(&self.class),
-                asset: tag.to_string(),
-                settings: Arc::clone(&self.settings),
-                metrics: self.metrics.clone(),
-                windows,
-            }))],
-            News::Judged(window, judgement) => {
-                counts.scores += 1;
-                let found = track.note(tag, &self.settings, &window, &judgement);
-                if let Some(scores) = scores {
-                    scores.extend(ScoredWindow::of(tag, track));
-                }
-                found
-            }
-        };
-        // What one window leads to is kept in order, and only the last makes it done.
-        let last = found.len().saturating_sub(1);
-        for (place, found) in found.into_iter().enumerate() {
-            let progress = match &found {
-                Found::Train(_) => None,
-                _ if place < last => None,
-                _ => progress(&self.class, tag, track, &self.settings),
-            };
-            track.unkept += u32::from(progress.is_some());
-            out.push(Finding { found, progress });
-        }
     }
 }
 

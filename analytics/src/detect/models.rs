@@ -86,15 +86,9 @@ impl ModelFolder {
     /// **Errors** when the disk refuses.
     pub fn save(&self, model: &Model) -> Result<(), ModelFolderError> {
         let target = self.file(&model.asset);
-        let draft = target.with_extension("draft");
         let text = serde_json::to_vec_pretty(model)
-            .map_err(|error| failed("write", &draft)(std::io::Error::other(error)))?;
-        let mut file = File::create(&draft).map_err(failed("write", &draft))?;
-        file.write_all(&text).map_err(failed("write", &draft))?;
-        file.sync_all().map_err(failed("sync", &draft))?;
-        fs::rename(&draft, &target).map_err(failed("rename", &draft))?;
-        let folder = File::open(&self.path).map_err(failed("open", &self.path))?;
-        folder.sync_all().map_err(failed("sync", &self.path))
+            .map_err(|error| failed("write", &target)(std::io::Error::other(error)))?;
+        write_whole(&self.path, &target, &text)
     }
 
     /// All models. One that cannot be read is left out with a warning: it is learned again.
@@ -119,7 +113,8 @@ impl ModelFolder {
         Ok(models)
     }
 
-    fn file(&self, asset: &str) -> PathBuf {
+    /// The file of a name, whatever letters that has.
+    pub(super) fn file(&self, asset: &str) -> PathBuf {
         let plain = |c: char| {
             if c.is_ascii_alphanumeric() || c == '-' {
                 c
@@ -135,7 +130,25 @@ impl ModelFolder {
     }
 }
 
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ModelFolderError {
+/// Writes a file in its folder whole or not at all; it is on disk when this returns.
+pub(super) fn write_whole(
+    folder: &Path,
+    target: &Path,
+    text: &[u8],
+) -> Result<(), ModelFolderError> {
+    let draft = target.with_extension("draft");
+    let mut file = File::create(&draft).map_err(failed("write", &draft))?;
+    file.write_all(text).map_err(failed("write", &draft))?;
+    file.sync_all().map_err(failed("sync", &draft))?;
+    fs::rename(&draft, target).map_err(failed("rename", &draft))?;
+    let opened = File::open(folder).map_err(failed("open", folder))?;
+    opened.sync_all().map_err(failed("sync", folder))
+}
+
+pub(super) fn failed(
+    operation: &'static str,
+    path: &Path,
+) -> impl FnOnce(std::io::Error) -> ModelFolderError {
     let path = path.to_owned();
     move |source| ModelFolderError {
         operation,

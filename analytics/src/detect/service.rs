@@ -11,6 +11,7 @@ mod house;
 mod keeper;
 mod rereading;
 mod shared;
+mod studies;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,10 +27,12 @@ use self::followed::Followed;
 use self::follower::{Follower, Trained};
 use self::house::House;
 use self::shared::{Shared, train_by_hand};
+pub use self::studies::VersionError;
 use super::config::DetectConfig;
 use super::engine::Engine;
 use super::models::{ModelFolder, ModelFolderError, ModelSummary};
 use super::rules::{RuleBoard, RuleStats, Runner, RunnerParts};
+use super::scores::AssetScore;
 use super::training::TrainError;
 use super::verdict::{AssetVerdict, Health, HealthState};
 use crate::alarms::{AlarmBook, AlarmStoreError};
@@ -187,6 +190,14 @@ impl Detection {
             health.state = HealthState::Alarm;
         }
         health
+    }
+
+    /// What its detectors have said of an asset lately, oldest first: the last [`KEPT_SCORES`] since
+    /// the start of the service. `None` when nobody has heard of it.
+    ///
+    /// [`KEPT_SCORES`]: super::KEPT_SCORES
+    pub fn scores(&self, asset: &str) -> Option<Vec<AssetScore>> {
+        self.shared.engine().scores(asset)
     }
 
     /// Whether an asset is back in its band since a repair that was done at `since`.

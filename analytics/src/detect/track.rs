@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Found;
 use super::evidence::{Finding, instant};
+use super::scores::Scores;
+use super::shadow::Shadow;
 use crate::alarms::Occurrence;
 
 /// A judged window, briefly.
@@ -59,6 +61,10 @@ pub(super) struct Track {
     pub(super) recent: VecDeque<Judged>,
     /// Its declared thresholds; nothing before one was judged.
     pub(super) guards: Option<Box<Guards>>,
+    /// What was said lately; nothing yet.
+    pub(super) scores: Option<Box<Scores>>,
+    /// A candidate that judges beside the model.
+    pub(super) shadow: Option<Box<Shadow>>,
     /// Whether anything has changed since progress was last saved.
     pub(super) dirty: bool,
     /// Findings that are not kept yet; until they are, progress must not be saved.
@@ -91,6 +97,8 @@ impl Track {
             monitor,
             recent: VecDeque::new(),
             guards: None,
+            scores: None,
+            shadow: None,
             dirty: false,
             unkept: 0,
             owned: true,
@@ -158,6 +166,11 @@ impl Track {
             end: judgement.end,
             ratio: farthest(watch, settings, judgement),
         });
+        let scores = self.scores.get_or_insert_default();
+        scores.note(judgement, watch.names(), watch.model(), settings);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.note(window, (watch, judgement), settings);
+        }
         let said = watch.names().zip(&judgement.verdicts).enumerate();
         let mut found = Vec::new();
         for (member, (detector, verdict)) in said {

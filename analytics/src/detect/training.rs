@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use fieldwright_condition::monitor::MAX_WAITING;
-use fieldwright_condition::window::Window;
-use fieldwright_condition::{ClassSettings, FitError, Model, Monitor, learn};
+use fieldwright_condition::model::learn_from;
+use fieldwright_condition::{ClassSettings, FitError, Learning, Model, Monitor};
 
 use super::engine::Columns;
 use super::history::HistoryError;
@@ -23,7 +22,7 @@ pub struct TrainingJob {
     /// Names of the class's metrics by number.
     pub metrics: Vec<String>,
     /// The windows to learn from, in order of time.
-    pub windows: Vec<Window>,
+    pub windows: Box<Learning>,
 }
 
 impl TrainingJob {
@@ -35,12 +34,13 @@ impl TrainingJob {
         batches: &[RecordBatch],
     ) -> Self {
         let mut monitor = Monitor::new(Arc::clone(&settings));
+        let learning = Learning::new(&settings);
         let mut job = Self {
             class,
             asset,
             settings,
             metrics: Vec::new(),
-            windows: Vec::new(),
+            windows: Box::new(learning),
         };
         for batch in batches {
             let metrics = &mut job.metrics;
@@ -61,14 +61,17 @@ impl TrainingJob {
                 let value =
                     |metric: usize| slices[metric].as_ref().map_or(f64::NAN, |s| s.value(row));
                 monitor.cut(columns.time(row), slices.len(), value, |window| {
-                    if window.rows >= job.settings.min_samples {
-                        job.windows.push(window);
+                    if window.rows < job.settings.min_samples {
+                        return;
                     }
+                    if job.windows.is_full() {
+                        // The newest are the ones that count.
+                        job.windows.drop_first(job.windows.len() / 8);
+                    }
+                    job.windows.push(&window);
                 });
             }
         }
-        let surplus = job.windows.len().saturating_sub(MAX_WAITING);
-        job.windows.drain(..surplus);
         job
     }
 
@@ -77,7 +80,7 @@ impl TrainingJob {
     /// **Errors** when the windows are too few, nothing moved in them, or a detector cannot be
     /// fitted.
     pub fn run(&self) -> Result<Model, FitError> {
-        learn(
+        learn_from(
             &self.asset,
             &self.class,
             &self.settings,

@@ -43,6 +43,19 @@ pub struct Health {
     pub score: Option<f64>,
     /// The model behind the score.
     pub model: Option<String>,
+    /// How far what its detectors say has gone from what they said of the learning period.
+    pub drift: Option<Drift>,
+}
+
+/// How far what is said of an asset has gone from what was said while it was learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drift {
+    /// Share of the latest scores that are not in band.
+    pub share: f64,
+    /// The same share in the learning period.
+    pub learned: f64,
+    /// Whether that is so much more that the model no longer describes the asset.
+    pub drifted: bool,
 }
 
 impl Health {
@@ -54,6 +67,7 @@ impl Health {
             learned: None,
             score: None,
             model: None,
+            drift: None,
         }
     }
 }

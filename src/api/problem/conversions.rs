@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use fieldwright_analytics::alarms::{AlarmError, AlarmStoreError, Refusal};
-use fieldwright_analytics::detect::TrainError;
+use fieldwright_analytics::detect::{JobRefusal, TrainError, VersionError};
 use fieldwright_analytics::sql::{SqlError, SqlErrorFamily};
 use fieldwright_ingest::quarantine::ReplayError;
 use fieldwright_ingest::validate::Rejection;
@@ -88,6 +88,33 @@ pub fn of_training(error: TrainError) -> Problem {
         TrainError::Fit { .. } => refused(StatusCode::CONFLICT, "not_enough_to_learn"),
         TrainError::ShuttingDown => Problem::unavailable(&text, &error),
         TrainError::History { .. } | TrainError::Keep { .. } => Problem::internal(&text, &error),
+    }
+}
+
+/// Why a version of a model was not put in use or tried.
+pub fn of_version(error: VersionError) -> Problem {
+    let text = error.to_string();
+    let refused = |code| Problem::refusal(StatusCode::CONFLICT, code, &title(code), &*text);
+    match &error {
+        VersionError::NotFound { .. } => Problem::new(NOT_FOUND, text),
+        VersionError::OtherSettings { .. } => refused("made_for_other_settings"),
+        VersionError::NothingInUse(_) => refused("no_model_in_use"),
+        VersionError::ShuttingDown => Problem::unavailable(&text, &error),
+        VersionError::Folder(_) => Problem::internal(&text, &error),
+    }
+}
+
+/// Why a job was not taken.
+pub fn of_job(error: JobRefusal) -> Problem {
+    let text = error.to_string();
+    let refused = |code| Problem::refusal(StatusCode::CONFLICT, code, &title(code), &*text);
+    match &error {
+        JobRefusal::EmptySpan => {
+            Problem::new(INVALID, text).field("/to", "the span ends before it begins")
+        }
+        JobRefusal::KeyReused(_) => refused("job_key_reused"),
+        JobRefusal::TooMany => refused("too_many_jobs"),
+        JobRefusal::NotFound(_) => Problem::new(NOT_FOUND, text),
     }
 }
 

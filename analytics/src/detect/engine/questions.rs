@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use fieldwright_condition::{ClassSettings, Model};
 
 use super::super::evidence::instant;
+use super::super::scores::AssetScore;
+use super::super::shadow::ShadowReport;
 use super::super::track::Track;
-use super::super::verdict::{AssetVerdict, Health, HealthState};
+use super::super::verdict::{AssetVerdict, Drift, Health, HealthState};
 use super::Engine;
 
 impl Engine {
@@ -30,11 +32,41 @@ impl Engine {
             learned,
             score: last.map(|judged| judged.ratio / (1.0 + judged.ratio)),
             model: model.map(|model| model.version.clone()),
+            drift: model.and_then(|model| drift(track, model, settings)),
         };
         if health.state != HealthState::Alarm && now - newest > settings.stale_after.delta() {
             health.state = HealthState::Stale;
         }
         health
+    }
+
+    /// What its detectors have said of an asset lately, oldest first; `None` when nobody has heard
+    /// of it.
+    pub fn scores(&self, asset: &str) -> Option<Vec<AssetScore>> {
+        let (_, settings, track) = self.track(asset)?;
+        let scores = track.scores.as_ref();
+        Some(
+            scores
+                .map(|scores| scores.all(settings))
+                .unwrap_or_default(),
+        )
+    }
+
+    /// What the candidate of an asset would have done; `None` when there is none.
+    pub fn shadow(&self, asset: &str) -> Option<ShadowReport> {
+        let (_, _, track) = self.track(asset)?;
+        let live = track.monitor.watch()?.model();
+        Some(track.shadow.as_ref()?.report(asset, live))
+    }
+
+    /// All candidates that judge beside the models in use.
+    pub fn shadows(&self) -> Vec<ShadowReport> {
+        let classes = self.classes.values();
+        let tracks = classes.flat_map(|class| class.tags.iter().zip(&class.tracks));
+        let found = tracks.filter(|(_, track)| track.shadow.is_some());
+        let mut found: Vec<ShadowReport> = found.filter_map(|(tag, _)| self.shadow(tag)).collect();
+        found.sort_by(|a, b| a.asset.cmp(&b.asset));
+        found
     }
 
     /// What the detector says about a repair done at `since`; `None` when it has no model.
@@ -59,6 +91,12 @@ impl Engine {
     pub fn settings(&self, asset: &str) -> Option<Arc<ClassSettings>> {
         self.track(asset)
             .map(|(_, settings, _)| Arc::clone(settings))
+    }
+
+    /// The model in use of an asset.
+    pub fn model(&self, asset: &str) -> Option<Arc<Model>> {
+        let (_, _, track) = self.track(asset)?;
+        Some(Arc::clone(track.monitor.watch()?.model()))
     }
 
     /// The models in use.
@@ -90,6 +128,29 @@ impl Engine {
             &class.tracks[number],
         ))
     }
+}
+
+/// Scores below which nothing is said of drift.
+const DRIFT_SCORES: u32 = 100;
+/// Share out of band beyond that of the learning period from which on a model has drifted.
+const DRIFT_SHARE: f64 = 0.3;
+
+fn drift(track: &Track, model: &Model, settings: &ClassSettings) -> Option<Drift> {
+    let release = |name: &str| {
+        let own = settings.detectors.get(name).and_then(|own| own.release);
+        own.unwrap_or(settings.release)
+    };
+    let (share, scores) = track.scores.as_ref()?.share_over(settings, release);
+    let raising = model
+        .evaluation
+        .iter()
+        .filter(|(name, _)| settings.raises(name));
+    let learned = raising.map(|(_, own)| own.over_release).fold(0.0, f64::max);
+    (scores >= DRIFT_SCORES).then_some(Drift {
+        share,
+        learned,
+        drifted: share - learned > DRIFT_SHARE,
+    })
 }
 
 fn verdict(track: &Track, settings: &ClassSettings, since: DateTime<Utc>) -> AssetVerdict {

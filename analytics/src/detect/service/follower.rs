@@ -13,9 +13,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::keeper::Keeper;
 use super::rereading::{Reading, read};
 use super::shared::{Shared, stopped};
+use super::studies::put_in_use;
 use crate::detect::engine::{Finding, Found};
+use crate::detect::registry::ModelRecord;
 use crate::detect::training::TrainingJob;
 
+/// Who makes and promotes the version at the end of a learning period.
+const LEARNING: &str = "learning";
 /// Models trained at the same time.
 const TRAININGS: usize = 1;
 /// Batches of stored rows that wait to be followed.
@@ -255,7 +259,10 @@ fn learn(shared: &Shared, job: &TrainingJob) -> Option<Model> {
             return None;
         }
     };
-    if let Err(error) = shared.folder.save(&model) {
+    let now = shared.clock.now();
+    let record = ModelRecord::new(model, &job.settings, LEARNING, now);
+    let model = record.model.clone();
+    if let Err(error) = put_in_use(shared, record, LEARNING, now) {
         // It works from memory; after a restart it is learned again.
         tracing::error!(asset = job.asset, ?error, "a model cannot be kept");
     }

@@ -6,21 +6,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use chrono::{DateTime, Utc};
 use fieldwright_condition::Model;
 use fieldwright_ingest::clock::SharedClock;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::DetectionStats;
 use super::followed::{Followed, Marks};
+use super::studies::{put_in_use, rows_of};
 use crate::alarms::AlarmBook;
 use crate::detect::config::DetectConfig;
 use crate::detect::engine::Engine;
-use crate::detect::history::{HistoryError, read_asset};
+use crate::detect::jobs::JobBoard;
 use crate::detect::models::ModelFolder;
+use crate::detect::registry::ModelRecord;
 use crate::detect::rules::RuleBoard;
 use crate::detect::training::{TrainError, TrainingJob};
 use crate::sql::SnapshotSource;
 
 /// How often rows are read again when files move while they are read.
 pub(super) const READ_TRIES: usize = 5;
+/// Who makes and promotes a version when somebody trains without a job.
+const BY_HAND: &str = "hand";
 
 #[derive(Debug)]
 pub(super) struct Counters {
@@ -47,6 +51,9 @@ pub(super) struct Shared {
     pub(super) snapshots: SnapshotSource,
     pub(super) clock: SharedClock,
     pub(super) counters: Counters,
+    pub(super) jobs: JobBoard,
+    /// One job at a time works; it must not take the cores from the stream.
+    pub(super) job_turns: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -82,6 +89,8 @@ impl Shared {
             snapshots,
             clock,
             counters,
+            jobs: JobBoard::default(),
+            job_turns: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -161,34 +170,16 @@ fn train_blocking(
     asset: String,
     (from, to): (i64, i64),
 ) -> Result<Model, TrainError> {
-    let watched = shared.engine().newest(&asset).map(|(class, _)| class);
-    let mut tries = 0;
-    let found = loop {
-        tries += 1;
-        match read_asset(
-            &(shared.snapshots)(),
-            &asset,
-            watched.as_deref(),
-            (from, to),
-        ) {
-            // Files may be put together while they are read; a newer picture knows the new ones.
-            Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
-            Err(source) => return Err(TrainError::History { asset, source }),
-            Ok(found) => break found,
-        }
-    };
-    let Some((class, batches)) = found else {
-        return Err(TrainError::UnknownAsset(asset));
-    };
+    let (class, batches) = rows_of(shared, &asset, (from, to))?;
     let settings = Arc::new(shared.config.class(&class).clone());
-    let job = TrainingJob::from_rows(class, asset.clone(), settings, &batches);
+    let job = TrainingJob::from_rows(class, asset.clone(), Arc::clone(&settings), &batches);
     let model = job.run().map_err(|source| TrainError::Fit {
         asset: asset.clone(),
         source,
     })?;
-    shared
-        .folder
-        .save(&model)
-        .map_err(|source| TrainError::Keep { asset, source })?;
-    Ok(model)
+    let now = shared.clock.now();
+    let record = ModelRecord::new(model, &settings, BY_HAND, now);
+    let record = put_in_use(shared, record, BY_HAND, now);
+    let record = record.map_err(|source| TrainError::Keep { asset, source })?;
+    Ok(record.model)
 }

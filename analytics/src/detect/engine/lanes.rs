@@ -1,0 +1,233 @@
+//! Rows of one class, taken by several threads: an asset belongs to one lane, so what is said of
+//! it does not depend on how many there are.
+
+use std::ops::AddAssign;
+use std::sync::Arc;
+
+use fieldwright_condition::window::Window;
+use fieldwright_condition::{ClassSettings, News};
+
+use super::super::guards;
+use super::super::recording::ScoredWindow;
+use super::super::track::Track;
+use super::super::training::TrainingJob;
+use super::columns::{Columns, Slice};
+use super::saving::progress;
+use super::{ClassTracks, EngineCounts, Finding, Found};
+
+/// Rows of a batch below which another thread is not worth its beginning.
+const ROWS_PER_LANE: usize = 2048;
+/// Threads at most; the stream is not alone on the machine.
+const MAX_LANES: usize = 4;
+
+/// The number of a row whose tag is watched under another class.
+pub(super) const ELSEWHERE: u32 = u32::MAX;
+
+/// Some assets of a class, next to each other.
+pub(super) struct Lane<'a> {
+    class: &'a Arc<str>,
+    settings: &'a Arc<ClassSettings>,
+    metrics: &'a [String],
+    /// The class's number of each threshold's metric, as far as known.
+    guarded: &'a [Option<usize>],
+    tags: &'a [Arc<str>],
+    tracks: &'a mut [Track],
+    /// Number of the first of them in the class.
+    first: usize,
+    /// Whether every single score is wanted.
+    wants_scores: bool,
+    done: Done,
+}
+
+/// What a lane has done.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) counts: EngineCounts,
+    pub(super) scores: Vec<ScoredWindow>,
+    /// With the row that they come from.
+    pub(super) findings: Vec<(usize, Finding)>,
+}
+
+impl ClassTracks {
+    /// The assets in so many lanes at most, none of them empty.
+    fn lanes(&mut self, lanes: usize, wants_scores: bool) -> Vec<Lane<'_>> {
+        let long = self.tracks.len().div_ceil(lanes.max(1)).max(1);
+        let (class, settings) = (&self.class, &self.settings);
+        let metrics = self.metrics.as_slice();
+        let guarded = self.guarded.as_slice();
+        let parts = self.tags.chunks(long).zip(self.tracks.chunks_mut(long));
+        let lane = |(place, (tags, tracks))| Lane {
+            class,
+            settings,
+            metrics,
+            guarded,
+            tags,
+            tracks,
+            first: place * long,
+            wants_scores,
+            done: Done::default(),
+        };
+        parts.enumerate().map(lane).collect()
+    }
+
+    /// Takes rows; `seats` are the numbers of their assets.
+    pub(super) fn take(
+        &mut self,
+        columns: &Columns<'_>,
+        seats: &[u32],
+        wants_scores: bool,
+    ) -> Done {
+        let slices = columns.by_metric(self.metrics.len());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let wanted = (seats.len() / ROWS_PER_LANE).clamp(1, MAX_LANES.min(cores));
+        let mut lanes = self.lanes(wanted, wants_scores);
+        if let [lane] = &mut lanes[..] {
+            lane.take(columns, &slices, seats);
+            return std::mem::take(&mut lane.done);
+        }
+        std::thread::scope(|scope| {
+            let mut rest = lanes.iter_mut();
+            let own = rest.next();
+            for lane in rest {
+                scope.spawn(|| lane.take(columns, &slices, seats));
+            }
+            if let Some(own) = own {
+                own.take(columns, &slices, seats);
+            }
+        });
+        let mut all = Done::default();
+        for lane in lanes {
+            all.counts += lane.done.counts;
+            all.scores.extend(lane.done.scores);
+            all.findings.extend(lane.done.findings);
+        }
+        // As if one thread had taken row by row.
+        all.findings.sort_by_key(|(row, _)| *row);
+        all
+    }
+
+    /// Judges windows of one asset that have waited.
+    pub(super) fn judge(
+        &mut self,
+        number: usize,
+        windows: Vec<Window>,
+        wants_scores: bool,
+    ) -> Done {
+        let mut lanes = self.lanes(1, wants_scores);
+        let Some(lane) = lanes.first_mut() else {
+            return Done::default();
+        };
+        for window in windows {
+            lane.close(0, number, window);
+        }
+        std::mem::take(&mut lane.done)
+    }
+}
+
+impl Lane<'_> {
+    fn take(&mut self, columns: &Columns<'_>, slices: &[Option<Slice<'_>>], seats: &[u32]) {
+        let mut closed = Vec::new();
+        let own = self.first..self.first + self.tracks.len();
+        for (row, seat) in seats.iter().enumerate() {
+            let Ok(number) = usize::try_from(*seat) else {
+                continue;
+            };
+            if *seat == ELSEWHERE || !own.contains(&number) {
+                continue;
+            }
+            let time = columns.time(row);
+            let track = &mut self.tracks[number - self.first];
+            self.done.counts.rows += u64::from(time > track.monitor.newest());
+            track.dirty |= track.monitor.learning_from() == i64::MAX;
+            let value = |metric: usize| {
+                slices[metric]
+                    .as_ref()
+                    .map_or(f64::NAN, |slice| slice.value(row))
+            };
+            self.guard(row, number - self.first, time, value);
+            let close = |window| closed.push(window);
+            let track = &mut self.tracks[number - self.first];
+            track.monitor.cut(time, slices.len(), value, close);
+            for window in closed.drain(..) {
+                self.done.counts.windows += 1;
+                self.close(row, number - self.first, window);
+            }
+        }
+    }
+
+    /// Judges a reading by the declared thresholds.
+    fn guard(&mut self, row: usize, place: usize, time: i64, value: impl Fn(usize) -> f64) {
+        let thresholds = &self.settings.thresholds;
+        if thresholds.is_empty() {
+            return;
+        }
+        let (class, tag) = (self.class, &self.tags[place]);
+        let track = &mut self.tracks[place];
+        let mut found = Vec::new();
+        let guarded = self.guarded;
+        let value = |threshold: usize| {
+            let metric = guarded.get(threshold).copied().flatten();
+            metric.map_or(f64::NAN, &value)
+        };
+        let guards = track.guards.get_or_insert_default();
+        guards.take(thresholds, time, value, |guarded| {
+            let named = thresholds.iter().nth(guarded.threshold);
+            found.extend(named.and_then(|own| guards::found((tag, class), own, &guarded, time)));
+        });
+        for found in found {
+            track.dirty = true;
+            let progress = progress(class, tag, track, self.settings);
+            track.unkept += u32::from(progress.is_some());
+            self.done.findings.push((row, Finding { found, progress }));
+        }
+    }
+
+    fn close(&mut self, row: usize, place: usize, window: Window) {
+        let (tag, track) = (&self.tags[place], &mut self.tracks[place]);
+        track.dirty = true;
+        let found = match track.monitor.judge(window) {
+            News::Collected => return,
+            News::Skipped => {
+                self.done.counts.skipped += 1;
+                return;
+            }
+            News::Learn(windows) => vec![Found::Train(Box::new(TrainingJob {
+                class: Arc::clone(self.class),
+                asset: tag.to_string(),
+                settings: Arc::clone(self.settings),
+                metrics: self.metrics.to_vec(),
+                windows,
+            }))],
+            News::Judged(window, judgement) => {
+                self.done.counts.scores += 1;
+                let found = track.note(tag, self.settings, &window, &judgement);
+                if self.wants_scores {
+                    self.done.scores.extend(ScoredWindow::of(tag, track));
+                }
+                found
+            }
+        };
+        // What one window leads to is kept in order, and only the last makes it done.
+        let last = found.len().saturating_sub(1);
+        for (place, found) in found.into_iter().enumerate() {
+            let progress = match &found {
+                Found::Train(_) => None,
+                _ if place < last => None,
+                _ => progress(self.class, tag, track, self.settings),
+            };
+            track.unkept += u32::from(progress.is_some());
+            self.done.findings.push((row, Finding { found, progress }));
+        }
+    }
+}
+
+impl AddAssign for EngineCounts {
+    fn add_assign(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.elsewhere += more.elsewhere;
+        self.windows += more.windows;
+        self.scores += more.scores;
+        self.skipped += more.skipped;
+        self.unreadable += more.unreadable;
+    }
+}

@@ -1,0 +1,140 @@
+//! What the detectors have said of an asset lately: a bounded ring, in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use fieldwright_condition::{ClassSettings, Judgement, Model};
+
+use super::evidence::instant;
+
+/// Scores that are kept of one asset. **Units**: scores of one detector, 16 bytes each.
+pub const KEPT_SCORES: usize = 512;
+
+/// What one detector said of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssetScore {
+    /// Event time of the window's end.
+    pub time: DateTime<Utc>,
+    /// The detector.
+    pub detector: String,
+    /// The statistic in multiples of its alarm limit.
+    pub ratio: f64,
+    /// The score, 0 to 1; one half is the alarm limit.
+    pub score: f64,
+    /// Whether the asset was out of its band.
+    pub out_of_band: bool,
+    /// Whether that had lasted for long enough, so that the detector's alarm was up.
+    pub alarm: bool,
+    /// The model behind it.
+    pub model: String,
+}
+
+/// The ring of one asset.
+#[derive(Debug, Default)]
+pub(super) struct Scores {
+    said: VecDeque<Said>,
+    /// The models and the first instant that each has judged.
+    models: Vec<(i64, Arc<Model>)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    at: i64,
+    ratio: f32,
+    /// Place of the detector among those of the class.
+    detector: u8,
+    out_of_band: bool,
+    alarm: bool,
+}
+
+impl Scores {
+    /// Takes note of a judgement: `names` are the detectors in its order.
+    pub(super) fn note<'a>(
+        &mut self,
+        judgement: &Judgement,
+        names: impl Iterator<Item = &'a str>,
+        model: &Arc<Model>,
+        settings: &ClassSettings,
+    ) {
+        let known = self.models.last();
+        if known.is_none_or(|(_, known)| known.version != model.version) {
+            self.models.push((judgement.end, Arc::clone(model)));
+        }
+        for (name, verdict) in names.zip(&judgement.verdicts) {
+            let place = settings.detectors.keys().position(|known| known == name);
+            let (Some(verdict), Some(Ok(detector))) = (verdict, place.map(u8::try_from)) else {
+                continue;
+            };
+            if self.said.len() >= KEPT_SCORES {
+                self.said.pop_front();
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough")]
+            let ratio = verdict.ratio as f32;
+            self.said.push_back(Said {
+                at: judgement.end,
+                ratio,
+                detector,
+                out_of_band: verdict.out_of_band,
+                alarm: verdict.alarm,
+            });
+        }
+        let oldest = self.said.front().map_or(i64::MAX, |said| said.at);
+        let gone = self
+            .models
+            .iter()
+            .skip(1)
+            .take_while(|(from, _)| *from <= oldest);
+        self.models.drain(..gone.count());
+    }
+
+    /// Share of the kept scores of alarming detectors that are at or over a ratio, and how many
+    /// there are.
+    pub(super) fn share_over(
+        &self,
+        settings: &ClassSettings,
+        ratio: impl Fn(&str) -> f64,
+    ) -> (f64, u32) {
+        let limits: Vec<Option<f64>> = settings
+            .detectors
+            .iter()
+            .map(|(name, own)| own.alarms.then(|| ratio(name)))
+            .collect();
+        let (mut over, mut all) = (0_u32, 0_u32);
+        for said in &self.said {
+            if let Some(limit) = limits.get(usize::from(said.detector)).copied().flatten() {
+                all += 1;
+                over += u32::from(f64::from(said.ratio) >= limit);
+            }
+        }
+        (f64::from(over) / f64::from(all.max(1)), all)
+    }
+
+    /// All that are kept, oldest first.
+    pub(super) fn all(&self, settings: &ClassSettings) -> Vec<AssetScore> {
+        let names: Vec<&String> = settings.detectors.keys().collect();
+        let model = |at: i64| {
+            let known = self.models.iter().rev().find(|(from, _)| *from <= at);
+            known.map_or_else(String::new, |(_, model)| model.version.clone())
+        };
+        let shown = |said: &Said| {
+            let ratio = f64::from(said.ratio);
+            AssetScore {
+                time: instant(said.at),
+                detector: names
+                    .get(usize::from(said.detector))
+                    .map_or_else(String::new, |name| (*name).clone()),
+                ratio,
+                score: if ratio.is_finite() {
+                    ratio / (1.0 + ratio)
+                } else {
+                    1.0
+                },
+                out_of_band: said.out_of_band,
+                alarm: said.alarm,
+                model: model(said.at),
+            }
+        };
+        self.said.iter().map(shown).collect()
+    }
+}
