@@ -104,6 +104,25 @@ impl DetectorSettings {
         }
     }
 
+    /// Its word in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pca(_) => "pca",
+            Self::Residuals(_) => "residuals",
+            Self::Canonical(_) => "canonical",
+            Self::DynamicPca(_) => "dynamic_pca",
+            Self::Neighbor(_) => "neighbor",
+            Self::Seasonal(_) => "seasonal",
+            Self::Standstill(_) => "standstill",
+            Self::Hotelling(_) => "hotelling",
+            Self::Changepoint(_) => "changepoint",
+            Self::Clusters(_) => "clusters",
+            Self::Mixture(_) => "mixture",
+            Self::Boundary(_) => "boundary",
+            Self::Relations(_) => "relations",
+        }
+    }
+
     /// Everything that is wrong, a sentence each; empty when nothing is.
     pub fn mistakes(&self) -> Vec<String> {
         match self {

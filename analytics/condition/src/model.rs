@@ -7,7 +7,7 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::detector::{Detector, FitError, Sample, Training};
-use super::detectors::Fitted;
+use super::detectors::{DetectorSettings, Fitted};
 use super::features::Feature;
 use super::learning::Learning;
 use super::outliers::outliers;
@@ -179,7 +179,7 @@ pub fn learn_from(
     };
     let (mut detectors, mut evaluation) = (BTreeMap::new(), BTreeMap::new());
     for (name, watching) in &settings.detectors {
-        let fitted = watching.detector.fit(&training)?;
+        let fitted = fitted(&watching.detector, &training)?;
         if let Some(detector) = fitted.begin(&watching.detector) {
             let release = watching.release.unwrap_or(settings.release);
             evaluation.insert(name.clone(), evaluate(detector, &training, release));
@@ -235,6 +235,18 @@ fn evaluate(mut detector: Box<dyn Detector>, training: &Training<'_>, release: f
         high: point((99 * ratios.len() / 100).min(ratios.len().saturating_sub(1))),
         over_release,
     }
+}
+
+/// Fits a detector. The decompositions of linfa panic on some matrices that are nearly singular;
+/// then there is no model, and the asset goes on learning.
+fn fitted(detector: &DetectorSettings, training: &Training<'_>) -> Result<Fitted, FitError> {
+    let fit = std::panic::AssertUnwindSafe(|| detector.fit(training));
+    std::panic::catch_unwind(fit).unwrap_or_else(|_| {
+        Err(FitError::Numbers {
+            detector: detector.kind(),
+            reason: "its decomposition came to no numbers".to_owned(),
+        })
+    })
 }
 
 /// One column of the training data.
