@@ -9,6 +9,7 @@
 pub mod admission;
 pub mod auth;
 pub mod command;
+mod condition;
 pub mod exposition;
 pub mod idempotency;
 pub mod once;
@@ -92,6 +93,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(assets::list, assets::create))
         .routes(routes!(assets::get))
         .routes(routes!(scores::list))
+        .routes(routes!(condition::of_asset))
+        .routes(routes!(condition::of_site))
+        .routes(routes!(condition::of_account))
         .routes(routes!(alarms::list))
         .routes(routes!(alarm_load::get))
         .routes(routes!(alarm_load::first_out))

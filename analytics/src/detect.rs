@@ -31,6 +31,8 @@ mod service_tests;
 mod skab_tests;
 
 pub use backtest::{BackTestEpisode, BackTestReport};
+pub use fieldwright_condition::watch::Condition;
+
 pub use config::{DEFAULT_TOML, DetectConfig, RuleSettings};
 pub use fieldwright_condition::{BadSpan, ClassSettings, FeatureKind, FitError, Model, Span};
 pub use history::HistoryError;

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::watch::Condition;
 use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -190,6 +191,11 @@ impl Detection {
             health.state = HealthState::Alarm;
         }
         health
+    }
+
+    /// How an asset and its components are, by the window that was judged last; `None` before that.
+    pub fn condition(&self, asset: &str) -> Option<Condition> {
+        self.shared.engine().condition(asset)
     }
 
     /// What its detectors have said of an asset lately, oldest first: the last [`KEPT_SCORES`] since

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::watch::Condition;
 use fieldwright_condition::{ClassSettings, Model};
 
 use super::super::evidence::instant;
@@ -67,6 +68,12 @@ impl Engine {
         let mut found: Vec<ShadowReport> = found.filter_map(|(tag, _)| self.shadow(tag)).collect();
         found.sort_by(|a, b| a.asset.cmp(&b.asset));
         found
+    }
+
+    /// How an asset and its components are, by the window that was judged last.
+    pub fn condition(&self, asset: &str) -> Option<Condition> {
+        let (_, settings, track) = self.track(asset)?;
+        track.monitor.watch()?.condition(settings)
     }
 
     /// What the detector says about a repair done at `since`; `None` when it has no model.
