@@ -8,6 +8,7 @@
 mod cli;
 mod contract;
 mod crash;
+mod detection;
 mod doors;
 mod faults;
 mod import;

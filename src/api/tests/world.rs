@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use fieldwright_analytics::alarms::{AlarmBook, MemoryAlarmStore};
-use fieldwright_analytics::detect::{DEFAULT_TOML, DetectConfig, Detection, DetectionParts};
+use fieldwright_analytics::detect::{DetectConfig, Detection, DetectionParts};
 use fieldwright_analytics::sql::{SnapshotSource, SqlEngine, SqlLimits};
 use fieldwright_ingest::clock::{ManualClock, SharedClock, wall_now};
 use fieldwright_ingest::{Ingest, IngestConfig};
@@ -181,7 +181,7 @@ impl World {
 
 /// The settings that every service starts with.
 fn detection_config() -> DetectConfig {
-    let mut table: toml::Table = toml::from_str(DEFAULT_TOML).unwrap();
+    let mut table: toml::Table = toml::from_str(&crate::config::default_toml()).unwrap();
     table.remove("detect").unwrap().try_into().unwrap()
 }
 
