@@ -226,10 +226,10 @@ mod tests {
         for place in 0..80 {
             let at = place + 20;
             let expected = levels(at as f64, 11);
-            for metric in 0..11 {
+            for (metric, expected) in expected.iter().enumerate() {
                 let found = learning.value(place, metric, FeatureKind::Mean);
                 let missing = (metric == 0 && at % 7 == 3) || (metric > 8 && at < 30);
-                assert!(found == expected[metric] || missing && found.is_nan());
+                assert!(found == *expected || missing && found.is_nan());
                 let flat = metric % 3 == 2 && (metric <= 8 || at >= 30);
                 assert_eq!(learning.is_flat(place, metric), flat);
             }
