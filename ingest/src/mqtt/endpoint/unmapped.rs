@@ -24,8 +24,7 @@ pub(crate) fn first_level(topic: &[u8]) -> &[u8] {
 impl Unmapped {
     /// Writes a line about a topic, unless there was one lately.
     pub(crate) fn tell(&self, topic: &[u8]) {
-        // Where nobody reads such lines, no message waits for a lock.
-        if tracing::enabled!(tracing::Level::INFO) && self.admit(topic, process_now()) {
+        if self.admit(topic, process_now()) {
             tracing::info!(
                 topic = ?String::from_utf8_lossy(topic),
                 "no mapping rule matches this topic: its messages are acknowledged and go to \
