@@ -95,6 +95,8 @@ pub struct Guarded {
 #[derive(Debug, Default)]
 pub struct Guards {
     episodes: Vec<Episode>,
+    /// By threshold, when its metric was last seen. **Units**: microseconds of event time.
+    seen: Vec<Option<i64>>,
     /// Newest reading that was judged. **Units**: microseconds of event time since 1970.
     newest: Option<i64>,
 }
@@ -119,11 +121,12 @@ impl Guards {
     /// Judges a reading; `value` gives that of the metric of a threshold, by the threshold's number,
     /// NaN when there is none.
     ///
-    /// A reading that is not newer than the newest one changes nothing.
+    /// A reading that is not newer than the newest one changes nothing. Silence of its metric for
+    /// longer than `stale_after` and its delay forgets what was building up.
     pub fn take(
         &mut self,
         thresholds: &BTreeMap<String, ThresholdSettings>,
-        time: i64,
+        (time, stale_after): (i64, Span),
         value: impl Fn(usize) -> f64,
         mut out: impl FnMut(Guarded),
     ) {
@@ -132,12 +135,18 @@ impl Guards {
         }
         self.newest = Some(time);
         self.episodes.resize(thresholds.len(), Episode::Quiet);
+        self.seen.resize(thresholds.len(), None);
         for (number, settings) in thresholds.values().enumerate() {
             let value = value(number);
             if !value.is_finite() {
                 continue;
             }
             let episode = &mut self.episodes[number];
+            let patience = stale_after.max(settings.min_duration).micros();
+            let before = self.seen[number].replace(time);
+            if before.is_some_and(|before| time - before > patience) {
+                episode.interrupt();
+            }
             let turn = episode.step(time, settings.ratio(value), &settings.delays());
             // How far beyond it is says nothing: it does not get worse.
             if !matches!(turn, Turn::None | Turn::Worse) {
@@ -174,6 +183,7 @@ impl Guards {
             .keys()
             .map(|name| of(name).unwrap_or(Episode::Quiet));
         Self {
+            seen: vec![saved.newest; thresholds.len()],
             episodes: episodes.collect(),
             newest: saved.newest,
         }
@@ -210,7 +220,8 @@ mod tests {
                 Turn::Return => turn = 'B',
                 other => panic!("{other:?}"),
             };
-            guards.take(&thresholds, second * 1_000_000, |_| value, told);
+            let at = (second * 1_000_000, Span::seconds(3600));
+            guards.take(&thresholds, at, |_| value, told);
             turns.push(turn);
             // A restart in between changes nothing.
             let saved = guards.save(&thresholds);
@@ -228,6 +239,22 @@ mod tests {
             "above = 9.0\nbelow = 1.0\nmin_duration = '2s'",
             "5 9 9 9 9 5 5 5 0 0 5 0",
             "---R---B----",
+        );
+    }
+
+    #[test]
+    fn a_long_silence_forgets_what_was_building_up() {
+        let thresholds = thresholds("above = 95.0\nmin_duration = '10m'");
+        let mut guards = Guards::default();
+        let mut raised = Vec::new();
+        for minute in [0_i64, 360, 365, 371] {
+            let at = (minute * 60_000_000, Span::seconds(3600));
+            guards.take(&thresholds, at, |_| 96.0, |_| raised.push(minute));
+        }
+        assert_eq!(
+            raised,
+            [371],
+            "ten minutes from the reading after the silence"
         );
     }
 

@@ -14,6 +14,9 @@ use super::model::Model;
 use super::settings::ClassSettings;
 use super::window::Window;
 
+/// Ratios end here; far beyond any real one.
+const MAX_RATIO: f64 = 1e6;
+
 /// What is said of one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
@@ -308,7 +311,12 @@ impl Member {
     }
 
     fn judge(&mut self, sample: &Sample<'_>) -> Option<Verdict> {
-        let score = self.detector.score(sample)?;
+        let mut score = self.detector.score(sample)?;
+        if score.ratio.is_nan() {
+            return None;
+        }
+        // An absurd reading is an alarm like any: what is kept of it has to be a number.
+        score.ratio = score.ratio.clamp(0.0, MAX_RATIO);
         let turn = self.episode.step(sample.at, score.ratio, &self.delays);
         let calm = !self.episode.is_active() && score.ratio < self.delays.release;
         self.detector.follow(sample, &score, calm);

@@ -374,6 +374,7 @@ impl Suppressed {
             "suppression": self.suppression.as_str(),
             "kind": self.kind.as_str(),
             "reason": self.reason,
+            "began_at": self.occurrence.began_at,
             "found_at": self.occurrence.raised_at,
             "until": at,
         });
@@ -382,6 +383,11 @@ impl Suppressed {
                 evidence.insert("suppressed".to_owned(), why);
             }
             other => *other = serde_json::json!({ "evidence": other.take(), "suppressed": why }),
+        }
+        // Time under a suppression is no time out of band that anybody has let pass.
+        occurrence.began_at = at;
+        if let Some(began) = occurrence.evidence.get_mut("began_at") {
+            *began = serde_json::json!(at);
         }
         occurrence.raised_at = at;
         occurrence

@@ -94,12 +94,13 @@ impl DetectConfig {
         }
         let all = self.classes.values().chain([&self.defaults]);
         let detectors: BTreeSet<&str> = all
-            .flat_map(|class| class.detectors.keys().map(String::as_str))
+            .flat_map(|class| class.detectors.keys().chain(class.thresholds.keys()))
+            .map(String::as_str)
             .collect();
         for name in detectors.iter().filter(|name| !is_class_name(name)) {
             found.push(format!(
-                "detectors.{name}: a detector is named in lower case: a letter, then letters, \
-                 digits, `_` or `-`, 63 at most"
+                "detectors.{name}: a detector or a threshold is named in lower case: a letter, \
+                 then letters, digits, `_` or `-`, 63 at most"
             ));
         }
         for (name, rule) in &self.rules {

@@ -305,8 +305,10 @@ pub(super) async fn learned(
     mut facts: Facts,
 ) -> Result<Facts, StoreError> {
     let rows = sqlx::query(
-        "SELECT m.cause, SUM(CASE WHEN c.close_out = 'no_fault_found' THEN 0 ELSE 1 END) AS found, \
-         COUNT(*) AS all_of_them FROM case_alarms m JOIN cases c ON c.id = m.case_id \
+        // A chattering alarm comes many times: its case counts once.
+        "SELECT m.cause, COUNT(DISTINCT CASE WHEN c.close_out = 'no_fault_found' THEN NULL \
+         ELSE c.id END) AS found, \
+         COUNT(DISTINCT c.id) AS all_of_them FROM case_alarms m JOIN cases c ON c.id = m.case_id \
          JOIN assets a ON a.id = c.asset_id WHERE a.class = $1 AND c.close_out IS NOT NULL \
          GROUP BY m.cause",
     )

@@ -10,6 +10,8 @@ use crate::orders::Severity;
 const WHOLE: i128 = 1_000_000;
 /// From this confidence on a critical condition does not wait. **Units** basis points.
 const CRITICAL_AT_ONCE_BP: u32 = 5_000;
+/// A condition beyond the budget is decided again after so long.
+const BEYOND_BUDGET_AGAIN: TimeDelta = TimeDelta::days(1);
 /// From this probability on a prognosis counts as a second opinion. **Units** millionths.
 const LIKELY_PPM: u32 = 500_000;
 /// A detector's own word counts as much as so many labeled alarms.
@@ -171,7 +173,8 @@ impl Case<'_> {
                      opinion and must save {} times its cost",
                     used.used, economics.orders_per_year, economics.saving_over_budget
                 ),
-                self.until_long(),
+                // An order leaves the year by itself: it is asked again, however long it lasts.
+                self.until_long().or(Some(BEYOND_BUDGET_AGAIN)),
             ),
         }
     }

@@ -166,6 +166,9 @@ impl Space {
     }
 }
 
+/// Statistics end here before they are smoothed; limits are of the order of one.
+const CAP: f64 = 1e4;
+
 impl Statistics {
     /// What is normal, where smoothing begins.
     const NORMAL: Self = Self {
@@ -174,8 +177,10 @@ impl Statistics {
     };
 
     fn smooth(&mut self, next: Self, memory: f64) {
-        self.directions += (next.directions - self.directions) / memory;
-        self.residual += (next.residual - self.residual) / memory;
+        // One absurd reading must not fill the memory for good.
+        let capped = |next: f64| if next.is_nan() { CAP } else { next.min(CAP) };
+        self.directions += (capped(next.directions) - self.directions) / memory;
+        self.residual += (capped(next.residual) - self.residual) / memory;
     }
 
     fn at_least(self, other: Self) -> Self {

@@ -170,13 +170,19 @@ impl Lane<'_> {
             metric.map_or(f64::NAN, &value)
         };
         let guards = track.guards.get_or_insert_default();
-        guards.take(thresholds, time, value, |guarded| {
+        let at = (time, self.settings.stale_after);
+        guards.take(thresholds, at, value, |guarded| {
             let named = thresholds.iter().nth(guarded.threshold);
             found.extend(named.and_then(|own| guards::found((tag, class), own, &guarded, time)));
         });
-        for found in found {
+        // What one reading leads to is kept in order, and only the last makes it done.
+        let last = found.len().saturating_sub(1);
+        for (number, found) in found.into_iter().enumerate() {
             track.dirty = true;
-            let progress = progress(class, tag, track, self.settings);
+            let progress = match number {
+                number if number < last => None,
+                _ => progress(class, tag, track, self.settings),
+            };
             track.unkept += u32::from(progress.is_some());
             self.done.findings.push((row, Finding { found, progress }));
         }
