@@ -46,6 +46,14 @@ impl ThresholdSettings {
             }
             _ => {}
         }
+        if let (Some(below), Some(above)) = (self.below, self.above)
+            && below + self.hysteresis > above - self.hysteresis
+        {
+            let hysteresis = self.hysteresis;
+            found.push(format!(
+                "hysteresis is {hysteresis}, so that nothing between {below} and {above} is back in band"
+            ));
+        }
         if !(self.hysteresis >= 0.0 && self.hysteresis.is_finite()) {
             let hysteresis = self.hysteresis;
             found.push(format!("hysteresis is {hysteresis}, but must be 0 or more"));
@@ -265,6 +273,11 @@ mod tests {
         settings.hysteresis = -1.0;
         settings.metric.clear();
         assert_eq!(settings.mistakes().len(), 3, "{:?}", settings.mistakes());
+        let mut wide = thresholds("above = 10.0\nbelow = 0.0")
+            .remove("hot")
+            .unwrap();
+        wide.hysteresis = 6.0;
+        assert!(wide.mistakes().concat().contains("back in band"));
         settings.below = None;
         settings.above = None;
         assert!(settings.mistakes().concat().contains("neither"));

@@ -220,13 +220,12 @@ impl Alarm {
             Command::AddEvidence { .. } => !self.active && self.closed.is_none(),
             Command::Return { .. } => !self.active,
             Command::Acknowledge { .. } => self.acknowledged.is_some(),
-            Command::Shelve { until, .. } => {
+            Command::Shelve { until, reason, .. } => {
                 self.closed.is_none()
                     && *until > now
-                    && self
-                        .shelved
-                        .as_ref()
-                        .is_some_and(|shelving| shelving.until == *until)
+                    && self.shelved.as_ref().is_some_and(|shelving| {
+                        shelving.until == *until && shelving.reason == *reason
+                    })
             }
             Command::Unshelve { .. } => self.shelved.is_none(),
             Command::CloseVerified { .. } => self.closed.is_some(),

@@ -76,6 +76,32 @@ impl Set {
 }
 
 impl Bench {
+    /// The folder that is read and in which predictions would be written, if they would.
+    fn written_over(&self) -> Option<&PathBuf> {
+        // What does not exist yet lies where its nearest parent does.
+        let mut out = std::path::absolute(&self.out).ok()?;
+        let mut rest = Vec::new();
+        let place = loop {
+            if let Ok(place) = out.canonicalize() {
+                break place;
+            }
+            rest.push(out.file_name()?.to_owned());
+            out = out.parent()?.to_owned();
+        };
+        let place = rest
+            .iter()
+            .rev()
+            .fold(place, |place, name| place.join(name));
+        let read = [Some(&self.data), self.train.as_ref()]
+            .into_iter()
+            .flatten();
+        let mut read = read.filter(|folder| folder.is_dir());
+        read.find(|folder| {
+            let folder = folder.canonicalize();
+            folder.is_ok_and(|folder| place.starts_with(folder))
+        })
+    }
+
     /// Runs the set.
     pub fn run(self, output: Output) -> Result<(), Failure> {
         for folder in [Some(&self.data), self.train.as_ref()]
@@ -86,6 +112,13 @@ impl Bench {
                 let shown = folder.display();
                 return Err(Failure::NotFound(format!("{shown} is no folder")));
             }
+        }
+        if let Some(read) = self.written_over() {
+            return Err(Failure::Usage(format!(
+                "--out {} lies in {}, which is read: give another folder",
+                self.out.display(),
+                read.display()
+            )));
         }
         let set = self.set.name();
         let places = Places {

@@ -73,6 +73,7 @@ impl OrdersDesk {
                 order.tier.as_str(),
                 &*order.cause,
             ];
+            let cells = cells.map(quoted);
             text.push_str(&cells.join(","));
             text.push('\n');
         }
@@ -120,6 +121,15 @@ impl Desk for OrdersDesk {
             asset.open.remove(cause);
             asset.has_order &= !asset.open.is_empty();
         }
+    }
+}
+
+/// A cell, in quotes where it needs them (RFC 4180).
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
     }
 }
 
