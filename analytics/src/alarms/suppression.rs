@@ -384,8 +384,8 @@ impl Suppressed {
             }
             other => *other = serde_json::json!({ "evidence": other.take(), "suppressed": why }),
         }
-        // Time under a suppression is no time out of band that anybody has let pass.
-        occurrence.began_at = at;
+        // Time under a suppression is no time out of band that anybody has let pass: whoever weighs
+        // how long it has lasted counts from here. The alarm itself knows when it began.
         if let Some(began) = occurrence.evidence.get_mut("began_at") {
             *began = serde_json::json!(at);
         }
