@@ -1,7 +1,7 @@
 //! What the field says of alarms: labels from close-out codes, and limits that people promoted.
 //!
-//! Plain rows in the operational store, without any money. Detectors learn from them; whoever
-//! fits a class again asks [`FieldFeedback::limit_of`] for the factor that is in force.
+//! Plain rows in the operational store, without any money. [`FieldFeedback::limit_of`] is the factor
+//! in force; no detector asks for it yet (docs/limits.md).
 
 use std::sync::Arc;
 

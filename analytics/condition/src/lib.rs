@@ -19,6 +19,7 @@ pub mod learning;
 pub mod matrix;
 pub mod model;
 pub mod monitor;
+mod numbers;
 mod outliers;
 pub mod prognosis;
 pub mod settings;

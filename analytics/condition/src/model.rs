@@ -1,5 +1,6 @@
 //! What was learned about an asset: the features it looks at and its fitted detectors.
 
+use crate::numbers::{count, median};
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
@@ -324,21 +325,8 @@ fn moves(values: &[f64]) -> bool {
     most - least > 1e-9 * least.abs().max(most.abs()).max(1e-300)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
 fn share(part: usize, whole: usize) -> f64 {
     count(part) / count(whole.max(1))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of windows are far below 2^52"
-)]
-fn count(number: usize) -> f64 {
-    number as f64
 }
 
 /// The asset, the span that it was trained on and the settings make the name.

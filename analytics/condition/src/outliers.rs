@@ -1,6 +1,8 @@
 //! Windows of the learning period that are not normal: a fault or a test run inside it must not
 //! become part of what is normal.
 
+use crate::numbers::median;
+
 /// Largest share of the windows that can be outliers; more of them are a way of running.
 const MOST: f64 = 0.05;
 /// A deviation is so many median absolute deviations, were the values normally distributed.
@@ -38,11 +40,6 @@ pub(crate) fn outliers(rows: &[Vec<f64>], bound: f64) -> Vec<bool> {
         out.fill(false);
     }
     out
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::super::detector::{FitError, Training};
 use super::super::matrix::Square;
 use super::dynamic::{self, Common, DynamicModel, Space, covariance, directions, out_of_range};
-use super::lagged::{count, stacked};
+use super::lagged::stacked;
+use crate::numbers::count;
 
 /// Added to every variance of the standardized past: readings are rounded, so no direction is
 /// known to be quieter than this.

@@ -7,6 +7,7 @@
 //!
 //! **Source**: the two-sample form of Hotelling 1947's T², in a moving window.
 
+use crate::numbers::count;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -285,14 +286,6 @@ impl Detector for ChangepointDetector {
             self.state = state;
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of windows are far below 2^52"
-)]
-fn count(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 
 use super::super::detector::{Contribution, Detector, Explanation, Sample, Score};
 use super::super::matrix::Square;
-use super::lagged::{History, count, is_gap};
+use super::lagged::{History, is_gap};
+use crate::numbers::count;
 
 pub use fit::{covariance, directions, fit};
 

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::super::detector::{FitError, Training};
 use super::super::matrix::Square;
 use super::dynamic::{self, Common, DynamicModel, Space, covariance, directions, out_of_range};
-use super::lagged::{count, stacked};
+use super::lagged::stacked;
+use crate::numbers::count;
 
 /// The residual variance is at least this: readings are rounded.
 const ROUNDING: f64 = 1e-4;

@@ -29,7 +29,7 @@ use super::super::features::Feature;
 use super::super::matrix::Square;
 use super::super::settings::FeatureKind;
 use super::super::span::Span;
-use normal::count;
+use crate::numbers::count;
 use vectors::{Smoother, difference, difference_or_zero, fill, share_of, standardize};
 
 pub use normal::Normal;

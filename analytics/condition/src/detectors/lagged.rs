@@ -1,5 +1,6 @@
 //! Vectors of several windows in a row: what detectors of dynamic processes look at.
 
+use crate::numbers::count;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -120,14 +121,6 @@ pub fn standards(rows: &[Vec<f64>], runs: &[Range<usize>]) -> (Vec<f64>, Vec<f64
             (mean, if deviation > 0.0 { deviation } else { 1.0 })
         })
         .unzip()
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of windows and features are far below 2^52"
-)]
-pub fn count(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! What counts is the deviation in spreads, smoothed in event time, against the largest one of
 //! the learning period. A level that stays becomes normal after some periods.
 
+use crate::numbers::count;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -268,11 +269,6 @@ impl Detector for SeasonalDetector {
 )]
 fn ratio(part: i64, whole: i64) -> f64 {
     part as f64 / whole as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "slots are few")]
-fn count(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use super::super::detector::{
     Contribution, Detector, Explanation, FitError, Sample, Score, Training,
 };
-use super::lagged::{count, standards};
+use super::lagged::standards;
+use crate::numbers::count;
 
 pub use boundary::{Boundary, BoundarySettings};
 pub use clusters::{ClusterSettings, Clusters};

@@ -6,8 +6,9 @@ use linfa_linalg::eigh::{EigSort, Eigh};
 use ndarray::{Array1, Array2, Axis};
 
 use super::super::super::detector::{FitError, Training};
-use super::super::lagged::{History, count, runs, standards, within, without};
+use super::super::lagged::{History, runs, standards, within, without};
 use super::{Common, DynamicModel, Space, Statistics};
+use crate::numbers::count;
 
 /// Windows per dimension of the past vector, at least; otherwise the past is made shorter.
 const WINDOWS_PER_DIMENSION: usize = 2;

@@ -1,5 +1,6 @@
 //! What is normal: the spread around the reference, the usual drift, and the instruments' tolerance.
 
+use crate::numbers::count;
 use serde::{Deserialize, Serialize};
 
 use super::super::super::matrix::Square;
@@ -49,12 +50,4 @@ fn second_moments(rows: &[Vec<f64>], size: usize) -> Square {
     Square::from_fn(size, |row, column| {
         rows.iter().map(|x| x[row] * x[column]).sum::<f64>() / number
     })
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of windows are far below 2^52"
-)]
-pub(super) fn count(number: usize) -> f64 {
-    number as f64
 }

@@ -1,5 +1,7 @@
 //! The nearest earlier run to the newest one, over all earlier places at once.
 
+use crate::numbers::count;
+
 /// What two runs are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compare {
@@ -96,14 +98,6 @@ fn smallest(sums: &[f64]) -> Option<usize> {
         return None;
     }
     sums.iter().position(|sum| sum.abs() == least)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "lengths of runs are far below 2^52"
-)]
-pub(super) fn count(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::NeighborSettings;
-use super::nearest::{Compare, Near, count, nearest};
+use super::nearest::{Compare, Near, nearest};
 use crate::bits;
+use crate::numbers::count;
 
 /// A ratio while the metric rests after an alarm: in band, just.
 const AT_REST: f64 = 0.9;

@@ -1,5 +1,6 @@
 //! Learning the components, with linfa.
 
+use crate::numbers::count;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_reduction::Pca;
@@ -167,12 +168,4 @@ pub(in super::super) fn standards(rows: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
             (mean, (squares / (count(rows.len()) - 1.0)).sqrt())
         })
         .unzip()
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of windows are far below 2^52"
-)]
-fn count(number: usize) -> f64 {
-    number as f64
 }

@@ -5,6 +5,7 @@ use super::super::super::matrix::Square;
 use super::super::super::settings::FeatureKind;
 use super::super::pca::{limits::limit, slow_changes, standards};
 use super::{Recursion, ResidualModel, ResidualSettings, quadratic, recursion};
+use crate::numbers::count;
 
 /// Share of the covariance that is taken as independent: few windows lie about correlations.
 const SHRINKAGE: f64 = 0.1;
@@ -165,12 +166,4 @@ fn covariance(residuals: &[Vec<f64>], lag: usize, factor: f64) -> Vec<f64> {
         }
     }
     sums
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of windows are far below 2^52"
-)]
-fn count(number: usize) -> f64 {
-    number as f64
 }

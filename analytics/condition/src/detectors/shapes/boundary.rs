@@ -8,8 +8,8 @@ use linfa::traits::Fit;
 use linfa_svm::Svm;
 use serde::{Deserialize, Serialize};
 
-use super::super::lagged::count;
 use super::{Shape, ShapeSettings, matrix, squared_distance};
+use crate::numbers::count;
 
 /// How a boundary is set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use linfa_elasticnet::ElasticNet;
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
-use super::super::lagged::count;
 use super::{Shape, ShapeSettings, matrix};
+use crate::numbers::count;
 
 /// How relations are set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
