@@ -142,6 +142,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(proposals::list, proposals::weigh))
         .routes(routes!(proposals::promote))
         .routes(routes!(proposals::decline))
+        .routes(routes!(proposals::take_back))
         .routes(routes!(models::versions))
         .routes(routes!(models::promote))
         .routes(routes!(models::shadows, models::begin_shadow))

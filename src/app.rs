@@ -154,12 +154,14 @@ impl App {
             Arc::clone(&clock),
             sql_limits(&settings),
         ));
+        let field = FieldFeedback::open(db.pool().clone(), db.write_gate()).await?;
         let detection = DetectionParts {
             config: settings.detect.clone(),
             data_dir: folder.path(),
             feed,
             sql: Some(Arc::clone(&sql)),
             alarms: Arc::clone(&alarms),
+            limits: field.limits().await?,
             clock: Arc::clone(&clock),
         };
         let detection = Detection::start(detection, source).await?;
@@ -167,7 +169,7 @@ impl App {
             db: db.clone(),
             alarms: Arc::clone(&alarms),
             detection: Arc::new(detection),
-            field: Arc::new(FieldFeedback::open(db.pool().clone(), db.write_gate()).await?),
+            field: Arc::new(field),
             sql: Arc::clone(&sql),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),

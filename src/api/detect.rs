@@ -1,5 +1,7 @@
 //! `/detect/train` and `/models`: what detectors have learned, and learning by hand.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use fieldwright_analytics::detect::ModelSummary;
@@ -25,6 +27,8 @@ pub struct Model {
     class: String,
     /// Its detectors, also the causes of their alarms.
     detectors: Vec<String>,
+    /// By detector: by what limits that people promoted multiply its own. None: it is left out.
+    limit_factors: BTreeMap<String, f64>,
     /// Event time of the first window that it learned from.
     trained_from: Instant,
     /// Event time of the end of the last one.
@@ -119,6 +123,7 @@ impl From<ModelSummary> for Model {
             asset: model.asset,
             class: model.class,
             detectors: model.detectors,
+            limit_factors: model.limit_factors,
             trained_from: model.trained_from.into(),
             trained_through: model.trained_through.into(),
             windows: model.windows,

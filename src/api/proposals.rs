@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use fieldwright_analytics::detect::Detection;
 use fieldwright_workorders::store::ids::ProposalId;
 use fieldwright_workorders::tuning::{self, Kept, ProposalError};
 use serde::{Deserialize, Serialize};
@@ -32,8 +34,14 @@ pub struct LimitProposal {
     /// Where it stands.
     #[schema(value_type = words::ProposalStatus)]
     status: &'static str,
-    /// By what to multiply the limit, in thousandths.
+    /// By what to multiply the limit that is in force, in thousandths.
     factor_milli: i64,
+    /// Who changes the limit: the detector takes a promoted one over by itself, a threshold or an
+    /// SQL rule is changed by hand where it is written.
+    #[schema(value_type = words::AppliedBy)]
+    applied_by: &'static str,
+    /// Whether its factor multiplies the limit now.
+    in_force: bool,
     /// Labeled episodes behind it.
     episodes: i64,
     /// Of these, faults.
@@ -52,6 +60,10 @@ pub struct LimitProposal {
     decided_at: Option<Instant>,
     /// Who.
     decided_by: Option<String>,
+    /// When a person took the promoted limit back.
+    taken_back_at: Option<Instant>,
+    /// Who.
+    taken_back_by: Option<String>,
     /// Grows with every change.
     version: i64,
 }
@@ -97,7 +109,7 @@ pub async fn list(
     let window = Window::read("proposals", which.limit, which.cursor.as_deref())?;
     let status = filter("status", which.status.as_deref())?;
     let page = tuning::list(&state.db, status, &window.request()).await?;
-    Ok(window.shown(page, LimitProposal::from))
+    Ok(window.shown(page, |kept| LimitProposal::of(kept, &state.detection)))
 }
 
 /// Weighs what the field has labeled, and proposes limits that would have cost less.
@@ -117,7 +129,10 @@ pub async fn weigh(
     Ok(Json(Weighed { proposed }))
 }
 
-/// Puts a proposed limit in force.
+/// Puts a proposed limit in force: the detector's limit is multiplied from the next window on.
+///
+/// A limit that people have written, of a threshold or an SQL rule, is refused: it is changed by
+/// hand, and the proposal declined.
 #[utoipa::path(post, path = "/detect/proposals/{id}/promote",
     operation_id = "promote_limit_proposal", tag = "telemetry",
     params(("id" = String, Path, description = "Id of the proposal"), IfMatch, KeyOptional),
@@ -127,7 +142,7 @@ pub async fn promote(
     Path(text): Path<String>,
     command: Command<Acting>,
 ) -> Result<Answer, Problem> {
-    decide(&state, &text, command, true).await
+    decide(&state, &text, command, Word::Promote).await
 }
 
 /// Says no to a proposed limit.
@@ -140,34 +155,88 @@ pub async fn decline(
     Path(text): Path<String>,
     command: Command<Acting>,
 ) -> Result<Answer, Problem> {
-    decide(&state, &text, command, false).await
+    decide(&state, &text, command, Word::Decline).await
+}
+
+/// Takes a promoted limit back: the detector's limit is what it was before.
+#[utoipa::path(post, path = "/detect/proposals/{id}/take-back",
+    operation_id = "take_back_limit_proposal", tag = "telemetry",
+    params(("id" = String, Path, description = "Id of the proposal"), IfMatch, KeyOptional),
+    request_body = Acting, responses((status = 200, body = LimitProposal)))]
+pub async fn take_back(
+    State(state): State<ApiState>,
+    Path(text): Path<String>,
+    command: Command<Acting>,
+) -> Result<Answer, Problem> {
+    decide(&state, &text, command, Word::TakeBack).await
+}
+
+/// What a person says of a proposal.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    Promote,
+    Decline,
+    TakeBack,
 }
 
 async fn decide(
     state: &ApiState,
     text: &str,
     command: Command<Acting>,
-    is_yes: bool,
+    word: Word,
 ) -> Result<Answer, Problem> {
     let version = Some(command.required_version()?);
     let proposal: ProposalId = id("proposal", text)?;
     let ctx = state.acting_for(&command.body.actor)?;
+    if let Word::Promote = word {
+        let mut connection = state.connection().await?;
+        let kept = tuning::get(&mut connection, &proposal).await?;
+        if !state.detection.takes_limit(&kept.class, &kept.cause) {
+            return Err(by_hand(&kept));
+        }
+    }
     let answer = once(&state.db, &ctx, command.key(), COLLECTION, &|tx| {
         Box::pin(async {
-            let kept = match is_yes {
-                true => tuning::promote(tx, &ctx, &proposal, version).await?,
-                false => tuning::decline(tx, &ctx, &proposal, version).await?,
+            let kept = match word {
+                Word::Promote => tuning::promote(tx, &ctx, &proposal, version).await?,
+                Word::Decline => tuning::decline(tx, &ctx, &proposal, version).await?,
+                Word::TakeBack => tuning::take_back(tx, &ctx, &proposal, version).await?,
             };
-            Ok::<_, ProposalError>((false, LimitProposal::from(kept)))
+            Ok::<_, ProposalError>((false, LimitProposal::of(kept, &state.detection)))
         })
     })
     .await?;
     Ok(answer)
 }
 
-impl From<Kept> for LimitProposal {
-    fn from(kept: Kept) -> Self {
+/// A limit that a person wrote is changed where it is written.
+fn by_hand(kept: &Kept) -> Problem {
+    const REFUSAL: &str = "limit_changed_by_hand";
+    let detail = format!(
+        "{cause} is no detector of class {class} but a threshold or an SQL rule: change its limit \
+         in the configuration, to {factor}.{thousandths:03} times what it is now, start the service \
+         again and decline the proposal",
+        cause = kept.cause,
+        class = kept.class,
+        factor = kept.factor_milli / 1_000,
+        thousandths = kept.factor_milli % 1_000,
+    );
+    Problem::refusal(
+        StatusCode::CONFLICT,
+        REFUSAL,
+        "Limit changed by hand",
+        detail,
+    )
+}
+
+impl LimitProposal {
+    fn of(kept: Kept, detection: &Detection) -> Self {
         Self {
+            applied_by: match detection.takes_limit(&kept.class, &kept.cause) {
+                true => "detector",
+                false => "hand",
+            },
+            in_force: kept.is_in_force(),
             id: kept.id.to_string(),
             class: kept.class,
             cause: kept.cause,
@@ -182,6 +251,8 @@ impl From<Kept> for LimitProposal {
             created_at: kept.created_at.into(),
             decided_at: kept.decided_at.map(Instant),
             decided_by: kept.decided_by,
+            taken_back_at: kept.taken_back_at.map(Instant),
+            taken_back_by: kept.taken_back_by,
             version: kept.version,
         }
     }

@@ -4,5 +4,6 @@ mod alarms;
 mod circle;
 mod conventions;
 mod document;
+mod limits;
 mod reading;
 mod world;

@@ -63,6 +63,16 @@ pub enum ProposalStatus {
     Declined,
 }
 
+/// Who changes the limit of a proposal.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppliedBy {
+    /// The detector, once it is promoted.
+    Detector,
+    /// A person, in the configuration: it is a threshold or an SQL rule.
+    Hand,
+}
+
 /// What an alarm comes to.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

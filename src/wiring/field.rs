@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use fieldwright_analytics::feedback::{Label, PromotedLimit};
+use fieldwright_analytics::feedback::{Label, LimitFactor, PromotedLimit};
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_workorders::store::StoreError;
 use fieldwright_workorders::store::outbox::{self, Event};
+use fieldwright_workorders::tuning::{self, Kept};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -21,6 +22,13 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Follows the feed of the work half until told to stop.
 pub async fn follow(parts: Parts, mut stopped: watch::Receiver<bool>) {
     let mut news = parts.db.events();
+    while let Err(error) = tell_promoted(&parts).await {
+        tracing::error!(%error, "cannot tell the detectors what limits are promoted; trying again");
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = process_sleep(RETRY) => {}
+        }
+    }
     loop {
         news.borrow_and_update();
         match catch_up(&parts).await {
@@ -57,10 +65,8 @@ async fn catch_up(parts: &Parts) -> anyhow::Result<usize> {
                 parts.field.label(&label(event)).await?;
                 is_news = true;
             }
-            "limit_proposal.promoted" => {
-                if let Some(limit) = promoted(event) {
-                    parts.field.promote(&limit).await?;
-                }
+            "limit_proposal.promoted" | "limit_proposal.taken_back" => {
+                tell_promoted(parts).await?;
                 is_news = true;
             }
             _ => {}
@@ -98,13 +104,36 @@ fn label(event: &Event) -> Label {
     }
 }
 
-fn promoted(event: &Event) -> Option<PromotedLimit> {
-    let data = &event.data;
-    Some(PromotedLimit {
-        class: data["class"].as_str()?.to_owned(),
-        cause: data["cause"].as_str()?.to_owned(),
-        factor_milli: data["factor_milli"].as_i64()?,
-        promoted_by: data["actor"].as_str()?.to_owned(),
-        promoted_at: event.time,
-    })
+/// Every promoted limit: what detection has not heard of, or not that it was taken back, counts
+/// from now on; the rest is known.
+async fn tell_promoted(parts: &Parts) -> anyhow::Result<()> {
+    for kept in tuning::promoted(&parts.db).await? {
+        parts.field.promote(&promoted(kept)).await?;
+    }
+    for limit in parts.field.limits().await? {
+        tell(parts, &limit);
+    }
+    Ok(())
+}
+
+fn tell(parts: &Parts, limit: &LimitFactor) {
+    if !parts.detection.set_limit_factor(limit) {
+        tracing::warn!(
+            class = limit.class,
+            cause = limit.cause,
+            "a promoted limit is not in force: the class has no such detector"
+        );
+    }
+}
+
+fn promoted(kept: Kept) -> PromotedLimit {
+    PromotedLimit {
+        taken_back: !kept.is_in_force(),
+        promoted_by: kept.decided_by.unwrap_or_default(),
+        promoted_at: kept.decided_at.unwrap_or(kept.created_at),
+        proposal: kept.id.to_string(),
+        class: kept.class,
+        cause: kept.cause,
+        factor_milli: kept.factor_milli,
+    }
 }

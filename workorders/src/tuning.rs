@@ -8,4 +8,6 @@ mod proposal;
 pub use proposal::{Episode, Proposal, propose};
 
 mod proposals;
-pub use proposals::{Kept, ProposalError, ProposalStatus, decline, get, list, promote, refresh};
+pub use proposals::{
+    Kept, ProposalError, ProposalStatus, decline, get, list, promote, promoted, refresh, take_back,
+};

@@ -214,6 +214,14 @@ impl Monitor {
         }
     }
 
+    /// Takes over settings that differ in the limits that people promoted and in nothing else.
+    pub fn take_limits(&mut self, settings: &Arc<ClassSettings>) {
+        self.settings = Arc::clone(settings);
+        if let Phase::Judged(watch) = &mut self.phase {
+            watch.take_limits(settings);
+        }
+    }
+
     /// Learns the class's number of each metric; called when the class gets new metrics.
     pub fn know_metrics(&mut self, metrics: &[String]) {
         if let Phase::Judged(watch) = &mut self.phase {

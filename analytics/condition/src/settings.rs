@@ -104,6 +104,9 @@ pub struct Watching {
     pub off_delay: Option<Span>,
     /// Share of its limit below which it is in band again; the class's when nothing is said.
     pub release: Option<f64>,
+    /// By what the limits that people promoted multiply its limit: 1 when none did. It stands in no
+    /// file and is no part of what was learned.
+    pub promoted: f64,
 }
 
 /// As it stands in the file.
@@ -145,6 +148,7 @@ impl TryFrom<Written> for Watching {
             min_duration: written.min_duration,
             off_delay: written.off_delay,
             release: written.release,
+            promoted: 1.0,
         })
     }
 }
@@ -234,6 +238,12 @@ impl ClassSettings {
     /// Whether what a detector says raises alarms.
     pub fn raises(&self, detector: &str) -> bool {
         self.detectors.get(detector).is_some_and(|own| own.alarms)
+    }
+
+    /// By what the limits that people promoted multiply that of a detector: 1 when none did.
+    pub fn limit_factor(&self, detector: &str) -> f64 {
+        let own = self.detectors.get(detector);
+        own.map_or(1.0, |own| own.promoted)
     }
 
     /// How much an alarm of a detector matters.

@@ -81,6 +81,8 @@ struct Member {
     detector: Box<dyn Detector>,
     episode: Episode,
     delays: Delays,
+    /// By what its limit is multiplied.
+    limit_factor: f64,
     /// The ratio's smoothed course; none before the first judgement.
     smoothed: Option<f64>,
 }
@@ -111,6 +113,7 @@ impl Watch {
                     off_delay: watching.off_delay.unwrap_or(min_duration),
                     release: watching.release.unwrap_or(settings.release),
                 },
+                limit_factor: watching.promoted,
                 smoothed: None,
             })
         });
@@ -132,6 +135,17 @@ impl Watch {
             stuck_after: settings.stuck_after.micros(),
             vector: Vec::new(),
             model,
+        }
+    }
+
+    /// Takes over the limits that people promoted, from the next window on.
+    pub fn take_limits(&mut self, settings: &ClassSettings) {
+        for member in &mut self.members {
+            let factor = settings.limit_factor(&member.name);
+            // Its smoothed course is in multiples of the limit, too.
+            let changed = member.limit_factor / factor;
+            member.smoothed = member.smoothed.map(|ratio| ratio * changed);
+            member.limit_factor = factor;
         }
     }
 
@@ -316,7 +330,7 @@ impl Member {
             return None;
         }
         // An absurd reading is an alarm like any: what is kept of it has to be a number.
-        score.ratio = score.ratio.clamp(0.0, MAX_RATIO);
+        score.ratio = (score.ratio / self.limit_factor).clamp(0.0, MAX_RATIO);
         let turn = self.episode.step(sample.at, score.ratio, &self.delays);
         let calm = !self.episode.is_active() && score.ratio < self.delays.release;
         self.detector.follow(sample, &score, calm);

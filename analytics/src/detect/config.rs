@@ -56,6 +56,25 @@ impl DetectConfig {
         self.classes.get(class).unwrap_or(&self.defaults)
     }
 
+    /// Whether the alarms of a class that have this cause come from a detector, whose limit can be
+    /// multiplied. Thresholds and SQL rules are what somebody wrote: people change them by hand.
+    pub fn is_detector(&self, class: &str, cause: &str) -> bool {
+        self.class(class).detectors.contains_key(cause)
+    }
+
+    /// Multiplies the limit of a class's detector; `false` when there is none of that name.
+    pub(super) fn set_limit_factor(&mut self, class: &str, cause: &str, factor: f64) -> bool {
+        if !self.is_detector(class, cause) {
+            return false;
+        }
+        let own = self.classes.entry(class.to_owned());
+        let own = own.or_insert_with(|| self.defaults.clone());
+        if let Some(watching) = own.detectors.get_mut(cause) {
+            watching.promoted = factor;
+        }
+        true
+    }
+
     /// Everything that is wrong, a sentence each; empty when nothing is.
     pub fn validate(&self) -> Vec<String> {
         let mut found = Vec::new();

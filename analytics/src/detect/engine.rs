@@ -125,6 +125,32 @@ impl Engine {
         self.scores.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Multiplies the limit of a class's detector from the next window on; `false` when the class
+    /// has no such detector.
+    pub fn set_limit_factor(&mut self, class: &str, detector: &str, factor: f64) -> bool {
+        if !Arc::make_mut(&mut self.config).set_limit_factor(class, detector, factor) {
+            return false;
+        }
+        if let Some(tracks) = self.classes.get_mut(class) {
+            tracks.settings = Arc::new(self.config.class(class).clone());
+            for track in &mut tracks.tracks {
+                track.monitor.take_limits(&tracks.settings);
+                if let Some(shadow) = &mut track.shadow {
+                    shadow.take_limits(&tracks.settings);
+                }
+            }
+        }
+        true
+    }
+
+    /// The settings of a class with the limits that people promoted.
+    pub fn class_settings(&self, class: &str) -> Arc<ClassSettings> {
+        match self.classes.get(class) {
+            Some(tracks) => Arc::clone(&tracks.settings),
+            None => Arc::new(self.config.class(class).clone()),
+        }
+    }
+
     /// How much was done.
     pub fn counts(&self) -> EngineCounts {
         self.counts

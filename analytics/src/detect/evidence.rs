@@ -17,6 +17,8 @@ pub(super) struct Finding<'a> {
     pub(super) asset: &'a str,
     pub(super) model: &'a Model,
     pub(super) detector: &'a str,
+    /// By what promoted limits multiply the detector's own.
+    pub(super) limit_factor: f64,
     pub(super) window: &'a Window,
     pub(super) verdict: Verdict,
     pub(super) explanation: &'a Explanation,
@@ -41,6 +43,7 @@ impl Finding<'_> {
             "model": self.model.version,
             "score": round(self.verdict.score(), 4),
             "ratio": round(self.verdict.ratio, 3),
+            "limit_factor": round(self.limit_factor, 3),
             "window": {
                 "from": text(instant(self.window.start)),
                 "to": text(instant(self.window.end)),

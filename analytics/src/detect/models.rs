@@ -1,12 +1,13 @@
 //! The folder of trained models: one JSON file per asset.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use fieldwright_condition::Model;
 use fieldwright_condition::features::Feature;
+use fieldwright_condition::{ClassSettings, Model};
 use uuid::Uuid;
 
 /// Longest readable part of a file name, bytes.
@@ -44,6 +45,8 @@ pub struct ModelSummary {
     pub class: String,
     /// Its detectors: the causes of their alarms.
     pub detectors: Vec<String>,
+    /// By detector: by what promoted limits multiply its own. None promoted: it is left out.
+    pub limit_factors: BTreeMap<String, f64>,
     /// Event time of the first window that it learned from.
     pub trained_from: DateTime<Utc>,
     /// Event time of the end of the last one.
@@ -54,9 +57,15 @@ pub struct ModelSummary {
     pub features: Vec<String>,
 }
 
-impl From<&Model> for ModelSummary {
-    fn from(model: &Model) -> Self {
+impl ModelSummary {
+    /// Of a model under the settings of its class.
+    pub fn of(model: &Model, settings: &ClassSettings) -> Self {
+        let factors = model.detectors.keys().filter_map(|detector| {
+            let factor = settings.limit_factor(detector);
+            (factor != 1.0).then(|| (detector.clone(), factor))
+        });
         Self {
+            limit_factors: factors.collect(),
             version: model.version.clone(),
             asset: model.asset.clone(),
             class: model.class.clone(),

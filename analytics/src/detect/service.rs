@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use fieldwright_condition::Model;
 use fieldwright_condition::watch::Condition;
 use fieldwright_ingest::clock::SharedClock;
 use fieldwright_ingest::snapshot::Committed;
@@ -37,6 +38,7 @@ use super::scores::AssetScore;
 use super::training::TrainError;
 use super::verdict::{AssetVerdict, Health, HealthState};
 use crate::alarms::{AlarmBook, AlarmStoreError};
+use crate::feedback::LimitFactor;
 use crate::sql::{SnapshotSource, SqlEngine};
 
 /// Trained models that may wait for the follower.
@@ -55,6 +57,8 @@ pub struct DetectionParts<'a> {
     pub sql: Option<Arc<SqlEngine>>,
     /// The alarms.
     pub alarms: Arc<AlarmBook>,
+    /// The limits that people promoted.
+    pub limits: Vec<LimitFactor>,
     /// The business clock.
     pub clock: SharedClock,
 }
@@ -138,6 +142,15 @@ impl Detection {
         let config = Arc::new(parts.config);
         let folder = ModelFolder::open(&parts.data_dir.join("models"))?;
         let mut engine = Engine::new(Arc::clone(&config));
+        for limit in &parts.limits {
+            if !engine.set_limit_factor(&limit.class, &limit.cause, limit.factor) {
+                tracing::warn!(
+                    class = limit.class,
+                    cause = limit.cause,
+                    "a limit was promoted for a detector that the class no longer has"
+                );
+            }
+        }
         let mut saved = parts.alarms.store().progress().await?;
         let seen = Followed::take_from(&mut saved);
         engine.restore(saved, folder.load()?);
@@ -230,12 +243,26 @@ impl Detection {
 
     /// The models in use.
     pub fn models(&self) -> Vec<ModelSummary> {
-        self.shared
-            .engine()
-            .models()
-            .iter()
-            .map(|model| ModelSummary::from(&**model))
-            .collect()
+        let engine = self.shared.engine();
+        let models = engine.models();
+        let summary =
+            |model: &Arc<Model>| ModelSummary::of(model, &engine.class_settings(&model.class));
+        models.iter().map(summary).collect()
+    }
+
+    /// Whether the alarms of a class that have this cause come from a detector, whose limit can be
+    /// multiplied; a threshold or an SQL rule is changed by hand where it is written.
+    pub fn takes_limit(&self, class: &str, cause: &str) -> bool {
+        self.shared.config.is_detector(class, cause)
+    }
+
+    /// Multiplies the limit of a detector for all assets of its class, from the next window on;
+    /// whoever knows what is promoted says it again after a start, in [`DetectionParts::limits`].
+    ///
+    /// `false` when the class has no such detector, and nothing is changed.
+    pub fn set_limit_factor(&self, limit: &LimitFactor) -> bool {
+        let mut engine = self.shared.engine();
+        engine.set_limit_factor(&limit.class, &limit.cause, limit.factor)
     }
 
     /// Trains an asset by hand on its readings from `from` to before `to`, whatever it was doing.
@@ -248,7 +275,8 @@ impl Detection {
         to: DateTime<Utc>,
     ) -> Result<ModelSummary, TrainError> {
         let model = train_by_hand(&self.shared, asset, from, to).await?;
-        let summary = ModelSummary::from(&model);
+        let settings = self.shared.engine().class_settings(&model.class);
+        let summary = ModelSummary::of(&model, &settings);
         let (installed, done) = oneshot::channel();
         let trained = Trained::ByHand {
             model: Box::new(model),

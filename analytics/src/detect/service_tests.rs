@@ -1,6 +1,7 @@
 //! Detection at work on a stream of commits, with crashes in between.
 
 mod classes;
+mod limits;
 mod outages;
 mod store;
 mod suppressed;
@@ -25,6 +26,7 @@ use super::*;
 use crate::alarms::{
     AlarmBook, AlarmFilter, AlarmStore, Command, MemoryAlarmStore, SqlAlarmStore, State,
 };
+use crate::feedback::LimitFactor;
 use crate::sql::{SnapshotSource, SqlEngine, SqlLimits};
 
 /// Learns for half an hour from windows of a minute, ten readings each.
@@ -56,6 +58,8 @@ struct Wire {
     /// Commits left out since the last one that was sent.
     skipped: u64,
     clock: Arc<ManualClock>,
+    /// What people have promoted before the next start.
+    limits: Vec<LimitFactor>,
     began: i64,
     second: i64,
 }
@@ -68,6 +72,7 @@ impl Wire {
             capacity: 64,
             skipped: 0,
             clock: Arc::new(ManualClock::new(at(0))),
+            limits: Vec::new(),
             began: 0,
             second: 0,
         }
@@ -181,6 +186,7 @@ impl Wire {
             feed: follower,
             sql: Some(Arc::new(sql)),
             alarms: Arc::clone(book),
+            limits: self.limits.clone(),
             clock,
         };
         Detection::start(parts, self.snapshots()).await.unwrap()

@@ -65,6 +65,10 @@ impl Shadow {
         self.watch.know_metrics(metrics);
     }
 
+    pub(super) fn take_limits(&mut self, settings: &ClassSettings) {
+        self.watch.take_limits(settings);
+    }
+
     /// Judges a window that the model in use has judged.
     pub(super) fn note(
         &mut self,

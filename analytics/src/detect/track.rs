@@ -227,6 +227,7 @@ impl About<'_> {
             asset: self.tag,
             model,
             detector,
+            limit_factor: self.settings.limit_factor(detector),
             window: self.window,
             verdict,
             explanation: &self.watch.explain(self.window, member),

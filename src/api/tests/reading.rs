@@ -15,7 +15,7 @@ async fn publish(world: &World, topic: &str, payload: &str) {
 }
 
 /// Publishes messages and waits until all are durable.
-async fn publish_all(world: &World, topic: &str, payloads: &[String]) {
+pub(super) async fn publish_all(world: &World, topic: &str, payloads: &[String]) {
     let (told, durable) = mpsc::channel();
     let envelope = |payload: &String| Envelope {
         topic: topic.to_owned().into(),

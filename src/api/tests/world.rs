@@ -71,6 +71,7 @@ impl World {
             feed,
             sql: None,
             alarms: alarms.clone(),
+            limits: Vec::new(),
             clock: shared.clone(),
         };
         let detection = Detection::start(parts, source.clone()).await.unwrap();
@@ -179,10 +180,21 @@ impl World {
     }
 }
 
-/// The settings that every service starts with.
+/// The settings that every service starts with, and a class that is learned in half an hour.
 fn detection_config() -> DetectConfig {
     let mut table: toml::Table = toml::from_str(&crate::config::default_toml()).unwrap();
-    table.remove("detect").unwrap().try_into().unwrap()
+    let mut detect = table.remove("detect").unwrap();
+    let rig = r#"
+        window = "1m"
+        step = "1m"
+        learning = "30m"
+        min_duration = "3m"
+        detectors.pca.with = { drift_lag = "5m", limit_factor = 6.0, adapt_half_life = "2h" }
+        thresholds.too_hot = { metric = "b", above = 900.0, min_duration = "0s", severity = "low" }
+    "#;
+    let classes = detect["classes"].as_table_mut().unwrap();
+    classes.insert("rig".to_owned(), toml::from_str(rig).unwrap());
+    detect.try_into().unwrap()
 }
 
 impl Answer {

@@ -15,7 +15,8 @@ const PATH: &str = "/api/v1/detect/proposals";
 #[command(after_help = "Examples:\n  \
     fieldwright detect proposals --data DIR\n  \
     fieldwright detect proposals --weigh --actor Ada --data DIR\n  \
-    fieldwright detect proposals --promote lpr_… --actor Ada --data DIR")]
+    fieldwright detect proposals --promote lpr_… --actor Ada --data DIR\n  \
+    fieldwright detect proposals --take-back lpr_… --actor Ada --data DIR")]
 pub struct Proposals {
     /// Weigh the labels anew before listing.
     #[arg(long, requires = "actor")]
@@ -31,6 +32,9 @@ pub struct Proposals {
     /// Say no to this proposal.
     #[arg(long, value_name = "ID", requires = "actor")]
     decline: Option<String>,
+    /// Take this promoted limit back.
+    #[arg(long, value_name = "ID", requires = "actor")]
+    take_back: Option<String>,
     /// Your name; it stands in the audit trail.
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
@@ -51,14 +55,25 @@ impl Proposals {
         if self.weigh {
             client.post(PATH, &body).await?;
         }
-        for (id, verb) in [(&self.promote, "promote"), (&self.decline, "decline")] {
+        let words = [
+            (&self.promote, "promote"),
+            (&self.decline, "decline"),
+            (&self.take_back, "take-back"),
+        ];
+        for (id, verb) in words {
             if let Some(id) = id {
                 self.decide(&client, id, verb, &body).await?;
             }
         }
         for proposal in all(&client).await? {
             let text = |name: &str| proposal[name].as_str().unwrap_or_default();
-            let line = format!("{} {}: {}", text("id"), text("status"), text("reason"));
+            let mut state = text("status").to_owned();
+            if proposal["taken_back_at"].is_string() {
+                state.push_str(", taken back");
+            } else if text("applied_by") == "hand" {
+                state.push_str(", to be changed by hand");
+            }
+            let line = format!("{} {state}: {}", text("id"), text("reason"));
             output.line(line, &proposal);
         }
         Ok(())

@@ -54,6 +54,13 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0005_triage.sqlite.sql"),
         postgres: include_str!("migrations/0005_triage.postgres.sql"),
     },
+    Migration {
+        version: 6,
+        name: "limits",
+        sql: include_str!("migrations/0006_limits.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 impl Migration {

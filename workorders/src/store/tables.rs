@@ -83,7 +83,8 @@ const TABLES: &[TableDef] = &[
         Money: visits_cost wasted_cost, Text: currency),
     table!("limit_proposals", Text: id class cause status, Int: factor_milli episodes confirmed
             no_fault_found, Money: cost_now cost_proposed, Text: currency reason,
-        Timestamp: created_at decided_at, Text: decided_by, Int: version),
+        Timestamp: created_at decided_at, Text: decided_by, Int: version,
+        Timestamp: taken_back_at, Text: taken_back_by),
     table!("bookings", Text: id work_order_id resource_id status,
         Timestamp: travel_from starts_at ends_at, Int: travel_minutes distance_m,
         Json: explanation, Timestamp: traveled_at started_at ended_at, Text: outcome notes,

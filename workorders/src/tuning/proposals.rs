@@ -61,8 +61,19 @@ pub struct Kept {
     pub decided_at: Option<DateTime<Utc>>,
     /// Who.
     pub decided_by: Option<String>,
+    /// When a person took the promoted limit back.
+    pub taken_back_at: Option<DateTime<Utc>>,
+    /// Who.
+    pub taken_back_by: Option<String>,
     /// Grows with every change.
     pub version: i64,
+}
+
+impl Kept {
+    /// Whether its factor multiplies the limit of its detector now.
+    pub fn is_in_force(&self) -> bool {
+        self.status == ProposalStatus::Promoted && self.taken_back_at.is_none()
+    }
 }
 
 /// A command or query about proposals failed.
@@ -79,6 +90,9 @@ pub enum ProposalError {
     /// It was decided before.
     #[error("the proposal is {0} already")]
     Decided(ProposalStatus),
+    /// Only what is in force can be taken back.
+    #[error("the proposal is {0} and not in force: only a promoted limit can be taken back")]
+    NotInForce(ProposalStatus),
     /// There is no such proposal.
     #[error("no proposal has the id {0}")]
     NotFound(ProposalId),
@@ -100,7 +114,7 @@ impl Problem for ProposalError {
     fn family(&self) -> Family {
         match self {
             Self::Stale { .. } => Family::Stale,
-            Self::Decided(_) | Self::Money(_) => Family::Refused,
+            Self::Decided(_) | Self::NotInForce(_) | Self::Money(_) => Family::Refused,
             Self::NotFound(_) => Family::NotFound,
             Self::Store(error) => error.family(),
         }
@@ -109,7 +123,7 @@ impl Problem for ProposalError {
     fn code(&self) -> &'static str {
         match self {
             Self::Stale { .. } => "stale_version",
-            Self::Decided(_) => "not_allowed_now",
+            Self::Decided(_) | Self::NotInForce(_) => "not_allowed_now",
             Self::NotFound(_) => "no_such_proposal",
             Self::Money(_) => "costs_do_not_add",
             Self::Store(error) => error.code(),
@@ -119,9 +133,9 @@ impl Problem for ProposalError {
 
 const COLUMNS: &str = "SELECT id, class, cause, status, factor_milli, episodes, confirmed, \
      no_fault_found, cost_now, cost_proposed, currency, reason, created_at, decided_at, \
-     decided_by, version FROM limit_proposals";
+     decided_by, taken_back_at, taken_back_by, version FROM limit_proposals";
 
-/// Weighs what the field has labeled since the last promoted limit, and keeps what is worth
+/// Weighs what the field has labeled since the limit was last changed, and keeps what is worth
 /// proposing: one open proposal per class and detector, the newest.
 ///
 /// **Errors** when costs do not add up or the store fails.
@@ -165,6 +179,8 @@ pub async fn refresh(tx: &mut Tx<'_>, ctx: &Ctx) -> Result<Vec<ProposalId>, Prop
             created_at: ctx.now,
             decided_at: None,
             decided_by: None,
+            taken_back_at: None,
+            taken_back_by: None,
             version: 1,
         };
         if keep(tx, ctx, &kept).await? {
@@ -196,6 +212,55 @@ pub async fn decline(
     expected_version: Option<i64>,
 ) -> Result<Kept, ProposalError> {
     settle(tx, ctx, id, ProposalStatus::Declined, expected_version).await
+}
+
+/// A person takes a promoted limit back: it is as if it had not been promoted.
+///
+/// **Errors** as [`promote`]; a proposal that is not in force is refused.
+pub async fn take_back(
+    tx: &mut Tx<'_>,
+    ctx: &Ctx,
+    id: &ProposalId,
+    expected_version: Option<i64>,
+) -> Result<Kept, ProposalError> {
+    let mut kept = get(tx.conn(), id).await?;
+    if kept.taken_back_at.is_some() {
+        return Ok(kept);
+    }
+    let actual = kept.version;
+    if let Some(expected) = expected_version.filter(|expected| *expected != actual) {
+        return Err(ProposalError::Stale { expected, actual });
+    }
+    if kept.status != ProposalStatus::Promoted {
+        return Err(ProposalError::NotInForce(kept.status));
+    }
+    kept.taken_back_at = Some(ctx.now);
+    kept.taken_back_by = Some(ctx.actor.clone());
+    kept.version += 1;
+    sqlx::query(
+        "UPDATE limit_proposals SET taken_back_at = $1, taken_back_by = $2, version = $3 \
+         WHERE id = $4",
+    )
+    .bind(micros(ctx.now))
+    .bind(ctx.actor.as_str())
+    .bind(kept.version)
+    .bind(id.as_str())
+    .execute(tx.conn())
+    .await?;
+    tell(tx, ctx, &kept, Some(actual)).await?;
+    Ok(kept)
+}
+
+/// Every promoted proposal, those that were taken back among them, in the order of their ids: what
+/// whoever multiplies limits has to know.
+///
+/// **Errors** when the store fails.
+pub async fn promoted(db: &Db) -> Result<Vec<Kept>, ProposalError> {
+    let query = format!("{COLUMNS} WHERE status = 'promoted' ORDER BY id");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        .fetch_all(db.pool())
+        .await?;
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 /// One proposal.
@@ -232,7 +297,8 @@ pub async fn list(
     Ok(Page::cut(page, items, |kept: &Kept| kept.id.to_string()))
 }
 
-/// The labeled episodes of a class and detector since its last promoted limit.
+/// The labeled episodes of a class and detector since its limit was last promoted or taken back:
+/// their peaks are multiples of the limit that is in force.
 async fn episodes(
     conn: &mut AnyConnection,
     class: &str,
@@ -242,8 +308,8 @@ async fn episodes(
         "SELECT c.id, a.criticality, c.close_out, MAX(m.peak_milli) AS peak FROM case_alarms m \
          JOIN cases c ON c.id = m.case_id JOIN assets a ON a.id = c.asset_id \
          WHERE a.class = $1 AND m.cause = $2 AND c.close_out IS NOT NULL \
-         AND m.peak_milli IS NOT NULL AND c.opened_at > (SELECT COALESCE(MAX(p.decided_at), 0) \
-         FROM limit_proposals p WHERE p.class = $1 AND p.cause = $2 AND p.status = 'promoted') \
+         AND m.peak_milli IS NOT NULL AND c.opened_at > (SELECT \
+         COALESCE(MAX(COALESCE(p.taken_back_at, p.decided_at)), 0) FROM limit_proposals p WHERE p.class = $1 AND p.cause = $2 AND p.status = 'promoted') \
          GROUP BY c.id, a.criticality, c.close_out ORDER BY c.id DESC LIMIT $3",
     )
     .bind(class)
@@ -364,16 +430,20 @@ async fn tell(
         "episodes": kept.episodes,
         "actor": ctx.actor,
     });
+    let verb = match kept.taken_back_at {
+        Some(_) => "taken_back",
+        None => kept.status.as_str(),
+    };
     let change = Change {
         noun: "limit_proposal",
         subject: kept.id.as_str(),
-        verb: kept.status.as_str(),
+        verb,
         before,
         after: kept.version,
         detail: data.clone(),
     };
     audit::record(tx, ctx, change).await?;
-    let kind = format!("limit_proposal.{}", kept.status);
+    let kind = format!("limit_proposal.{verb}");
     outbox::publish(tx, ctx, &kind, kept.id.as_str(), data).await?;
     Ok(())
 }
@@ -395,6 +465,8 @@ fn read(row: &AnyRow) -> Result<Kept, StoreError> {
         created_at: instant(row, "created_at")?,
         decided_at: instant_opt(row, "decided_at")?,
         decided_by: text_opt(row, "decided_by")?,
+        taken_back_at: instant_opt(row, "taken_back_at")?,
+        taken_back_by: text_opt(row, "taken_back_by")?,
         version: int(row, "version")?,
     })
 }

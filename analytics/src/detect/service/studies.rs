@@ -247,7 +247,7 @@ fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
     if !cell.goes_on(0.3) {
         return Err(canceled());
     }
-    let settings = Arc::new(shared.config.class(&class).clone());
+    let settings = shared.engine().class_settings(&class);
     match request.work {
         Work::BackTest { version } => {
             let model = match version {

@@ -350,6 +350,23 @@ async fn labels_propose_a_limit_that_a_person_promotes() {
         );
         let page = tuning::list(world.db(), None, &PageRequest::default()).await;
         assert_eq!(page.unwrap().items.len(), 1);
+
+        let back = async |version| {
+            let done: Result<_, ProposalError> = world
+                .db()
+                .write(|tx| Box::pin(async move { tuning::take_back(tx, ctx, id, version).await }))
+                .await;
+            done
+        };
+        assert!(tuning::promoted(world.db()).await.unwrap()[0].is_in_force());
+        assert_eq!(back(Some(1)).await.unwrap_err().code(), "stale_version");
+        let taken = back(Some(2)).await.unwrap();
+        assert_eq!(taken.taken_back_by.as_deref(), Some("Ada"));
+        assert_eq!(back(None).await.unwrap(), taken, "a repeat changes nothing");
+        let known = tuning::promoted(world.db()).await.unwrap();
+        assert_eq!((known.len(), known[0].is_in_force()), (1, false));
+        let told = world.kinds().await;
+        assert!(told.contains(&"limit_proposal.taken_back".to_owned()));
         world.end().await;
     }
 }
