@@ -24,7 +24,7 @@ use flate2::read::GzDecoder;
 
 use super::model::{Model, learn_from};
 use super::monitor::{Monitor, News};
-use super::settings::{ClassSettings, Kinds};
+use super::settings::{ClassSettings, Kinds, Sharing};
 use super::watch::Judgement;
 use super::window::Window;
 use orders::{Conditions, Desk};
@@ -249,13 +249,17 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// An asset that learns by itself.
+    /// An asset that learns by itself: a class of one, whatever its settings say of sharing.
     pub fn fresh(asset: String, metrics: Vec<String>, settings: &Arc<ClassSettings>) -> Self {
+        let mut settings = Arc::clone(settings);
+        if settings.sharing != Sharing::Asset {
+            Arc::make_mut(&mut settings).sharing = Sharing::Asset;
+        }
         Self {
-            monitor: Monitor::new(Arc::clone(settings)),
+            monitor: Monitor::new(Arc::clone(&settings)),
             asset,
             metrics,
-            settings: Arc::clone(settings),
+            settings,
             conditions: Conditions::default(),
         }
     }
@@ -291,7 +295,7 @@ impl Feed {
             |news| match news {
                 News::Judged(window, judgement) => last = Some((window, judgement)),
                 News::Learn(windows) => learned = Some(windows),
-                News::Collected | News::Skipped => {}
+                News::LearnClass | News::Collected | News::Skipped => {}
             },
         );
         if let Some(windows) = learned {

@@ -5,6 +5,8 @@
 //! learned; it is kept and shared), and its state of one asset, which implements [`Detector`].
 //! Then a variant in each of the two lists of [`super::detectors`].
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::features::Feature;
@@ -18,6 +20,8 @@ pub struct Training<'a> {
     pub features: &'a [Feature],
     /// One vector per window; every value is finite.
     pub rows: &'a [Vec<f64>],
+    /// Numbers of the rows at which those of another asset begin; none when all are of one asset.
+    pub starts: &'a [usize],
 }
 
 impl Training<'_> {
@@ -26,6 +30,19 @@ impl Training<'_> {
         let mut gaps: Vec<i64> = self.times.windows(2).map(|two| two[1] - two[0]).collect();
         gaps.sort_unstable();
         gaps.get(gaps.len() / 2).copied().unwrap_or(1).max(1)
+    }
+
+    /// The rows of each asset: what changes from window to window is asked within one of them.
+    pub fn parts(&self) -> Vec<Range<usize>> {
+        let from = [0].into_iter().chain(self.starts.iter().copied());
+        let to = self.starts.iter().copied().chain([self.rows.len()]);
+        from.zip(to).map(|(from, to)| from..to).collect()
+    }
+
+    /// A lag in windows, of which the longest part holds so many at least.
+    pub fn lag(&self, span: super::Span, at_least: usize) -> usize {
+        let longest = self.parts().iter().map(Range::len).max().unwrap_or(0);
+        self.windows_in(span).clamp(1, (longest / at_least).max(1))
     }
 
     /// How many windows a span of time holds, at least one.
@@ -116,6 +133,26 @@ pub enum FitError {
         found: usize,
         /// What is needed.
         needed: usize,
+    },
+    /// Nobody is there to share with.
+    #[error(
+        "{found} of the assets whose windows a class is learned from have enough of the same \
+         features; 2 are needed"
+    )]
+    TooFewAssets {
+        /// Assets that have.
+        found: usize,
+    },
+    /// An asset lacks most of what its class looks at.
+    #[error(
+        "the asset has {found} of the {wanted} features that its class looks at; more than half \
+         are needed"
+    )]
+    FeaturesMissing {
+        /// Features that it has.
+        found: usize,
+        /// Features of the class.
+        wanted: usize,
     },
     /// Nothing moved.
     #[error("no metric moved while learning, so nothing can be learned")]

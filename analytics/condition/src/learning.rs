@@ -11,6 +11,11 @@ use super::window::Window;
 
 /// Windows by which the lists grow at least.
 const GROWTH: usize = 64;
+/// Windows that are kept where only levels and spreads are asked for: 64 give a median to an eighth
+/// of a deviation.
+pub const THINNED_WINDOWS: usize = 128;
+/// Windows by which the lists grow then.
+const THINNED_GROWTH: usize = 32;
 
 /// The windows of a learning period, in order of time.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,6 +32,10 @@ pub struct Learning {
     cells: Vec<f32>,
     /// Window by window, a bit per metric: all values were the same.
     flats: Vec<u8>,
+    /// How often the windows were thinned out; none: they are all kept.
+    thinned: Option<u8>,
+    /// Windows that were offered.
+    seen: u32,
 }
 
 impl Learning {
@@ -38,6 +47,16 @@ impl Learning {
         }
     }
 
+    /// The same, but of more than [`THINNED_WINDOWS`] windows only every second is kept, then every
+    /// fourth and so on: chosen by their time as if by lot, because every n-th would always see the
+    /// same hours of the day.
+    pub fn thinned(settings: &ClassSettings) -> Self {
+        Self {
+            thinned: Some(0),
+            ..Self::new(settings)
+        }
+    }
+
     /// These windows.
     pub fn of(settings: &ClassSettings, windows: &[Window]) -> Self {
         let mut learning = Self::new(settings);
@@ -45,6 +64,14 @@ impl Learning {
             learning.push(window);
         }
         learning
+    }
+
+    /// How many windows it stands for: those that are kept, and those that were thinned out.
+    pub fn seen(&self) -> usize {
+        match self.thinned {
+            Some(_) => usize::try_from(self.seen).unwrap_or(usize::MAX),
+            None => self.len(),
+        }
     }
 
     /// How many windows.
@@ -64,10 +91,22 @@ impl Learning {
 
     /// Takes a window.
     pub fn push(&mut self, window: &Window) {
+        self.seen = self.seen.saturating_add(1);
+        if let Some(times) = self.thinned {
+            if !is_kept(window.end, times) {
+                return;
+            }
+            if self.len() >= THINNED_WINDOWS {
+                self.thin_out(times + 1);
+            }
+        }
         if window.metrics.len() > self.metrics {
             self.widen(window.metrics.len());
         }
-        let more = self.len() / 8 + GROWTH;
+        let more = match self.thinned {
+            Some(_) => THINNED_GROWTH,
+            None => self.len() / 8 + GROWTH,
+        };
         if self.ends.len() == self.ends.capacity() {
             self.ends.reserve_exact(more);
             self.rows.reserve_exact(more);
@@ -146,6 +185,29 @@ impl Learning {
             + self.kinds.len()
     }
 
+    /// Keeps every second window of those that are kept.
+    fn thin_out(&mut self, times: u8) {
+        self.thinned = Some(times);
+        let (width, flat_bytes) = (self.width(), self.flat_bytes());
+        let mut kept = 0;
+        for window in 0..self.len() {
+            if !is_kept(self.ends[window], times) {
+                continue;
+            }
+            self.ends[kept] = self.ends[window];
+            self.rows[kept] = self.rows[window];
+            let cells = window * width..(window + 1) * width;
+            self.cells.copy_within(cells, kept * width);
+            let flats = window * flat_bytes..(window + 1) * flat_bytes;
+            self.flats.copy_within(flats, kept * flat_bytes);
+            kept += 1;
+        }
+        self.ends.truncate(kept);
+        self.rows.truncate(kept);
+        self.cells.truncate(kept * width);
+        self.flats.truncate(kept * flat_bytes);
+    }
+
     fn width(&self) -> usize {
         self.metrics * self.kinds.len()
     }
@@ -179,6 +241,16 @@ impl Learning {
             self.flats.resize((window + 1) * self.flat_bytes(), 0);
         }
     }
+}
+
+/// Whether a window is one of those that are kept after thinning out so often.
+///
+/// **Source**: Gibbons and Tirthapura 2001 (coordinated sampling by the bits of a hash).
+fn is_kept(end: i64, times: u8) -> bool {
+    let mut mixed = end.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^= mixed >> 32;
+    mixed.trailing_zeros() >= u32::from(times)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod detector;
 pub mod detectors;
 pub mod episode;
 pub mod features;
+pub mod fleet;
 pub mod guard;
 pub mod health;
 pub mod learning;
@@ -23,15 +24,19 @@ mod numbers;
 mod outliers;
 pub mod prognosis;
 pub mod settings;
+pub mod shared;
 pub mod span;
 pub mod watch;
 pub mod window;
 
 pub use detector::{Contribution, Detector, Explanation, FitError, Sample, Score, Training};
+pub use fleet::{ClassModel, Fleet, Member, Reference};
 pub use learning::Learning;
 pub use model::{Evaluation, LeftOut, Model, learn};
 pub use monitor::{Monitor, News};
-pub use settings::{ClassSettings, DEFAULT_TOML, FeatureKind, Judging, Kinds, Severity, Watching};
+pub use settings::{
+    ClassSettings, DEFAULT_TOML, FeatureKind, Judging, Kinds, Severity, Sharing, Watching,
+};
 pub use span::{BadSpan, Span};
 pub use watch::{Judgement, Verdict, Watch};
 

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::detector::{Detector, FitError, Sample, Training};
 use super::detectors::{DetectorSettings, Fitted};
 use super::features::Feature;
+use super::fleet::Reference;
 use super::learning::Learning;
 use super::outliers::outliers;
-use super::settings::ClassSettings;
+use super::settings::{ClassSettings, Sharing};
+use super::shared::Shared;
 use super::span::Span;
 use super::window::Window;
 
@@ -21,9 +23,9 @@ pub const MAX_FEATURES: usize = 128;
 /// Fewest windows that a model can be learned from.
 pub const MIN_WINDOWS: usize = 20;
 /// Windows in which a feature may be missing while learning.
-const MISSING_SHARE: f64 = 0.1;
+pub(crate) const MISSING_SHARE: f64 = 0.1;
 /// Windows in which a lively metric may stand still while learning.
-const FLAT_SHARE: f64 = 0.01;
+pub(crate) const FLAT_SHARE: f64 = 0.01;
 
 /// What was learned: immutable, kept on disk, reloadable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,16 +52,20 @@ pub struct Model {
     /// From the end of a judged window to that of the next, usually. **Units**: microseconds.
     pub spacing: i64,
     /// What it looks at, in the order of all vectors.
-    pub features: Vec<Feature>,
+    pub features: Shared<Vec<Feature>>,
     /// Whether the metric moved in nearly all windows, so that a stuck value is a dead sensor.
-    pub lively: Vec<bool>,
+    pub lively: Shared<Vec<bool>>,
     /// Metrics that it does not look at, and why.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Shared<Vec<LeftOut>>,
     /// The fitted detectors by name.
-    pub detectors: BTreeMap<String, Fitted>,
+    pub detectors: Shared<BTreeMap<String, Fitted>>,
     /// What each detector says of the windows that it was learned from.
     #[serde(default)]
-    pub evaluation: BTreeMap<String, Evaluation>,
+    pub evaluation: Shared<BTreeMap<String, Evaluation>>,
+    /// What is normal for this very asset, when its class was learned as a whole: then the
+    /// detectors are those of the class, and look at distances from the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
 }
 
 /// What a detector says of the windows that it was learned from, in order: the yardstick for what
@@ -90,21 +96,34 @@ impl Model {
     /// features that are still wanted, and a fitted detector for each that is named.
     ///
     /// What is no part of what was learned, such as a factor on limits, may have changed.
+    ///
+    /// A reference is of no use to a class whose assets learn by themselves; what an asset has
+    /// learned by itself is, until its class has learned.
     pub fn fits(&self, settings: &ClassSettings) -> bool {
-        let wanted = |feature: &Feature| {
-            let named = settings.metrics.is_empty() || settings.metrics.contains(&feature.metric);
-            let ignored = settings.ignore.contains(&feature.metric);
-            named && !ignored && settings.features.contains(&feature.kind)
-        };
-        let mut detectors = settings.detectors.iter();
-        self.window == settings.window
+        (self.reference.is_none() || settings.sharing == Sharing::Class)
+            && self.window == settings.window
             && self.step == settings.step
-            && self.features.iter().all(wanted)
-            && detectors.all(|(name, own)| {
-                let fitted = self.detectors.get(name);
-                fitted.is_some_and(|fitted| fitted.begin(&own.detector).is_some())
-            })
+            && still_wanted(&self.features, &self.detectors, settings)
     }
+}
+
+/// Whether a class still wants these features, and names no other detectors.
+pub(crate) fn still_wanted(
+    features: &[Feature],
+    detectors: &BTreeMap<String, Fitted>,
+    settings: &ClassSettings,
+) -> bool {
+    let wanted = |feature: &Feature| {
+        let named = settings.metrics.is_empty() || settings.metrics.contains(&feature.metric);
+        let ignored = settings.ignore.contains(&feature.metric);
+        named && !ignored && settings.features.contains(&feature.kind)
+    };
+    let mut named = settings.detectors.iter();
+    features.iter().all(wanted)
+        && named.all(|(name, own)| {
+            let fitted = detectors.get(name);
+            fitted.is_some_and(|fitted| fitted.begin(&own.detector).is_some())
+        })
 }
 
 /// Learns a model from windows in order of time.
@@ -171,28 +190,21 @@ pub fn learn_from(
             needed,
         });
     }
-    let lively = chosen.iter().map(|column| column.lively).collect();
+    let lively: Vec<bool> = chosen.iter().map(|column| column.lively).collect();
     let features: Vec<Feature> = chosen.into_iter().map(|column| column.feature).collect();
     let training = Training {
         times: &times,
         features: &features,
         rows: &rows,
+        starts: &[],
     };
-    let (mut detectors, mut evaluation) = (BTreeMap::new(), BTreeMap::new());
-    for (name, watching) in &settings.detectors {
-        let fitted = fitted(&watching.detector, &training)?;
-        if let Some(detector) = fitted.begin(&watching.detector) {
-            let release = watching.release.unwrap_or(settings.release);
-            evaluation.insert(name.clone(), evaluate(detector, &training, release));
-        }
-        detectors.insert(name.clone(), fitted);
-    }
+    let (detectors, evaluation) = fit_all(settings, &training)?;
     let first = full
         .first()
         .map_or(0, |first| settings.start_of(windows.end(*first)));
     let last = full.last().map_or(0, |last| windows.end(*last));
     Ok(Model {
-        version: version(asset, first, last, settings),
+        version: version(asset, first, last, &parameters(settings)),
         asset: asset.to_owned(),
         class: class.to_owned(),
         trained_from: DateTime::from_timestamp_micros(first).unwrap_or_default(),
@@ -202,40 +214,71 @@ pub fn learn_from(
         step: settings.step,
         usual_rows,
         spacing: training.spacing(),
-        lively,
-        features,
-        left_out,
-        detectors,
-        evaluation,
+        lively: lively.into(),
+        features: features.into(),
+        left_out: left_out.into(),
+        detectors: detectors.into(),
+        evaluation: evaluation.into(),
+        reference: None,
     })
 }
 
-fn evaluate(mut detector: Box<dyn Detector>, training: &Training<'_>, release: f64) -> Evaluation {
+/// Detectors and what they say of what they were learned from, by name.
+pub(crate) type FittedAll = (BTreeMap<String, Fitted>, BTreeMap<String, Evaluation>);
+
+/// Fits every detector that a class names.
+pub(crate) fn fit_all(
+    settings: &ClassSettings,
+    training: &Training<'_>,
+) -> Result<FittedAll, FitError> {
+    let (mut detectors, mut evaluation) = (BTreeMap::new(), BTreeMap::new());
+    for (name, watching) in &settings.detectors {
+        let fitted = fitted(&watching.detector, training)?;
+        let release = watching.release.unwrap_or(settings.release);
+        let begin = || fitted.begin(&watching.detector);
+        if let Some(said) = evaluate(begin, training, release) {
+            evaluation.insert(name.clone(), said);
+        }
+        detectors.insert(name.clone(), fitted);
+    }
+    Ok((detectors, evaluation))
+}
+
+/// `begin` gives a fresh detector for the windows of each asset.
+fn evaluate(
+    begin: impl Fn() -> Option<Box<dyn Detector>>,
+    training: &Training<'_>,
+    release: f64,
+) -> Option<Evaluation> {
     let mut ratios = Vec::with_capacity(training.rows.len());
-    let (mut before, spacing) = (None, training.spacing());
-    for (at, values) in training.times.iter().zip(training.rows) {
-        let sample = Sample {
-            at: *at,
-            elapsed: before.map_or(0, |before| *at - before).min(spacing),
-            values,
-        };
-        before = Some(*at);
-        if let Some(score) = detector.score(&sample) {
-            detector.follow(&sample, &score, score.ratio < release);
-            // JSON has no infinity.
-            ratios.push(score.ratio.min(f64::MAX));
+    let spacing = training.spacing();
+    for part in training.parts() {
+        let (mut detector, mut before) = (begin()?, None);
+        let windows = training.times[part.clone()].iter();
+        for (at, values) in windows.zip(&training.rows[part]) {
+            let sample = Sample {
+                at: *at,
+                elapsed: before.map_or(0, |before| *at - before).min(spacing),
+                values,
+            };
+            before = Some(*at);
+            if let Some(score) = detector.score(&sample) {
+                detector.follow(&sample, &score, score.ratio < release);
+                // JSON has no infinity.
+                ratios.push(score.ratio.min(f64::MAX));
+            }
         }
     }
     let over = ratios.iter().filter(|ratio| **ratio >= release).count();
     let over_release = share(over, ratios.len());
     ratios.sort_by(f64::total_cmp);
     let point = |place: usize| ratios.get(place).copied().unwrap_or(0.0);
-    Evaluation {
+    Some(Evaluation {
         windows: ratios.len(),
         median: point(ratios.len() / 2),
         high: point((99 * ratios.len() / 100).min(ratios.len().saturating_sub(1))),
         over_release,
-    }
+    })
 }
 
 /// Fits a detector. The decompositions of linfa panic on some matrices that are nearly singular;
@@ -319,26 +362,30 @@ fn choose(
 }
 
 /// Whether values differ by more than their own rounding.
-fn moves(values: &[f64]) -> bool {
+pub(crate) fn moves(values: &[f64]) -> bool {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     most - least > 1e-9 * least.abs().max(most.abs()).max(1e-300)
 }
 
-fn share(part: usize, whole: usize) -> f64 {
+pub(crate) fn share(part: usize, whole: usize) -> f64 {
     count(part) / count(whole.max(1))
 }
 
-/// The asset, the span that it was trained on and the settings make the name.
-fn version(asset: &str, from: i64, through: i64, settings: &ClassSettings) -> String {
+/// The settings as a text.
+pub(crate) fn parameters(settings: &ClassSettings) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}
+
+/// The asset or class, the span that it was trained on and what it depends on make the name.
+pub(crate) fn version(of: &str, from: i64, through: i64, parameters: &str) -> String {
     let [from, through] = [from, through].map(|micros| {
         let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
         at.format("%Y%m%dT%H%M%SZ").to_string()
     });
-    let settings = serde_json::to_string(settings).unwrap_or_default();
     // FNV-1a, as wide as a name has to be.
-    let mark = settings.bytes().fold(0x811c_9dc5_u32, |mark, byte| {
+    let mark = parameters.bytes().fold(0x811c_9dc5_u32, |mark, byte| {
         (mark ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
-    format!("{asset}-{from}-{through}-{mark:08x}")
+    format!("{of}-{from}-{through}-{mark:08x}")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::episode::Episode;
 use super::learning::Learning;
 use super::model::{MIN_WINDOWS, Model};
-use super::settings::{ClassSettings, Judging};
+use super::settings::{ClassSettings, Judging, Sharing};
 use super::watch::{Judgement, SavedWatch, Watch};
 use super::window::{Window, Windows};
 
@@ -18,6 +18,10 @@ pub const MAX_WAITING: usize = 50_000;
 pub enum News {
     /// The learning period is over: a model has to be learned from these windows and installed.
     Learn(Box<Learning>),
+    /// The learning period of an asset is over whose class learns as a whole: see [`ClassModel`].
+    ///
+    /// [`ClassModel`]: super::fleet::ClassModel
+    LearnClass,
     /// A window was judged.
     Judged(Window, Judgement),
     /// A window is one of those to learn from, or waits for a model.
@@ -229,6 +233,14 @@ impl Monitor {
         }
     }
 
+    /// The windows that were collected, while it has no model.
+    pub fn collected(&self) -> Option<&Learning> {
+        match &self.phase {
+            Phase::Learning(collected) => collected.as_deref(),
+            Phase::Waiting(_) | Phase::Judged(_) => None,
+        }
+    }
+
     /// Where it stands.
     pub fn phase(&self) -> &Phase {
         &self.phase
@@ -260,7 +272,7 @@ impl Monitor {
     /// How much of the learning period is over, 0 to 1; `None` once there is a model.
     pub fn learned(&self) -> Option<f64> {
         let collected = match &self.phase {
-            Phase::Learning(collected) => collected.as_ref().map_or(0, |all| all.len()),
+            Phase::Learning(collected) => collected.as_ref().map_or(0, |all| all.seen()),
             Phase::Waiting(_) => return Some(1.0),
             Phase::Judged(_) => return None,
         };
@@ -318,9 +330,22 @@ impl Monitor {
                 let seen = window.end.saturating_sub(self.learning_from);
                 let over = seen > self.settings.learning.micros();
                 let least = usize::try_from(self.settings.learning_readings).unwrap_or(0);
-                let mut learned = collected
-                    .take()
-                    .unwrap_or_else(|| Box::new(Learning::new(&self.settings)));
+                let mut learned = collected.take().unwrap_or_else(|| {
+                    Box::new(match self.settings.sharing {
+                        Sharing::Asset => Learning::new(&self.settings),
+                        Sharing::Class => Learning::thinned(&self.settings),
+                    })
+                });
+                if self.settings.sharing == Sharing::Class {
+                    learned.push(&window);
+                    let enough = learned.seen() >= least.max(MIN_WINDOWS);
+                    *collected = Some(learned);
+                    return if over && enough {
+                        News::LearnClass
+                    } else {
+                        News::Collected
+                    };
+                }
                 let enough = learned.len() >= least.max(MIN_WINDOWS);
                 if !enough || !(over || learned.is_full()) {
                     learned.push(&window);

@@ -42,6 +42,24 @@ pub enum Judging {
     Reading,
 }
 
+/// Who learns what is normal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// Each asset by itself.
+    #[default]
+    Asset,
+    /// The class once for all its assets; an asset only its own levels and spreads.
+    Class,
+}
+
+impl Sharing {
+    /// As it is when nothing is said.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How much an alarm matters: consequence and time to respond, the priority of ISA-18.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +187,19 @@ impl From<Watching> for Written {
     }
 }
 
+/// A day of five-minute windows.
+const REFERENCE_WINDOWS: usize = 288;
+
+fn reference_windows() -> usize {
+    REFERENCE_WINDOWS
+}
+
+// What is as ever is not written, so that a model's name says that nothing has changed.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_reference(windows: &usize) -> bool {
+    *windows == REFERENCE_WINDOWS
+}
+
 /// How the assets of one class are watched. The reasons stand in `default.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -196,6 +227,12 @@ pub struct ClassSettings {
     /// Windows of the learning period whose features are farther from the median than so many
     /// robust deviations are not learned from; 0: all are.
     pub outlier_bound: f64,
+    /// Who learns what is normal.
+    #[serde(default, skip_serializing_if = "Sharing::is_default")]
+    pub sharing: Sharing,
+    /// Where the class has learned: windows from which a new asset's reference is taken.
+    #[serde(default = "reference_windows", skip_serializing_if = "is_reference")]
+    pub reference_windows: usize,
     /// Readings that a window must have.
     pub min_samples: u32,
     /// Share of the usual number of readings that a window must have.
@@ -355,6 +392,7 @@ impl ClassSettings {
                 ));
             }
         }
+        found.extend(super::fleet::mistakes(self));
         for (name, threshold) in &self.thresholds {
             let own = threshold.mistakes().into_iter();
             found.extend(own.map(|mistake| format!("thresholds.{name}: {mistake}")));

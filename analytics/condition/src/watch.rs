@@ -226,7 +226,7 @@ impl Watch {
             return None;
         }
         let model = &self.model;
-        let mut doubtful = model.lively.clone();
+        let mut doubtful = (*model.lively).clone();
         for (at, since) in self.flat_since.iter_mut().enumerate() {
             let number = self.numbers.get(at).copied().flatten();
             let seen = number.and_then(|number| window.metrics.get(number));
@@ -235,6 +235,9 @@ impl Watch {
             doubtful[at] &= since.is_some_and(|since| window.end - since >= self.stuck_after);
         }
         self.vector = features::vector(window, &model.features, &self.numbers, &doubtful);
+        if let Some(reference) = &model.reference {
+            reference.standardize(&mut self.vector);
+        }
         let since_last = self.last_end.map(|last| window.end.saturating_sub(last));
         let sample = Sample {
             at: window.end,
@@ -272,7 +275,7 @@ impl Watch {
         };
         let raising = self.members.iter().filter(|m| settings.raises(&m.name));
         let explained: Vec<(&Member, f64, Explanation)> = raising
-            .filter_map(|m| Some((m, m.smoothed?, m.detector.explain(&sample))))
+            .filter_map(|m| Some((m, m.smoothed?, self.explained(m, &sample))))
             .collect();
         let said: Vec<Said<'_>> = explained
             .iter()
@@ -305,7 +308,16 @@ impl Watch {
             values: &self.vector,
         };
         let member = self.members.get(member);
-        member.map_or_else(Explanation::default, |m| m.detector.explain(&sample))
+        member.map_or_else(Explanation::default, |m| self.explained(m, &sample))
+    }
+
+    /// What a detector says, in the units of the features.
+    fn explained(&self, member: &Member, sample: &Sample<'_>) -> Explanation {
+        let explanation = member.detector.explain(sample);
+        match &self.model.reference {
+            Some(reference) => reference.in_own_units(explanation),
+            None => explanation,
+        }
     }
 }
 

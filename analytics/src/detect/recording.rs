@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use chrono::{DateTime, Utc};
-use fieldwright_condition::{ClassSettings, FitError, Model, Span};
+use fieldwright_condition::{ClassSettings, FitError, Model, Sharing, Span};
 use fieldwright_ingest::snapshot::{ASSET, TIME};
 use serde_json::Value;
 
@@ -126,7 +126,11 @@ pub fn score_recording(
     let mut engine = Engine::new(Arc::new(DetectConfig {
         rule_floor: Span::seconds(1),
         alarms: AlarmPolicy::default(),
-        defaults: settings.clone(),
+        // A recording is a class of one asset, which has nobody to share with.
+        defaults: ClassSettings {
+            sharing: Sharing::Asset,
+            ..settings.clone()
+        },
         kinds: BTreeMap::new(),
         classes: BTreeMap::new(),
         rules: BTreeMap::new(),

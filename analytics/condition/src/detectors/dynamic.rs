@@ -15,14 +15,12 @@
 
 mod fit;
 
-use std::ops::Deref;
-use std::sync::Arc;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::detector::{Contribution, Detector, Explanation, Sample, Score};
 use super::super::matrix::Square;
+use super::super::shared::Shared;
 use super::lagged::{History, is_gap};
 use crate::numbers::count;
 
@@ -90,35 +88,6 @@ pub struct DynamicModel {
     pub faulty_blocks: usize,
     /// Usual time from window to window. **Units**: microseconds.
     pub spacing: i64,
-}
-
-/// The large part of a model, which all its assets share.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shared<T>(Arc<T>);
-
-impl<T> From<T> for Shared<T> {
-    fn from(of: T) -> Self {
-        Self(Arc::new(of))
-    }
-}
-
-impl<T> Deref for Shared<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: Serialize> Serialize for Shared<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shared<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer).map(Self::from)
-    }
 }
 
 /// The past vector divided.

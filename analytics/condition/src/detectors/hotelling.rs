@@ -120,13 +120,12 @@ impl HotellingSettings {
         for row in &mut rows {
             standardize(row, &center, &scale);
         }
-        let lag = training.windows_in(self.drift_lag);
-        let lag = lag.clamp(1, (rows.len() / 2).max(1));
+        let lag = training.lag(self.drift_lag, 2);
         let tolerance = (0..width)
             .map(|of| self.variance_of_tolerance(&training.features[of], center[of], scale[of]))
             .collect();
         Ok(HotellingModel {
-            normal: Normal::learned(&rows, lag, tolerance),
+            normal: Normal::learned(&rows, &training.parts(), lag, tolerance),
             center,
             scale,
             spacing,

@@ -133,6 +133,7 @@ mod tests {
             times: &[0, 10, 20, 50, 60, 70, 80],
             features: &[],
             rows: &[],
+            starts: &[],
         };
         assert_eq!(runs(&training), [0..3, 3..7]);
     }

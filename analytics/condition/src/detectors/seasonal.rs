@@ -310,6 +310,7 @@ mod tests {
             times: &times,
             features: &features,
             rows: &rows,
+            starts: &[],
         })
     }
 

@@ -244,6 +244,7 @@ mod tests {
             times: &times,
             features: &features,
             rows: &rows,
+            starts: &[],
         };
         StandstillDetector::new(settings.fit(&training).unwrap(), settings)
     }

@@ -192,7 +192,7 @@ impl Lane<'_> {
         let (tag, track) = (&self.tags[place], &mut self.tracks[place]);
         track.dirty = true;
         let found = match track.monitor.judge(window) {
-            News::Collected => return,
+            News::Collected | News::LearnClass => return,
             News::Skipped => {
                 self.done.counts.skipped += 1;
                 return;

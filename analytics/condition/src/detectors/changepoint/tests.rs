@@ -34,6 +34,7 @@ fn learned() -> ChangepointDetector {
         times: &times,
         features: &features,
         rows: &rows,
+        starts: &[],
     };
     let model = settings().fit(&training).unwrap();
     ChangepointDetector::new(model, &settings())
@@ -94,6 +95,7 @@ fn too_short_a_learning_period_is_refused() {
         times: &times,
         features: &[],
         rows: &rows,
+        starts: &[],
     };
     assert!(matches!(
         settings().fit(&training),

@@ -59,6 +59,7 @@ fn learned(
         times: &times,
         features: &features,
         rows,
+        starts: &[],
     })
 }
 

@@ -1,5 +1,7 @@
 //! What is normal: the spread around the reference, the usual drift, and the instruments' tolerance.
 
+use std::ops::Range;
+
 use crate::numbers::count;
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +23,19 @@ pub struct Normal {
 
 impl Normal {
     /// What the standardized samples of a learning period show, in order of time.
-    pub fn learned(rows: &[Vec<f64>], lag: usize, tolerance: Vec<f64>) -> Self {
-        let changes: Vec<Vec<f64>> = rows
-            .iter()
-            .zip(rows.iter().skip(lag))
+    ///
+    /// Changes over the lag are asked within each of the parts of the rows.
+    pub fn learned(
+        rows: &[Vec<f64>],
+        parts: &[Range<usize>],
+        lag: usize,
+        tolerance: Vec<f64>,
+    ) -> Self {
+        let pairs = parts.iter().flat_map(|part| {
+            let rows = &rows[part.clone()];
+            rows.iter().zip(rows.iter().skip(lag))
+        });
+        let changes: Vec<Vec<f64>> = pairs
             .map(|(before, after)| after.iter().zip(before).map(|(a, b)| a - b).collect())
             .collect();
         Self {

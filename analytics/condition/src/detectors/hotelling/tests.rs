@@ -43,6 +43,7 @@ fn learned(settings: &HotellingSettings) -> (HotellingDetector, u64) {
         times: &times,
         features: &features,
         rows: &rows,
+        starts: &[],
     };
     let model = settings.fit(&training).unwrap();
     (HotellingDetector::new(model, settings), seed)

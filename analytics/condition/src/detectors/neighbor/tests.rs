@@ -36,6 +36,7 @@ fn detector(settings: &NeighborSettings, values: impl Iterator<Item = f64>) -> N
         times: &times,
         features: &features,
         rows: &rows,
+        starts: &[],
     };
     NeighborDetector::new(settings.fit(&training).unwrap(), settings)
 }
@@ -158,6 +159,7 @@ fn too_short_a_learning_period_is_refused() {
         times: &times,
         features: &features,
         rows: &rows,
+        starts: &[],
     };
     let refused = settings.fit(&training).unwrap_err();
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Learning the components, with linfa.
 
+use std::ops::Range;
+
 use crate::numbers::count;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -24,10 +26,8 @@ impl PcaSettings {
                 *value = (*value - center) / scale;
             }
         }
-        let lag = training
-            .windows_in(self.drift_lag)
-            .clamp(1, (rows.len() / 3).max(1));
-        let directions = decompose(&rows, lag, self.drift_factor)?;
+        let lag = training.lag(self.drift_lag, 3);
+        let directions = decompose(&rows, &training.parts(), lag, self.drift_factor)?;
         let (components, variances, residual_variance) =
             keep(directions, self.components, self.explained_variance);
         let mut model = PcaModel {
@@ -54,10 +54,15 @@ impl PcaSettings {
 /// that singular values² / (n − 1) are the variances of both together. linfa's own
 /// `explained_variance()` divides by the number of components − 1 instead of that of the windows,
 /// so it cannot be used.
-fn decompose(rows: &[Vec<f64>], lag: usize, factor: f64) -> Result<Vec<(Vec<f64>, f64)>, FitError> {
+fn decompose(
+    rows: &[Vec<f64>],
+    parts: &[Range<usize>],
+    lag: usize,
+    factor: f64,
+) -> Result<Vec<(Vec<f64>, f64)>, FitError> {
     let width = rows[0].len();
     let changes = if factor > 0.0 {
-        slow_changes(rows, lag)
+        slow_changes(rows, parts, lag)
     } else {
         Vec::new()
     };
@@ -89,8 +94,22 @@ fn decompose(rows: &[Vec<f64>], lag: usize, factor: f64) -> Result<Vec<(Vec<f64>
 }
 
 /// Differences, `lag` windows apart, of means over `lag` windows: noise averages out of them,
-/// drift does not.
-pub(in super::super) fn slow_changes(rows: &[Vec<f64>], lag: usize) -> Vec<Vec<f64>> {
+/// drift does not. None goes from one part of the rows to another.
+pub(in super::super) fn slow_changes(
+    rows: &[Vec<f64>],
+    parts: &[Range<usize>],
+    lag: usize,
+) -> Vec<Vec<f64>> {
+    let changes = parts
+        .iter()
+        .map(|part| changes_in(&rows[part.clone()], lag));
+    changes.flatten().collect()
+}
+
+fn changes_in(rows: &[Vec<f64>], lag: usize) -> Vec<Vec<f64>> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
     let width = rows[0].len();
     let mut sums = vec![vec![0.0; width]];
     for row in rows {

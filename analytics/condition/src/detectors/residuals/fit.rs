@@ -5,6 +5,8 @@ use super::super::super::matrix::Square;
 use super::super::super::settings::FeatureKind;
 use super::super::pca::{limits::limit, slow_changes, standards};
 use super::{Recursion, ResidualModel, ResidualSettings, quadratic, recursion};
+use std::ops::Range;
+
 use crate::numbers::count;
 
 /// Share of the covariance that is taken as independent: few windows lie about correlations.
@@ -64,10 +66,9 @@ impl ResidualSettings {
                     .collect()
             })
             .collect();
-        let lag = training
-            .windows_in(self.drift_lag)
-            .clamp(1, (residuals.len() / 3).max(1));
-        let covariance = covariance(&residuals, lag, self.drift_factor);
+        let lag = training.lag(self.drift_lag, 3);
+        let parts = training.parts();
+        let covariance = covariance(&residuals, &parts, lag, self.drift_factor);
         let (size, all) = (outputs.len(), (0..outputs.len()).collect::<Vec<_>>());
         let square = Square::from_fn(size, |row, column| covariance[row * size + column]);
         let distances: Option<Vec<f64>> = residuals
@@ -76,11 +77,12 @@ impl ResidualSettings {
             .collect();
         let distances = distances.ok_or_else(|| failed("the residuals have no covariance"))?;
         let noise = set_points.iter().map(|at| {
-            let changes = training
-                .rows
-                .windows(2)
-                .map(|two| (two[1][*at] - two[0][*at]).abs());
-            let mean = changes.sum::<f64>() / count(training.rows.len().max(2) - 1);
+            let within = parts.iter().flat_map(|part| {
+                let two = training.rows[part.clone()].windows(2);
+                two.map(|two| (two[1][*at] - two[0][*at]).abs())
+            });
+            let number = training.rows.len().saturating_sub(parts.len()).max(1);
+            let mean = within.sum::<f64>() / count(number);
             (CHANGE_TO_DEVIATION * mean).max(1e-9)
         });
         Ok(ResidualModel {
@@ -138,7 +140,7 @@ fn regress(terms: &[Vec<f64>], outputs: &[Vec<f64>], ridge: f64) -> Option<Recur
 }
 
 /// Covariance of the residuals and of their slow changes, row by row.
-fn covariance(residuals: &[Vec<f64>], lag: usize, factor: f64) -> Vec<f64> {
+fn covariance(residuals: &[Vec<f64>], parts: &[Range<usize>], lag: usize, factor: f64) -> Vec<f64> {
     let size = residuals[0].len();
     let products = |rows: &[Vec<f64>], weight: f64, sums: &mut Vec<f64>| {
         for row in rows {
@@ -153,7 +155,7 @@ fn covariance(residuals: &[Vec<f64>], lag: usize, factor: f64) -> Vec<f64> {
         1.0 / (count(residuals.len()) - 1.0).max(1.0),
         &mut sums,
     );
-    let changes = slow_changes(residuals, lag);
+    let changes = slow_changes(residuals, parts, lag);
     if !changes.is_empty() {
         products(&changes, factor * factor / count(changes.len()), &mut sums);
     }

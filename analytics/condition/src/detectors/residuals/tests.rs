@@ -59,6 +59,7 @@ fn detector() -> ResidualDetector {
         times: &times,
         features: &features,
         rows: &rows,
+        starts: &[],
     };
     let settings = settings();
     assert_eq!(settings.mistakes(), Vec::<String>::new());

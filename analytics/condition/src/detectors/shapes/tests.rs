@@ -35,6 +35,7 @@ where
         times: &times,
         features: &features,
         rows: &rows,
+        starts: &[],
     };
     let model = settings.fit(&training).unwrap();
     let again = settings.fit(&training).unwrap();
@@ -132,6 +133,7 @@ fn too_few_rows_are_refused() {
         times: &[1],
         features: &[],
         rows: &[vec![1.0]],
+        starts: &[],
     };
     assert!(matches!(
         settings.fit(&training),
