@@ -226,6 +226,12 @@ fn write_detection(text: &mut Exposition, stats: &DetectionStats) {
         ),
         (
             Kind::Counter,
+            "fieldwright_windows_of_unknown_regime_total",
+            "Windows not judged because their operating regime is unknown.",
+            stats.unknown_regime,
+        ),
+        (
+            Kind::Counter,
             "fieldwright_models_trained_total",
             "Models trained.",
             stats.trained,

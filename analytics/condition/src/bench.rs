@@ -295,7 +295,7 @@ impl Feed {
             |news| match news {
                 News::Judged(window, judgement) => last = Some((window, judgement)),
                 News::Learn(windows) => learned = Some(windows),
-                News::LearnClass | News::Collected | News::Skipped => {}
+                News::LearnClass | News::Collected | News::Skipped | News::UnknownRegime => {}
             },
         );
         if let Some(windows) = learned {

@@ -157,6 +157,9 @@ pub enum FitError {
     /// Nothing moved.
     #[error("no metric moved while learning, so nothing can be learned")]
     NothingMoved,
+    /// No regime is known.
+    #[error("the regimes of the setting channels cannot be found: {0}")]
+    Regimes(String),
     /// The arithmetic failed.
     #[error("detector {detector} cannot be fitted: {reason}")]
     Numbers {

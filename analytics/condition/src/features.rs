@@ -1,9 +1,22 @@
 //! From a window to numbers that a model understands.
 
+pub mod ewma;
+pub mod kinds;
+pub mod spectrum;
+
 use serde::{Deserialize, Serialize};
 
-use super::settings::FeatureKind;
-use super::window::{Seen, Window};
+pub use self::kinds::FeatureKind;
+use super::window::Window;
+
+/// The version of all definitions: another one when what a kind means changes. A model stands on
+/// the version that it was learned with.
+pub const VERSION: u32 = 1;
+
+/// That of models from before versions were written down.
+pub(crate) fn first_version() -> u32 {
+    1
+}
 
 /// One number that a model looks at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,21 +31,35 @@ pub struct Feature {
 const LEAST_DEVIATION: f64 = 1e-9;
 
 impl Feature {
-    /// The name for people: the metric, with the kind where it is not the mean.
+    /// The name for people: the metric, with the kind and its parameters where it is not the mean.
     pub fn name(&self) -> String {
         match self.kind {
             FeatureKind::Mean => self.metric.clone(),
-            FeatureKind::LogStd => format!("{} (log std)", self.metric),
+            kind => format!("{} ({kind})", self.metric),
         }
     }
 }
 
-/// The value of a feature; NaN when the window does not have it.
-pub fn value(seen: &Seen, kind: FeatureKind) -> f64 {
+/// The value of a feature of the class's metric of this number; NaN when the window does not have
+/// it. Of a mean over windows: what this one adds, see [`ewma`].
+pub fn value(window: &Window, metric: usize, kind: FeatureKind) -> f64 {
+    let Some(seen) = window.metrics.get(metric).filter(|seen| seen.count > 0) else {
+        return f64::NAN;
+    };
     match kind {
-        FeatureKind::Mean => seen.mean,
+        FeatureKind::Mean | FeatureKind::Ewma(_) => seen.mean,
         FeatureKind::LogStd if seen.count < 2 => f64::NAN,
         FeatureKind::LogStd => seen.deviation.max(LEAST_DEVIATION).ln(),
+        FeatureKind::Rms => {
+            let count = f64::from(seen.count);
+            let variance = seen.deviation * seen.deviation * (count - 1.0) / count;
+            (seen.mean * seen.mean + variance).sqrt()
+        }
+        FeatureKind::Min | FeatureKind::Max if seen.count == 1 => seen.mean,
+        kind => {
+            let measured = window.measured.as_ref();
+            measured.map_or(f64::NAN, |measured| measured.value(metric, kind))
+        }
     }
 }
 
@@ -46,22 +73,26 @@ pub fn vector(
     numbers: &[Option<usize>],
     lively: &[bool],
 ) -> Vec<f64> {
-    let seen = |index: usize| {
-        let number = numbers.get(index).copied().flatten();
-        number.and_then(|number| window.metrics.get(number))
+    let number = |index: usize| numbers.get(index).copied().flatten();
+    let is_stuck = |index: usize| {
+        let seen = number(index).and_then(|number| window.metrics.get(number));
+        lively[index] && seen.is_some_and(|seen| seen.flat)
     };
-    let is_stuck = |index: usize| lively[index] && seen(index).is_some_and(|seen| seen.flat);
     let stuck = (0..features.len()).filter(|index| is_stuck(*index)).count();
     let machine_stands = 2 * stuck > features.len();
-    let one = |(index, feature): (usize, &Feature)| match seen(index) {
-        Some(seen) if machine_stands || !is_stuck(index) => value(seen, feature.kind),
+    let one = |(index, feature): (usize, &Feature)| match number(index) {
+        Some(number) if machine_stands || !is_stuck(index) => value(window, number, feature.kind),
         _ => f64::NAN,
     };
     features.iter().enumerate().map(one).collect()
 }
 
 #[cfg(test)]
+mod watched_tests;
+
+#[cfg(test)]
 mod tests {
+    use super::super::window::Seen;
     use super::*;
 
     /// `x` per metric: a number is a lively mean, `=` a stuck one at 5, `?` a missing one.
@@ -101,6 +132,7 @@ mod tests {
             end: 1,
             rows: 9,
             metrics,
+            measured: None,
         };
         let found = vector(&window, &features, &numbers, &vec![true; count]);
         let same = |a: &f64, b: &f64| a == b || (a.is_nan() && b.is_nan());

@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use super::detector::{FitError, Training};
 use super::detectors::{DetectorSettings, Fitted};
-use super::features::Feature;
+use super::features::ewma::Averages;
+use super::features::{self, Feature, FeatureKind};
 use super::learning::Learning;
 use super::model::{
     Evaluation, FLAT_SHARE, LeftOut, MAX_FEATURES, MIN_WINDOWS, MISSING_SHARE, Model, fit_all,
@@ -75,6 +76,9 @@ pub struct ClassModel {
     pub features: Shared<Vec<Feature>>,
     /// Whether the metric moved in nearly all windows.
     pub lively: Shared<Vec<bool>>,
+    /// Version of the features' definitions.
+    #[serde(default = "features::first_version")]
+    pub features_version: u32,
     /// Metrics that it does not look at, and why.
     pub left_out: Shared<Vec<LeftOut>>,
     /// How much each feature varies within an asset.
@@ -104,7 +108,8 @@ pub enum Learned {
 impl ClassModel {
     /// Whether it was made for the settings that the class has now.
     pub fn fits(&self, settings: &ClassSettings) -> bool {
-        settings.sharing == Sharing::Class
+        self.features_version == features::VERSION
+            && settings.sharing == Sharing::Class
             && self.window == settings.window
             && self.step == settings.step
             && still_wanted(&self.features, &self.detectors, settings)
@@ -127,6 +132,9 @@ impl ClassModel {
             spacing: self.spacing,
             features: self.features.clone(),
             lively: self.lively.clone(),
+            features_version: self.features_version,
+            averages: Averages::default(),
+            regimes: None,
             left_out: self.left_out.clone(),
             detectors: self.detectors.clone(),
             evaluation: self.evaluation.clone(),
@@ -141,6 +149,13 @@ pub(crate) fn mistakes(settings: &ClassSettings) -> Vec<String> {
         return Vec::new();
     }
     let mut found = Vec::new();
+    let averaged = |kind: &FeatureKind| matches!(kind, FeatureKind::Ewma(_));
+    if settings.regimes.is_some() || settings.features.iter().any(averaged) {
+        found.push(
+            "regimes and ewma features are learned by each asset; use sharing = \"asset\""
+                .to_owned(),
+        );
+    }
     let range = MIN_WINDOWS..=POOLED_WINDOWS;
     if !range.contains(&settings.reference_windows) {
         let value = settings.reference_windows;
@@ -236,6 +251,7 @@ fn learn_class(
         step: settings.step,
         spacing: training.spacing(),
         lively: lively.collect::<Vec<bool>>().into(),
+        features_version: features::VERSION,
         features: features.into(),
         left_out: left_out.into(),
         spreads: pool.spreads,

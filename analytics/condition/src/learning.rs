@@ -6,6 +6,7 @@
 //! the n values, so what is rounded away is less than 10⁻⁵ of a deviation.
 
 use super::features;
+use super::features::ewma::{Average, Averages};
 use super::settings::{ClassSettings, FeatureKind, MAX_LEARNING_WINDOWS};
 use super::window::Window;
 
@@ -36,13 +37,20 @@ pub struct Learning {
     thinned: Option<u8>,
     /// Windows that were offered.
     seen: u32,
+    /// Where means over windows stand, by column.
+    averages: Averages,
 }
 
 impl Learning {
     /// Nothing yet, for the features of a class.
     pub fn new(settings: &ClassSettings) -> Self {
+        let mut kinds = settings.features.clone();
+        // The setting channels of regimes are means.
+        if settings.regimes.is_some() && !kinds.contains(&FeatureKind::Mean) {
+            kinds.push(FeatureKind::Mean);
+        }
         Self {
-            kinds: settings.features.clone().into(),
+            kinds: kinds.into(),
             ..Self::default()
         }
     }
@@ -123,8 +131,13 @@ impl Learning {
                 self.flats[flats + metric / 8] |= 1 << (metric % 8);
             }
             for (place, kind) in self.kinds.iter().enumerate() {
-                let value = seen.map_or(f64::NAN, |seen| features::value(seen, *kind));
-                let origin = &mut self.origins[metric * self.kinds.len() + place];
+                let column = metric * self.kinds.len() + place;
+                let mut value = features::value(window, metric, *kind);
+                if let FeatureKind::Ewma(own) = kind {
+                    let (averages, half_life) = (&mut self.averages, own.half_life);
+                    value = averages.follow(column, half_life, window.end, value);
+                }
+                let origin = &mut self.origins[column];
                 if origin.is_nan() && value.is_finite() {
                     *origin = value;
                 }
@@ -175,6 +188,12 @@ impl Learning {
         self.rows.drain(..windows);
     }
 
+    /// Where a mean over windows stands after the last one.
+    pub fn average(&self, metric: usize, kind: FeatureKind) -> Option<Average> {
+        let place = self.kinds.iter().position(|kept| *kept == kind)?;
+        self.averages.get(metric * self.kinds.len() + place)
+    }
+
     /// What its lists take, with what they keep free. **Units**: bytes.
     pub fn heap_bytes(&self) -> usize {
         self.ends.capacity() * size_of::<i64>()
@@ -182,7 +201,8 @@ impl Learning {
             + self.cells.capacity() * size_of::<f32>()
             + self.flats.capacity()
             + self.origins.capacity() * size_of::<f64>()
-            + self.kinds.len()
+            + size_of_val(&*self.kinds)
+            + self.averages.heap_bytes()
     }
 
     /// Keeps every second window of those that are kept.
@@ -272,6 +292,7 @@ mod tests {
             end,
             rows: 5,
             metrics: values.iter().enumerate().map(seen).collect(),
+            measured: None,
         }
     }
 

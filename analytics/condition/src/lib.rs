@@ -23,6 +23,7 @@ pub mod monitor;
 mod numbers;
 mod outliers;
 pub mod prognosis;
+pub mod regimes;
 pub mod settings;
 pub mod shared;
 pub mod span;

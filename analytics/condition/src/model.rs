@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::detector::{Detector, FitError, Sample, Training};
 use super::detectors::{DetectorSettings, Fitted};
-use super::features::Feature;
+use super::features::ewma::Averages;
+use super::features::{self, Feature, FeatureKind};
 use super::fleet::Reference;
 use super::learning::Learning;
 use super::outliers::outliers;
+use super::regimes::levels::RegimeModel;
 use super::settings::{ClassSettings, Sharing};
 use super::shared::Shared;
 use super::span::Span;
@@ -55,6 +57,15 @@ pub struct Model {
     pub features: Shared<Vec<Feature>>,
     /// Whether the metric moved in nearly all windows, so that a stuck value is a dead sensor.
     pub lively: Shared<Vec<bool>>,
+    /// Version of the features' definitions.
+    #[serde(default = "features::first_version")]
+    pub features_version: u32,
+    /// Where the features that are means over windows stood in the end, by their place.
+    #[serde(default, skip_serializing_if = "Averages::is_empty")]
+    pub averages: Averages,
+    /// The ways in which the asset is run, where the class declares setting channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regimes: Option<RegimeModel>,
     /// Metrics that it does not look at, and why.
     pub left_out: Shared<Vec<LeftOut>>,
     /// The fitted detectors by name.
@@ -93,14 +104,18 @@ pub struct LeftOut {
 
 impl Model {
     /// Whether it was made for the settings that the class has now: windows of the same length,
-    /// features that are still wanted, and a fitted detector for each that is named.
+    /// features that are still wanted and mean what they meant, and a fitted detector for each that
+    /// is named.
     ///
     /// What is no part of what was learned, such as a factor on limits, may have changed.
     ///
     /// A reference is of no use to a class whose assets learn by themselves; what an asset has
     /// learned by itself is, until its class has learned.
     pub fn fits(&self, settings: &ClassSettings) -> bool {
-        (self.reference.is_none() || settings.sharing == Sharing::Class)
+        let declared = self.regimes.as_ref().map(|regimes| &regimes.declared);
+        self.features_version == features::VERSION
+            && declared == settings.regimes.as_ref()
+            && (self.reference.is_none() || settings.sharing == Sharing::Class)
             && self.window == settings.window
             && self.step == settings.step
             && still_wanted(&self.features, &self.detectors, settings)
@@ -165,24 +180,63 @@ pub fn learn_from(
         });
     }
     let mut left_out = Vec::new();
-    let chosen = choose(settings, metrics, (windows, &full), &mut left_out);
+    let mut chosen = choose(settings, metrics, (windows, &full), &mut left_out);
     if chosen.is_empty() {
         return Err(FitError::NothingMoved);
     }
-    let (mut times, mut rows) = (Vec::new(), Vec::new());
+    let (mut times, mut rows, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for window in &full {
         let value = |column: &Column| column.of(windows, *window);
         let row: Vec<f64> = chosen.iter().map(value).collect();
         if row.iter().all(|value| value.is_finite()) {
             times.push(windows.end(*window));
             rows.push(row);
+            places.push(*window);
         }
     }
-    let out = outliers(&rows, settings.outlier_bound);
-    let mut kept = out.iter().map(|out| !out);
-    times.retain(|_| kept.next().unwrap_or(true));
-    let mut kept = out.iter().map(|out| !out);
-    rows.retain(|_| kept.next().unwrap_or(true));
+    let regimes = match &settings.regimes {
+        None => {
+            let out = outliers(&rows, settings.outlier_bound);
+            let mut kept = out.iter().map(|out| !out);
+            times.retain(|_| kept.next().unwrap_or(true));
+            let mut kept = out.iter().map(|out| !out);
+            rows.retain(|_| kept.next().unwrap_or(true));
+            None
+        }
+        Some(declared) => {
+            let states = states(&declared.settings, metrics, windows, &places);
+            let within = RegimeModel::learn(declared, &states, &rows, settings.outlier_bound)?;
+            let mut regimes = within.model;
+            let gone = match settings.keep_constant {
+                true => vec![false; chosen.len()],
+                false => regimes.steady(),
+            };
+            times = within.kept.iter().map(|at| times[*at]).collect();
+            rows = within
+                .kept
+                .iter()
+                .map(|at| without(&rows[*at], &gone))
+                .collect();
+            for (column, _) in chosen.iter().zip(&gone).filter(|(_, gone)| **gone) {
+                left_out.push(LeftOut {
+                    metric: column.feature.metric.clone(),
+                    reason: "did not move within any regime while learning".to_owned(),
+                });
+            }
+            chosen = without(&chosen, &gone);
+            regimes.drop_features(&gone);
+            regimes.widen_steady();
+            for (row, at) in rows.iter_mut().zip(&within.kept) {
+                if let Some(regime) = regimes.of(&states[*at]) {
+                    regimes.enter(regime, row);
+                }
+            }
+            Some(regimes)
+        }
+    };
+    if chosen.is_empty() {
+        return Err(FitError::NothingMoved);
+    }
     let needed = MIN_WINDOWS.max(2 * chosen.len());
     if rows.len() < needed {
         return Err(FitError::TooFewWindows {
@@ -191,6 +245,12 @@ pub fn learn_from(
         });
     }
     let lively: Vec<bool> = chosen.iter().map(|column| column.lively).collect();
+    let mut averages = Averages::default();
+    for (place, column) in chosen.iter().enumerate() {
+        if let Some(average) = windows.average(column.number, column.feature.kind) {
+            averages.set(place, average);
+        }
+    }
     let features: Vec<Feature> = chosen.into_iter().map(|column| column.feature).collect();
     let training = Training {
         times: &times,
@@ -216,6 +276,9 @@ pub fn learn_from(
         spacing: training.spacing(),
         lively: lively.into(),
         features: features.into(),
+        features_version: features::VERSION,
+        averages,
+        regimes,
         left_out: left_out.into(),
         detectors: detectors.into(),
         evaluation: evaluation.into(),
@@ -293,7 +356,31 @@ fn fitted(detector: &DetectorSettings, training: &Training<'_>) -> Result<Fitted
     })
 }
 
+/// What the setting channels were in windows; NaN where one is missing.
+fn states(
+    settings: &[String],
+    metrics: &[String],
+    windows: &Learning,
+    places: &[usize],
+) -> Vec<Vec<f64>> {
+    let number = |name: &String| metrics.iter().position(|metric| metric == name);
+    let numbers: Vec<Option<usize>> = settings.iter().map(number).collect();
+    let value = |window: usize, number: &Option<usize>| {
+        let value = |number| windows.value(window, number, FeatureKind::Mean);
+        number.map_or(f64::NAN, value)
+    };
+    let row = |window: &usize| numbers.iter().map(|n| value(*window, n)).collect();
+    places.iter().map(row).collect()
+}
+
+/// A list without what is gone.
+fn without<T: Clone>(all: &[T], gone: &[bool]) -> Vec<T> {
+    let kept = all.iter().zip(gone).filter(|(_, gone)| !**gone);
+    kept.map(|(one, _)| one.clone()).collect()
+}
+
 /// One column of the training data.
+#[derive(Clone)]
 struct Column {
     number: usize,
     feature: Feature,
@@ -327,6 +414,11 @@ fn choose(
         let named = settings.metrics.is_empty() || settings.metrics.contains(metric);
         if !named || settings.ignore.contains(metric) {
             leave_out("not chosen by the settings of the class");
+            continue;
+        }
+        let regimes = settings.regimes.as_ref();
+        if regimes.is_some_and(|regimes| regimes.settings.contains(metric)) {
+            leave_out("a setting channel: it says which regime, not how the asset is");
             continue;
         }
         let flat = full.iter().filter(|at| windows.is_flat(**at, number));

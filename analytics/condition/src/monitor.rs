@@ -28,6 +28,8 @@ pub enum News {
     Collected,
     /// A window was not judged: too few readings or metrics.
     Skipped,
+    /// A window was not judged: its regime is unknown.
+    UnknownRegime,
 }
 
 /// One asset.
@@ -60,11 +62,7 @@ impl Monitor {
     /// An asset of which nothing is known: its first reading begins the learning period.
     pub fn new(settings: Arc<ClassSettings>) -> Self {
         Self {
-            windows: Windows::new(
-                settings.step.micros(),
-                settings.steps_per_window(),
-                i64::MIN + 1,
-            ),
+            windows: windows(&settings, i64::MIN + 1),
             phase: Phase::Learning(None),
             learning_from: i64::MAX,
             through: i64::MIN,
@@ -89,10 +87,9 @@ impl Monitor {
         learning_from: i64,
         carried: Carried,
     ) -> Self {
-        let (step, steps) = (settings.step.micros(), settings.steps_per_window());
         let mut monitor = Self::new(settings);
         if learning_from != i64::MAX {
-            monitor.windows = Windows::new(step, steps, learning_from);
+            monitor.windows = windows(&monitor.settings, learning_from);
             monitor.learning_from = learning_from;
         }
         monitor.carried = (!carried.is_empty()).then(|| Box::new(carried));
@@ -118,7 +115,8 @@ impl Monitor {
         };
         let from = from.saturating_sub(settings.window.micros());
         let mut monitor = Self::with_model(settings, model);
-        monitor.windows = Windows::resume(step, steps, from);
+        monitor.windows =
+            Windows::resume(step, steps, from).measured_for(&monitor.settings.features);
         monitor.learning_from = learning_from;
         monitor.through = through;
         if let Phase::Judged(watch) = &mut monitor.phase {
@@ -181,6 +179,7 @@ impl Monitor {
             Phase::Waiting(waiting) => waiting.into(),
             Phase::Judged(old) => {
                 watch.take_over(&old.alarms());
+                watch.take_averages(&old);
                 Vec::new()
             }
         };
@@ -362,12 +361,21 @@ impl Monitor {
                 waiting.push_back(window);
                 News::Collected
             }
-            Phase::Judged(watch) => match watch.take(&window) {
-                Some(judgement) => News::Judged(window, judgement),
-                None => News::Skipped,
-            },
+            Phase::Judged(watch) => {
+                let unknown = watch.unknown_windows();
+                match watch.take(&window) {
+                    Some(judgement) => News::Judged(window, judgement),
+                    None if watch.unknown_windows() > unknown => News::UnknownRegime,
+                    None => News::Skipped,
+                }
+            }
         }
     }
+}
+
+fn windows(settings: &ClassSettings, from: i64) -> Windows {
+    let windows = Windows::new(settings.step.micros(), settings.steps_per_window(), from);
+    windows.measured_for(&settings.features)
 }
 
 #[expect(

@@ -11,7 +11,6 @@ pub mod events;
 pub mod life;
 pub mod normal;
 pub mod outlook;
-pub mod regimes;
 pub mod sampling;
 pub mod trend;
 pub mod weibull;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::detectors::DetectorSettings;
+pub use super::features::FeatureKind;
 use super::guard::ThresholdSettings;
+use super::regimes::levels::RegimeSettings;
 use super::span::Span;
 
 /// The defaults, the kinds and the declared classes with their reasons, a fragment of the
@@ -21,16 +23,6 @@ pub const MAX_LEARNING_WINDOWS: i64 = 20_000;
 pub const MAX_STEPS_PER_WINDOW: i64 = 1_000;
 /// Most windows that a verification may look back on.
 pub const MAX_VERIFY_WINDOWS: usize = 128;
-
-/// What is computed from the values of one metric in one window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureKind {
-    /// The mean.
-    Mean,
-    /// The natural logarithm of the standard deviation: how lively the metric is.
-    LogStd,
-}
 
 /// When a window is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +206,9 @@ pub struct ClassSettings {
     pub step: Span,
     /// What is computed from a window.
     pub features: Vec<FeatureKind>,
+    /// The setting channels whose regimes are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regimes: Option<RegimeSettings>,
     /// Which metrics; empty: all.
     pub metrics: Vec<String>,
     /// Which metrics are left alone.
@@ -361,6 +356,29 @@ impl ClassSettings {
             !self.features.is_empty(),
             "features is empty, but must name one at least".into(),
         );
+        for (place, kind) in self.features.iter().enumerate() {
+            check(
+                !self.features[..place].contains(kind),
+                format!("features: `{kind}` is named twice"),
+            );
+            check(
+                self.judge == Judging::Step || !kind.is_spectral(),
+                format!("features: {kind} needs whole windows; set judge = \"step\""),
+            );
+            for mistake in kind.mistakes(window) {
+                check(false, mistake);
+            }
+        }
+        if let Some(regimes) = &self.regimes {
+            for mistake in regimes.mistakes() {
+                check(false, mistake);
+            }
+            let averaged = |kind: &FeatureKind| matches!(kind, FeatureKind::Ewma(_));
+            check(
+                !self.features.iter().any(averaged),
+                "features: an ewma mixes what regimes keep apart; leave out one of both".into(),
+            );
+        }
         check(
             self.min_samples >= 1,
             "min_samples is 0, but must be at least 1".into(),

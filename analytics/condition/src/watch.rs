@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::detector::{Detector, Explanation, Sample};
 use super::episode::{Delays, Episode, Turn};
-use super::features;
+use super::features::ewma::Averages;
+use super::features::{self, FeatureKind};
 use super::health::{self, Component, HealthIndex, Said};
 use super::model::Model;
 use super::settings::ClassSettings;
@@ -58,6 +59,17 @@ pub struct SavedWatch {
     /// By feature: start of the first window in which its metric stood still, while it does.
     #[serde(default)]
     pub flat_since: Vec<Option<i64>>,
+    /// Where features that are means over windows stand, by their place.
+    #[serde(default, skip_serializing_if = "Averages::is_empty")]
+    pub averages: Averages,
+    /// Windows of unknown regimes, which were not judged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The detectors of one asset at work.
@@ -72,6 +84,14 @@ pub struct Watch {
     last_end: Option<i64>,
     flat_since: Vec<Option<i64>>,
     stuck_after: i64,
+    averages: Averages,
+    /// The class's number of each setting channel, as far as known.
+    settings: Vec<Option<usize>>,
+    /// The regime of the newest window, if it is known.
+    regime: Option<usize>,
+    /// That of the window that was judged last.
+    judged_in: Option<usize>,
+    unknown: u64,
     vector: Vec<f64>,
 }
 
@@ -133,6 +153,11 @@ impl Watch {
             last_end: None,
             flat_since: vec![None; model.features.len()],
             stuck_after: settings.stuck_after.micros(),
+            averages: model.averages.clone(),
+            settings: Vec::new(),
+            regime: None,
+            judged_in: None,
+            unknown: 0,
             vector: Vec::new(),
             model,
         }
@@ -161,6 +186,10 @@ impl Watch {
         if saved.flat_since.len() == self.flat_since.len() {
             self.flat_since.clone_from(&saved.flat_since);
         }
+        if !saved.averages.is_empty() {
+            self.averages.clone_from(&saved.averages);
+        }
+        self.unknown = saved.unknown;
     }
 
     /// What a restart needs.
@@ -172,6 +201,8 @@ impl Watch {
                 .collect(),
             last_end: self.last_end,
             flat_since: self.flat_since.clone(),
+            averages: self.averages.clone(),
+            unknown: self.unknown,
         }
     }
 
@@ -213,14 +244,41 @@ impl Watch {
         }
     }
 
+    /// Goes on with the means over windows of another watch of the same asset, which has seen
+    /// windows that the model has not.
+    pub fn take_averages(&mut self, before: &Self) {
+        for (place, feature) in self.model.features.iter().enumerate() {
+            let features = &before.model.features;
+            let known = features.iter().position(|known| known == feature);
+            if let Some(average) = known.and_then(|known| before.averages.get(known)) {
+                self.averages.set(place, average);
+            }
+        }
+    }
+
     /// Learns the class's number of each metric; called again when the class gets new metrics.
     pub fn know_metrics(&mut self, metrics: &[String]) {
         let number = |metric: &String| metrics.iter().position(|known| known == metric);
         let features = self.model.features.iter();
         self.numbers = features.map(|feature| number(&feature.metric)).collect();
+        let regimes = self.model.regimes.iter();
+        let settings = regimes.flat_map(|regimes| &regimes.declared.settings);
+        self.settings = settings.map(number).collect();
     }
 
-    /// Judges a window; `None` when it has too few readings or no detector can judge it.
+    /// The regime of the newest window by its number; `None` when that is unknown, or no setting
+    /// channels are declared.
+    pub fn regime(&self) -> Option<usize> {
+        self.regime
+    }
+
+    /// Windows of unknown regimes, which were not judged.
+    pub fn unknown_windows(&self) -> u64 {
+        self.unknown
+    }
+
+    /// Judges a window; `None` when it has too few readings, its regime is unknown, or no detector
+    /// can judge it.
     pub fn take(&mut self, window: &Window) -> Option<Judgement> {
         if f64::from(window.rows) < self.least_rows {
             return None;
@@ -234,10 +292,29 @@ impl Watch {
             *since = is_flat.then(|| since.unwrap_or(window.start));
             doubtful[at] &= since.is_some_and(|since| window.end - since >= self.stuck_after);
         }
-        self.vector = features::vector(window, &model.features, &self.numbers, &doubtful);
-        if let Some(reference) = &model.reference {
-            reference.standardize(&mut self.vector);
+        let mut vector = features::vector(window, &model.features, &self.numbers, &doubtful);
+        if let Some(regimes) = &model.regimes {
+            let mean = |number: usize| features::value(window, number, FeatureKind::Mean);
+            let settings = self.settings.iter();
+            let settings: Vec<f64> = settings.map(|n| n.map_or(f64::NAN, mean)).collect();
+            self.regime = regimes.of(&settings);
+            let Some(regime) = self.regime else {
+                self.unknown += 1;
+                return None;
+            };
+            regimes.enter(regime, &mut vector);
+            self.judged_in = self.regime;
         }
+        for (place, feature) in model.features.iter().enumerate() {
+            if let FeatureKind::Ewma(own) = feature.kind {
+                let (value, averages) = (&mut vector[place], &mut self.averages);
+                *value = averages.follow(place, own.half_life, window.end, *value);
+            }
+        }
+        if let Some(reference) = &model.reference {
+            reference.standardize(&mut vector);
+        }
+        self.vector = vector;
         let since_last = self.last_end.map(|last| window.end.saturating_sub(last));
         let sample = Sample {
             at: window.end,
@@ -311,13 +388,23 @@ impl Watch {
         member.map_or_else(Explanation::default, |m| self.explained(m, &sample))
     }
 
-    /// What a detector says, in the units of the features.
+    /// What a detector says, in the units of the features and as they are in the regime of the
+    /// window.
     fn explained(&self, member: &Member, sample: &Sample<'_>) -> Explanation {
-        let explanation = member.detector.explain(sample);
-        match &self.model.reference {
-            Some(reference) => reference.in_own_units(explanation),
-            None => explanation,
+        let mut explanation = member.detector.explain(sample);
+        if let Some(reference) = &self.model.reference {
+            explanation = reference.in_own_units(explanation);
         }
+        if let (Some(regimes), Some(regime)) = (&self.model.regimes, self.judged_in) {
+            for part in &mut explanation.contributions {
+                part.observed = regimes.leave(regime, part.feature, part.observed);
+                part.expected = regimes.leave(regime, part.feature, part.expected);
+            }
+            if let Value::Object(facts) = &mut explanation.facts {
+                facts.insert("regime".to_owned(), regime.into());
+            }
+        }
+        explanation
     }
 }
 

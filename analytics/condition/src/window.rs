@@ -5,7 +5,13 @@
 //! closes when a reading of a later pane comes. Only the asset's own readings close its windows,
 //! so a silent asset has no windows rather than empty ones.
 
+mod measured;
+
 use std::collections::VecDeque;
+
+use self::measured::Measuring;
+pub use self::measured::{MAX_READINGS, Measured};
+use super::settings::FeatureKind;
 
 /// The values of one metric in a pane or a window, kept relative to the asset's first value of
 /// that metric, so that a large level costs no digits.
@@ -52,6 +58,8 @@ pub struct Window {
     pub rows: u32,
     /// What was seen, by the class's number of the metric.
     pub metrics: Vec<Seen>,
+    /// What it was measured for beyond that, where the class declares such features.
+    pub measured: Option<Box<Measured>>,
 }
 
 /// What a window saw of one metric.
@@ -77,6 +85,7 @@ pub struct Windows {
     open: Option<(i64, Pane)>,
     origins: Vec<f64>,
     newest: i64,
+    measuring: Option<Box<Measuring>>,
 }
 
 impl Windows {
@@ -91,7 +100,18 @@ impl Windows {
             open: None,
             origins: Vec::new(),
             newest: from.saturating_sub(1),
+            measuring: None,
         }
+    }
+
+    /// The same, measured for what these features need beyond means and deviations.
+    #[must_use]
+    pub fn measured_for(mut self, features: &[FeatureKind]) -> Self {
+        self.measuring = match self.steps {
+            0 => None,
+            _ => Measuring::of(features, self.step).map(Box::new),
+        };
+        self
     }
 
     /// The same, going on in the middle: the pane of `from` is open although it may stay empty.
@@ -115,7 +135,8 @@ impl Windows {
         let open = self.open.as_ref().map_or(0, |(_, pane)| of(pane));
         let closed: usize = self.closed.iter().map(of).sum();
         let places = self.closed.capacity() * size_of::<Pane>();
-        open + closed + places + self.origins.capacity() * size_of::<f64>()
+        let measuring = self.measuring.as_ref().map_or(0, |own| own.heap_bytes());
+        open + closed + places + measuring + self.origins.capacity() * size_of::<f64>()
     }
 
     /// Takes a reading: `value(m)` is the value of metric `m`, NaN when missing.
@@ -152,6 +173,14 @@ impl Windows {
         };
         let (_, open) = self.open.as_mut().expect("close_before opens the pane");
         open.add(metrics, relative);
+        if let Some(measuring) = &mut self.measuring {
+            let origins = &self.origins;
+            let relative = |metric: usize| match value(metric) {
+                value if value.is_finite() => value - origins[metric],
+                _ => f64::NAN,
+            };
+            measuring.add(pane, time, metrics, relative);
+        }
     }
 
     /// Takes a reading and gives the window that ends with it: the open pane and the closed ones
@@ -175,7 +204,8 @@ impl Windows {
         let (index, last) = self.open.as_ref()?;
         let length = i64::try_from(self.steps).unwrap_or(i64::MAX);
         let start = (index + 1 - length) * self.step;
-        Some(self.window(last, start, time + 1))
+        let window = self.window(last, start, time + 1);
+        Some(self.measure(window))
     }
 
     /// Closes the open pane and the empty ones up to `pane`, and opens that.
@@ -202,7 +232,8 @@ impl Windows {
         let length = i64::try_from(self.steps).unwrap_or(i64::MAX);
         if self.closed.iter().chain([&pane]).any(|pane| pane.rows > 0) {
             let (start, end) = ((index + 1 - length) * self.step, (index + 1) * self.step);
-            close(self.window(&pane, start, end));
+            let window = self.window(&pane, start, end);
+            close(self.measure(window));
         }
         // No later window has the oldest pane.
         if self.closed.pop_front().is_some() {
@@ -226,7 +257,18 @@ impl Windows {
             end,
             rows,
             metrics,
+            measured: None,
         }
+    }
+
+    fn measure(&mut self, mut window: Window) -> Window {
+        if let Some(measuring) = &mut self.measuring {
+            let first = window.start.div_euclid(self.step);
+            let last = (window.end - 1).div_euclid(self.step) + 1;
+            let measured = measuring.measure((first, last), &window.metrics, &self.origins);
+            window.measured = Some(Box::new(measured));
+        }
+        window
     }
 }
 
@@ -247,6 +289,7 @@ fn single(time: i64, metrics: usize, value: impl Fn(usize) -> f64) -> Window {
         end: time + 1,
         rows: 1,
         metrics: (0..metrics).map(seen).collect(),
+        measured: None,
     }
 }
 

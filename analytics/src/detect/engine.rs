@@ -72,6 +72,8 @@ pub struct EngineCounts {
     pub scores: u64,
     /// Windows that were not judged: too few readings or metrics.
     pub skipped: u64,
+    /// Windows that were not judged: their regime is unknown.
+    pub unknown_regime: u64,
     /// Rows that do not have the columns of a reading.
     pub unreadable: u64,
 }

@@ -165,6 +165,7 @@ mod tests {
                         deviation: 1.0,
                         flat: false,
                     }],
+                    measured: None,
                 }
             })
             .collect();

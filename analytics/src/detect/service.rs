@@ -97,6 +97,8 @@ pub struct DetectionStats {
     pub scores: u64,
     /// Windows not judged: too few readings or metrics.
     pub skipped: u64,
+    /// Windows not judged: their regime is unknown.
+    pub unknown_regime: u64,
     /// Assets that are learning.
     pub learning: usize,
     /// Assets that have a model.

@@ -82,7 +82,8 @@ fn trained(
         settings.step.micros(),
         settings.steps_per_window(),
         i64::MIN + 1,
-    );
+    )
+    .measured_for(&settings.features);
     let windows: Vec<Window> = rows
         .iter()
         .filter_map(|row| {

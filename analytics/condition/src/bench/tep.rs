@@ -90,7 +90,8 @@ fn fit(
         settings.step.micros(),
         settings.steps_per_window(),
         i64::MIN + 1,
-    );
+    )
+    .measured_for(&settings.features);
     let mut seen = Vec::new();
     let mut row = 0;
     for path in paths {

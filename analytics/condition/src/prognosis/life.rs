@@ -17,7 +17,7 @@ use super::conformal::{Conformal, LEVELS, TooFew};
 use super::course::{Course, CourseSettings};
 use super::normal::{Normal, matrix};
 use super::outlook::{Outlook, time};
-use super::regimes::RegimeError;
+use crate::regimes::RegimeError;
 use crate::settings::DEFAULT_TOML;
 
 /// How to predict remaining life.

@@ -7,7 +7,7 @@
 use ndarray::{Array1, Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::regimes::{RegimeError, Regimes};
+use crate::regimes::{RegimeError, Regimes};
 
 /// A sensor that moves less than this share of its own size within every regime says nothing.
 const STEADY: f64 = 1e-6;

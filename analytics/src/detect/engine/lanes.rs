@@ -197,6 +197,10 @@ impl Lane<'_> {
                 self.done.counts.skipped += 1;
                 return;
             }
+            News::UnknownRegime => {
+                self.done.counts.unknown_regime += 1;
+                return;
+            }
             News::Learn(windows) => vec![Found::Train(Box::new(TrainingJob {
                 class: Arc::clone(self.class),
                 asset: tag.to_string(),
@@ -234,6 +238,7 @@ impl AddAssign for EngineCounts {
         self.windows += more.windows;
         self.scores += more.scores;
         self.skipped += more.skipped;
+        self.unknown_regime += more.unknown_regime;
         self.unreadable += more.unreadable;
     }
 }

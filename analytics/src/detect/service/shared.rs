@@ -116,6 +116,7 @@ impl Shared {
             windows: counts.windows,
             scores: counts.scores,
             skipped: counts.skipped,
+            unknown_regime: counts.unknown_regime,
             learning,
             scored,
             trained: read(&self.counters.trained),

@@ -31,6 +31,7 @@ fn window(at: i64, values: &[f64]) -> Window {
         end,
         rows: 10,
         metrics: values.iter().map(seen).collect(),
+        measured: None,
     }
 }
 

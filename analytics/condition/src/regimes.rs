@@ -7,6 +7,10 @@
 //! How many regimes there are is found, not given: the number of clusters whose nearest two are
 //! farthest apart, measured by the widest. A setting that varies freely has no such number; it
 //! makes no regimes, but far outside its fitted range the regime is unknown, too.
+//!
+//! State detection ([`levels`]) and remaining life ([`crate::prognosis::normal`]) share them.
+
+pub mod levels;
 
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -95,8 +99,7 @@ impl Regimes {
             .iter()
             .any(|channel| channel.reach.is_none())
         {
-            let stepped = |row: ndarray::ArrayView1<'_, f64>| regimes.stepped(&row.to_vec());
-            let rows: Vec<Vec<f64>> = settings.outer_iter().map(stepped).collect();
+            let rows = regimes.all_stepped(settings.view());
             if let Some(found) = best(&rows)? {
                 regimes.centers = found.centers;
                 regimes.reaches = found.reaches;
@@ -105,6 +108,23 @@ impl Regimes {
                 regimes.reaches = vec![REACH * widest(&rows, &regimes.centers[0])];
             }
         }
+        Ok(regimes)
+    }
+
+    /// Finds so many regimes or fewer, however near they are to one another: for settings that vary
+    /// freely and are to be cut into ranges. **Shape**: as [`Regimes::find`].
+    ///
+    /// # Errors
+    /// When no row is complete, or there are fewer different ones.
+    pub fn find_so_many(settings: ArrayView2<'_, f64>, count: usize) -> Result<Self, RegimeError> {
+        let mut regimes = Self::find(settings)?;
+        for channel in &mut regimes.channels {
+            channel.reach = None;
+        }
+        let mut rows = regimes.all_stepped(settings);
+        rows.retain(|row| row.iter().all(|value| value.is_finite()));
+        let found = clusters(&rows, count, Apart::Anyhow)?.ok_or(RegimeError::Empty)?;
+        (regimes.centers, regimes.reaches) = (found.centers, found.reaches);
         Ok(regimes)
     }
 
@@ -124,6 +144,11 @@ impl Regimes {
         }
         let (regime, distance) = nearest(&self.centers, &self.stepped(settings))?;
         (distance <= self.reaches[regime]).then_some(regime)
+    }
+
+    fn all_stepped(&self, settings: ArrayView2<'_, f64>) -> Vec<Vec<f64>> {
+        let rows = settings.outer_iter();
+        rows.map(|row| self.stepped(&row.to_vec())).collect()
     }
 
     /// The stepped settings, standardized.
@@ -166,6 +191,15 @@ impl Channel {
     }
 }
 
+/// What clusters have to be to be regimes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    /// Far from one another.
+    Far,
+    /// Nothing.
+    Anyhow,
+}
+
 /// Clusters that may be regimes.
 struct Found {
     /// Distance of the nearest two in widths of the widest.
@@ -178,7 +212,7 @@ struct Found {
 fn best(rows: &[Vec<f64>]) -> Result<Option<Found>, RegimeError> {
     let mut best: Option<Found> = None;
     for count in 2..=MOST {
-        let Some(found) = clusters(rows, count)? else {
+        let Some(found) = clusters(rows, count, Apart::Far)? else {
             continue;
         };
         if best.as_ref().is_none_or(|best| found.ratio > best.ratio) {
@@ -188,8 +222,9 @@ fn best(rows: &[Vec<f64>]) -> Result<Option<Found>, RegimeError> {
     Ok(best)
 }
 
-/// That many clusters, when they are far apart; ones with too few rows are left out.
-fn clusters(rows: &[Vec<f64>], count: usize) -> Result<Option<Found>, RegimeError> {
+/// That many clusters, when they are as far apart as they have to be; ones with too few rows are
+/// left out.
+fn clusters(rows: &[Vec<f64>], count: usize, apart: Apart) -> Result<Option<Found>, RegimeError> {
     let stride = rows.len().div_ceil(SEARCHED);
     let searched: Vec<&Vec<f64>> = rows.iter().step_by(stride).collect();
     let Some(first) = farthest_first(&searched, count) else {
@@ -237,11 +272,15 @@ fn clusters(rows: &[Vec<f64>], count: usize) -> Result<Option<Found>, RegimeErro
         .fold(f64::INFINITY, f64::min);
     // Clusters without any width are as far apart as numbers tell.
     let ratio = nearest / widest.max(1e-12);
-    if known.len() < 2 || ratio < APART {
+    if apart == Apart::Far && (known.len() < 2 || ratio < APART) || known.is_empty() {
         return Ok(None);
     }
     // At least a hundredth of the gap, so that settings fitted without any spread may have some.
-    let reach = |at: &usize| (REACH * widths[*at]).max(0.01 * nearest).min(nearest / 2.0);
+    let reach = |at: &usize| match apart {
+        Apart::Far => (REACH * widths[*at]).max(0.01 * nearest).min(nearest / 2.0),
+        // Ranges beside one another leave nothing in between.
+        Apart::Anyhow => (REACH * widths[*at]).max(1e-6),
+    };
     let reaches = known.iter().map(reach).collect();
     Ok(Some(Found {
         ratio,
