@@ -83,7 +83,7 @@ pub struct Windows {
     /// Closed panes that the next window has too: one less than a window's.
     closed: VecDeque<Pane>,
     open: Option<(i64, Pane)>,
-    origins: Vec<f64>,
+    origins: Box<[f64]>,
     newest: i64,
     measuring: Option<Box<Measuring>>,
 }
@@ -98,7 +98,7 @@ impl Windows {
             steps,
             closed: VecDeque::new(),
             open: None,
-            origins: Vec::new(),
+            origins: Box::default(),
             newest: from.saturating_sub(1),
             measuring: None,
         }
@@ -136,7 +136,7 @@ impl Windows {
         let closed: usize = self.closed.iter().map(of).sum();
         let places = self.closed.capacity() * size_of::<Pane>();
         let measuring = self.measuring.as_ref().map_or(0, |own| own.heap_bytes());
-        open + closed + places + measuring + self.origins.capacity() * size_of::<f64>()
+        open + closed + places + measuring + size_of_val(&*self.origins)
     }
 
     /// Takes a reading: `value(m)` is the value of metric `m`, NaN when missing.
@@ -158,7 +158,11 @@ impl Windows {
         if self.open.as_ref().is_none_or(|(open, _)| *open != pane) {
             self.close_before(pane, &mut close);
         }
-        grow(&mut self.origins, metrics, f64::NAN);
+        if self.origins.len() < metrics {
+            let mut origins = std::mem::take(&mut self.origins).into_vec();
+            grow(&mut origins, metrics, f64::NAN);
+            self.origins = origins.into();
+        }
         let origins = &mut self.origins;
         let relative = |metric: usize| {
             let value = value(metric);
