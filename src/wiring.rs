@@ -11,11 +11,13 @@
 //! 6. [`field`]: what alarms turned out to be, and promoted limits, go to the detectors.
 //! 7. [`maintenance`]: while somebody works on an asset, what it shows raises no alarm.
 //! 8. [`forgetting`]: idempotency keys are kept for a day of the process clock.
+//! 9. [`folding`]: SQLite's write-ahead log is folded into its file before a commit has to.
 
 mod alarms;
 mod cursor;
 mod evidence;
 mod field;
+mod folding;
 mod forgetting;
 mod maintenance;
 mod schedule;
@@ -74,6 +76,7 @@ impl Wiring {
         loops.spawn(schedule::keep_booked(parts.clone(), stopped.clone()));
         loops.spawn(verification::judge(parts.clone(), stopped.clone()));
         loops.spawn(maintenance::follow(parts.clone(), stopped.clone()));
+        loops.spawn(folding::fold(parts.clone(), stopped.clone()));
         loops.spawn(forgetting::forget(parts, stopped));
         Ok(Self { stop, loops })
     }

@@ -52,7 +52,8 @@ pub use moves::{Change, Command, MAX_EVIDENCE_UPDATES, MAX_SHELVE, MOVES, Outcom
 pub use rate::{AlarmPolicy, Flood, Raise, first_out, floods};
 pub use refusal::Refusal;
 pub use sql::SqlAlarmStore;
-pub use store::{AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, Progress, RaiseFilter};
+pub use store::RaiseFilter;
+pub use store::{AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, MAX_PAGE, Progress};
 pub use store::{RuleMemory, RuleWrite, SuppressedFilter, SuppressedWrite, SuppressionFilter};
 pub use suppression::{
     Condition, Declaration, MAX_REASON, MAX_WINDOW, Suppressed, SuppressedOutcome, Suppression,

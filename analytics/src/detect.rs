@@ -22,6 +22,7 @@ mod shadow;
 mod track;
 mod training;
 mod verdict;
+mod withheld;
 
 #[cfg(test)]
 mod plant_tests;

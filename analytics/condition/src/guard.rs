@@ -103,10 +103,9 @@ pub struct Guarded {
 #[derive(Debug, Default)]
 pub struct Guards {
     episodes: Vec<Episode>,
-    /// By threshold, when its metric was last seen. **Units**: microseconds of event time.
+    /// By threshold, when its metric was last seen: a device may send each metric in a message of
+    /// its own. **Units**: microseconds of event time since 1970.
     seen: Vec<Option<i64>>,
-    /// Newest reading that was judged. **Units**: microseconds of event time since 1970.
-    newest: Option<i64>,
 }
 
 /// What a restart needs of an asset's thresholds.
@@ -114,14 +113,19 @@ pub struct Guards {
 pub struct SavedGuards {
     /// By the name of the threshold, where it stands; those that are quiet are left out.
     pub episodes: BTreeMap<String, Episode>,
-    /// Newest reading that was judged. **Units**: microseconds of event time since 1970.
-    pub newest: Option<i64>,
+    /// By the name of the threshold, the newest reading of its metric that was judged.
+    /// **Units**: microseconds of event time since 1970.
+    #[serde(default)]
+    pub seen: BTreeMap<String, i64>,
+    /// The newest reading of all, as a former release kept it.
+    #[serde(default, skip_serializing)]
+    newest: Option<i64>,
 }
 
 impl SavedGuards {
     /// Whether there is nothing to be saved.
     pub fn is_empty(&self) -> bool {
-        self.episodes.is_empty() && self.newest.is_none()
+        self.episodes.is_empty() && self.seen.is_empty() && self.newest.is_none()
     }
 }
 
@@ -129,8 +133,9 @@ impl Guards {
     /// Judges a reading; `value` gives that of the metric of a threshold, by the threshold's number,
     /// NaN when there is none.
     ///
-    /// A reading that is not newer than the newest one changes nothing. Silence of its metric for
-    /// longer than `stale_after` and its delay forgets what was building up.
+    /// A reading of a metric that is not newer than the newest one of that metric changes nothing.
+    /// Silence of its metric for longer than `stale_after` and its delay forgets what was building
+    /// up.
     pub fn take(
         &mut self,
         thresholds: &BTreeMap<String, ThresholdSettings>,
@@ -138,15 +143,12 @@ impl Guards {
         value: impl Fn(usize) -> f64,
         mut out: impl FnMut(Guarded),
     ) {
-        if thresholds.is_empty() || self.newest.is_some_and(|newest| time <= newest) {
-            return;
-        }
-        self.newest = Some(time);
         self.episodes.resize(thresholds.len(), Episode::Quiet);
         self.seen.resize(thresholds.len(), None);
         for (number, settings) in thresholds.values().enumerate() {
             let value = value(number);
-            if !value.is_finite() {
+            let known = self.seen[number].is_some_and(|newest| time <= newest);
+            if known || !value.is_finite() {
                 continue;
             }
             let episode = &mut self.episodes[number];
@@ -172,15 +174,26 @@ impl Guards {
         self.episodes.iter().any(Episode::is_active)
     }
 
+    /// Where a threshold stands, and when its metric was last seen; by the threshold's number.
+    /// **Units**: microseconds of event time since 1970.
+    pub fn standing(&self, number: usize) -> Option<(Episode, i64)> {
+        let seen = self.seen.get(number).copied().flatten()?;
+        Some((*self.episodes.get(number)?, seen))
+    }
+
     /// What a restart needs.
     pub fn save(&self, thresholds: &BTreeMap<String, ThresholdSettings>) -> SavedGuards {
         let known = thresholds.keys().zip(&self.episodes);
         let loud = known.filter(|(_, episode)| **episode != Episode::Quiet);
+        let seen = thresholds.keys().zip(&self.seen);
         SavedGuards {
             episodes: loud
                 .map(|(name, episode)| (name.clone(), *episode))
                 .collect(),
-            newest: self.newest,
+            seen: seen
+                .filter_map(|(name, seen)| Some((name.clone(), (*seen)?)))
+                .collect(),
+            newest: None,
         }
     }
 
@@ -190,10 +203,10 @@ impl Guards {
         let episodes = thresholds
             .keys()
             .map(|name| of(name).unwrap_or(Episode::Quiet));
+        let seen = |name: &String| saved.seen.get(name).copied().or(saved.newest);
         Self {
-            seen: vec![saved.newest; thresholds.len()],
+            seen: thresholds.keys().map(seen).collect(),
             episodes: episodes.collect(),
-            newest: saved.newest,
         }
     }
 }
@@ -264,6 +277,40 @@ mod tests {
             [371],
             "ten minutes from the reading after the silence"
         );
+    }
+
+    #[test]
+    fn metrics_that_come_apart_with_one_time_are_all_judged() {
+        let mut two = thresholds("above = 95.0");
+        let mut other = two["hot"].clone();
+        other.metric = "p".to_owned();
+        two.insert("pressed".to_owned(), other);
+        let mut guards = Guards::default();
+        let mut raised = Vec::new();
+        // t of second 1, p of second 1, and p of second 0 too late: it is older than p's newest.
+        for (second, metric, value) in [(1_i64, 0, 96.0), (1, 1, 97.0), (0, 1, 20.0), (1, 0, 20.0)]
+        {
+            let of = |number: usize| if number == metric { value } else { f64::NAN };
+            let at = (second * 1_000_000, Span::seconds(3600));
+            guards.take(&two, at, of, |guarded| {
+                raised.push((guarded.threshold, guarded.turn))
+            });
+            let saved = guards.save(&two);
+            guards = Guards::restored(&two, &saved);
+        }
+        let began = Turn::Raise { began: 1_000_000 };
+        assert_eq!(raised, [(0, began), (1, began)]);
+    }
+
+    #[test]
+    fn the_state_of_a_former_release_is_read() {
+        let two = thresholds("above = 95.0");
+        let saved: SavedGuards =
+            serde_json::from_str(r#"{"episodes":{},"newest":5000000}"#).unwrap();
+        let mut guards = Guards::restored(&two, &saved);
+        let told = |guarded: Guarded| panic!("{guarded:?}");
+        guards.take(&two, (5_000_000, Span::seconds(60)), |_| 99.0, told);
+        assert_eq!(guards.standing(0), Some((Episode::Quiet, 5_000_000)));
     }
 
     #[test]

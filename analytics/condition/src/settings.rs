@@ -251,6 +251,9 @@ pub struct ClassSettings {
     pub severity: Severity,
     /// Silence after which the asset is stale. **Units**: event time.
     pub stale_after: Span,
+    /// Readings that were older than this when they were received are the past: they are learned
+    /// from and judged, and raise nothing. **Units**: event time.
+    pub backfill_after: Span,
     /// Time that a repaired asset has to settle. **Units**: event time.
     pub verify_settle: Span,
     /// Windows in band in a row that verify a repair.

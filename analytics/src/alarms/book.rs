@@ -15,9 +15,11 @@ use super::store::{
 };
 use super::suppression::{Suppressed, SuppressedOutcome, SuppressionId};
 
+mod absent;
 mod load;
 mod suppressing;
 
+use absent::Absent;
 pub use load::{AlarmLoad, BadActor};
 pub use suppressing::{Declared, Report};
 
@@ -33,6 +35,7 @@ const EARLIER_RAISES: usize = 1000;
 pub struct AlarmBook {
     store: Arc<dyn AlarmStore>,
     news: watch::Sender<i64>,
+    absent: Absent,
     policy: AlarmPolicy,
 }
 
@@ -62,14 +65,16 @@ pub enum AlarmError {
 }
 
 impl AlarmBook {
-    /// The alarms in `store`.
+    /// The alarms in `store`, of which this is the one door: what is certainly not there is known
+    /// without asking.
     ///
     /// **Errors** when the store cannot be read.
     pub async fn open(store: Arc<dyn AlarmStore>) -> Result<Self, AlarmStoreError> {
         let seq = store.last_seq().await?;
         Ok(Self {
-            store,
+            absent: Absent::load(&*store).await?,
             news: watch::Sender::new(seq),
+            store,
             policy: AlarmPolicy::default(),
         })
     }
@@ -152,7 +157,6 @@ impl AlarmBook {
         };
         for _ in 0..MAX_TRIES {
             let open = self
-                .store
                 .open_alarm(&occurrence.asset, &occurrence.cause)
                 .await?;
             let mut change = match open {
@@ -176,6 +180,8 @@ impl AlarmBook {
             };
             match self.save(write).await {
                 Err(AlarmStoreError::Conflict) => {
+                    self.absent
+                        .may_be_open(&occurrence.asset, &occurrence.cause);
                     // The very same occurrence was raised and closed before: it stays closed.
                     if let Some(known) = self.store.get(&id).await?
                         && known.closed.is_some()
@@ -202,7 +208,7 @@ impl AlarmBook {
                     suppressed,
                     progress,
                 };
-                self.store.save_suppressed(&write).await
+                self.save_suppressed(&write).await
             }
             None => self.store.save_progress(progress.as_slice()).await,
         }
@@ -216,7 +222,11 @@ impl AlarmBook {
             through: at,
             limit: EARLIER_RAISES,
         };
-        let earlier = self.store.raises(&earlier).await?;
+        let earlier = if self.absent.raised_not_after(&alarm.asset, earlier.after) {
+            Vec::new()
+        } else {
+            self.store.raises(&earlier).await?
+        };
         alarm.chattering_since = chatters(&earlier, &alarm.cause, at, &self.policy)
             .then(|| alarm.chattering_since.unwrap_or(at));
         let first = first_out(&earlier, at, &self.policy).map(|first| first.alarm.clone());
@@ -246,7 +256,7 @@ impl AlarmBook {
             return Ok(None);
         }
         for _ in 0..MAX_TRIES {
-            let Some(open) = self.store.open_alarm(asset, cause).await? else {
+            let Some(open) = self.open_alarm(asset, cause).await? else {
                 self.store.save_progress(progress.as_slice()).await?;
                 return Ok(None);
             };
@@ -340,7 +350,26 @@ impl AlarmBook {
         .await
     }
 
+    /// The open alarm of an asset and cause.
+    async fn open_alarm(&self, asset: &str, cause: &str) -> Result<Option<Alarm>, AlarmStoreError> {
+        if self.absent.is_not_open(asset, cause) {
+            return Ok(None);
+        }
+        self.store.open_alarm(asset, cause).await
+    }
+
+    async fn save_suppressed(&self, write: &SuppressedWrite) -> Result<(), AlarmStoreError> {
+        let found = &write.suppressed.occurrence;
+        self.absent.may_stand(&found.asset, &found.cause);
+        self.store.save_suppressed(write).await
+    }
+
     async fn save(&self, write: AlarmWrite) -> Result<Alarm, AlarmStoreError> {
+        let alarm = &write.change.alarm;
+        self.absent.may_be_open(&alarm.asset, &alarm.cause);
+        if write.change.kind == EventKind::Raised {
+            self.absent.may_have_raised(&alarm.asset, write.change.at);
+        }
         let seq = self.store.save(&write).await?;
         self.news.send_if_modified(|newest| {
             let newer = seq > *newest;

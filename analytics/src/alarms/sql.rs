@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::alarm::{Alarm, AlarmId};
 use super::event::AlarmEvent;
+use super::moves::Change;
 use super::rate::Raise;
 use super::store::{
     AlarmFilter, AlarmStore, AlarmStoreError, AlarmWrite, MAX_PAGE, MAX_RAISES, Progress,
@@ -27,6 +28,9 @@ use super::suppression::{Suppressed, Suppression, SuppressionId};
 
 /// How often SQLite or PostgreSQL may ask for another try of one transaction.
 const MAX_TRIES: usize = 20;
+
+/// How a writing transaction begins on SQLite.
+const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Alarms in the operational store.
 #[derive(Debug, Clone)]
@@ -45,7 +49,7 @@ impl SqlAlarmStore {
     pub async fn open(pool: AnyPool, gate: Arc<Mutex<()>>) -> Result<Self, AlarmStoreError> {
         let connection = pool.acquire().await.map_err(failed("connect"))?;
         let begin = match connection.backend_name() {
-            "SQLite" => "BEGIN IMMEDIATE",
+            "SQLite" => SQLITE_BEGIN,
             _ => "BEGIN",
         };
         drop(connection);
@@ -255,31 +259,12 @@ impl SqlAlarmStore {
     async fn try_save(&self, write: &AlarmWrite) -> Result<i64, AlarmStoreError> {
         let mut writing = self.begin().await?;
         let change = &write.change;
-        let statement = if change.alarm.version == 1 {
-            rows::INSERT
+        let is_new = change.alarm.version == 1;
+        let seq = if is_new && self.begin == SQLITE_BEGIN {
+            put_new(&mut writing.inner, change).await?
         } else {
-            rows::UPDATE
+            put_change(&mut writing.inner, change).await?
         };
-        let written = rows::bind_alarm(sqlx::query(statement), &change.alarm)
-            .execute(&mut *writing.inner)
-            .await;
-        match written {
-            Ok(done) if done.rows_affected() == 1 => {}
-            Ok(_) => return Err(AlarmStoreError::Conflict),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                return Err(AlarmStoreError::Conflict);
-            }
-            Err(source) => return Err(failed("save an alarm")(source)),
-        }
-        let seq = next_seq(&mut writing.inner).await?;
-        rows::bind_event(
-            sqlx::query(rows::INSERT_EVENT),
-            seq,
-            &AlarmEvent::of(change),
-        )
-        .execute(&mut *writing.inner)
-        .await
-        .map_err(failed("save the event of an alarm"))?;
         if let Some(progress) = &write.progress {
             put_progress(&mut writing.inner, progress).await?;
         }
@@ -289,6 +274,57 @@ impl SqlAlarmStore {
         writing.commit().await?;
         Ok(seq)
     }
+}
+
+/// Writes a new alarm and its news at once; gives the place of the news.
+async fn put_new(connection: &mut AnyConnection, change: &Change) -> Result<i64, AlarmStoreError> {
+    let statement = rows::bind_alarm(sqlx::query(rows::RAISE), &change.alarm);
+    let written = rows::bind_news(statement, &AlarmEvent::of(change))
+        .fetch_all(connection)
+        .await;
+    match written {
+        Ok(found) => match found.first() {
+            Some(row) => row.try_get(0).map_err(failed("raise an alarm")),
+            None => Err(failed("raise an alarm")(sqlx::Error::RowNotFound)),
+        },
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(AlarmStoreError::Conflict)
+        }
+        Err(source) => Err(failed("raise an alarm")(source)),
+    }
+}
+
+/// Writes a new alarm or a new version of one, and its news; gives the place of the news.
+async fn put_change(
+    connection: &mut AnyConnection,
+    change: &Change,
+) -> Result<i64, AlarmStoreError> {
+    let statement = if change.alarm.version == 1 {
+        rows::INSERT
+    } else {
+        rows::UPDATE
+    };
+    let written = rows::bind_alarm(sqlx::query(statement), &change.alarm)
+        .execute(&mut *connection)
+        .await;
+    match written {
+        Ok(done) if done.rows_affected() == 1 => {}
+        Ok(_) => return Err(AlarmStoreError::Conflict),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            return Err(AlarmStoreError::Conflict);
+        }
+        Err(source) => return Err(failed("save an alarm")(source)),
+    }
+    let seq = next_seq(&mut *connection).await?;
+    rows::bind_event(
+        sqlx::query(rows::INSERT_EVENT),
+        seq,
+        &AlarmEvent::of(change),
+    )
+    .execute(connection)
+    .await
+    .map_err(failed("save the event of an alarm"))?;
+    Ok(seq)
 }
 
 /// The counter's row stays locked until the commit: the order of places is the order of commits.

@@ -11,7 +11,7 @@ async fn book(store: Arc<dyn AlarmStore>) -> AlarmBook {
     AlarmBook::open(store).await.unwrap()
 }
 
-fn declaration(key: &str, from: i64, until: Option<i64>) -> Declaration {
+pub(super) fn declaration(key: &str, from: i64, until: Option<i64>) -> Declaration {
     let kind = match until {
         Some(_) => SuppressionKind::Maintenance,
         None => SuppressionKind::OutOfService,

@@ -88,6 +88,8 @@ pub struct Engine {
     counts: EngineCounts,
     /// Place of the asset whose progress is saved next.
     next_saved: usize,
+    /// Alarms of assets that have gone to a class that does not know them.
+    left_behind: Vec<Finding>,
     /// Where every single score goes; only recordings want them.
     scores: Option<Vec<ScoredWindow>>,
 }
@@ -113,6 +115,7 @@ impl Engine {
             owners: HashMap::new(),
             counts: EngineCounts::default(),
             next_saved: 0,
+            left_behind: Vec::new(),
             scores: None,
         }
     }
@@ -200,7 +203,37 @@ impl Engine {
         self.finish(done, out);
     }
 
+    /// Takes late rows of one class, which are older than what was taken before of their asset:
+    /// detectors have judged past them, thresholds may not have seen their metrics yet.
+    ///
+    /// A device that sends each metric in a message of its own with one and the same time has all
+    /// but the first here.
+    pub fn ingest_late(&mut self, class: &Arc<str>, batch: &RecordBatch, out: &mut Vec<Finding>) {
+        let Some(tracks) = self.classes.get_mut(class) else {
+            return;
+        };
+        if tracks.settings.thresholds.is_empty() {
+            return;
+        }
+        let Some(columns) = Columns::of(batch, |name| tracks.metric(name)) else {
+            self.counts.unreadable += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+            return;
+        };
+        let seat = |row: usize| {
+            let number = tracks.numbers.get(columns.asset(row))?;
+            u32::try_from(*number)
+                .ok()
+                .filter(|_| tracks.tracks[*number].owned)
+        };
+        let seats: Vec<u32> = (0..batch.num_rows())
+            .map(|row| seat(row).unwrap_or(ELSEWHERE))
+            .collect();
+        let done = tracks.take_late(&columns, &seats);
+        self.finish(done, out);
+    }
+
     fn finish(&mut self, done: Done, out: &mut Vec<Finding>) {
+        out.append(&mut self.left_behind);
         self.counts += done.counts;
         if let Some(scores) = &mut self.scores {
             scores.extend(done.scores);

@@ -34,9 +34,18 @@ pub enum HistoryError {
     },
 }
 
-/// Gives the in-order rows of a table to `take`, per asset in order of event time, until that
-/// breaks: of the files that are `wanted` by what is known of them, and all rows that are in no
-/// file yet.
+/// Which rows of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// Those that came in order of their asset's event time.
+    InOrder,
+    /// The others, which compaction has not merged yet.
+    Late,
+}
+
+/// Gives the in-order rows of a table to `take`, per asset in order of event time, or the late ones,
+/// until that breaks: of the files that are `wanted` by what is known of them, and all rows that are
+/// in no file yet.
 ///
 /// Takes as long as the disk needs: run it where blocking is allowed.
 ///
@@ -44,10 +53,15 @@ pub enum HistoryError {
 pub(super) fn read_table(
     lake: &LakeRoot,
     table: &TableSnapshot,
+    rows: Rows,
     wanted: impl Fn(&ColdFile) -> bool,
     mut take: impl FnMut(&RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), HistoryError> {
-    for file in table.files.iter().filter(|file| wanted(file)) {
+    let (files, hot) = match rows {
+        Rows::InOrder => (&table.files, &table.hot),
+        Rows::Late => (&table.late_files, &table.late_hot),
+    };
+    for file in files.iter().filter(|file| wanted(file)) {
         let open = |source| HistoryError::Open {
             path: file.path.to_string(),
             source,
@@ -64,7 +78,7 @@ pub(super) fn read_table(
             }
         }
     }
-    for hot in &table.hot {
+    for hot in hot {
         if take(&hot.batch).is_break() {
             return Ok(());
         }
@@ -93,7 +107,7 @@ pub(super) fn read_asset(
         let mut batches = Vec::new();
         let mut rows = 0;
         let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
-        read_table(&snapshot.lake, table, wanted, |batch| {
+        read_table(&snapshot.lake, table, Rows::InOrder, wanted, |batch| {
             if let Some(chosen) = rows_of(batch, asset, from, to)
                 && chosen.num_rows() > 0
             {

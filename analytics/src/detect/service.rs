@@ -10,6 +10,7 @@ mod follower;
 mod house;
 mod keeper;
 mod rereading;
+mod retired;
 mod shared;
 mod studies;
 
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use self::followed::Followed;
 use self::follower::{Follower, Trained};
 use self::house::House;
+use self::retired::Retired;
 use self::shared::{Shared, train_by_hand};
 pub use self::studies::VersionError;
 use super::config::DetectConfig;
@@ -37,7 +39,7 @@ use super::rules::{RuleBoard, RuleStats, Runner, RunnerParts};
 use super::scores::AssetScore;
 use super::training::TrainError;
 use super::verdict::{AssetVerdict, Health, HealthState};
-use crate::alarms::{AlarmBook, AlarmStoreError};
+use crate::alarms::{AlarmBook, AlarmError, AlarmStoreError};
 use crate::feedback::LimitFactor;
 use crate::sql::{SnapshotSource, SqlEngine};
 
@@ -84,6 +86,9 @@ pub enum DetectionError {
     /// The progress cannot be read.
     #[error("the progress of detection cannot be read")]
     Store(#[from] AlarmStoreError),
+    /// Alarms that nothing watches any more cannot be returned.
+    #[error("alarms of what is not watched any more cannot be returned")]
+    Retire(#[from] AlarmError),
 }
 
 /// How much detection has done.
@@ -166,6 +171,11 @@ impl Detection {
             folder,
             Arc::clone(&snapshots),
         ));
+        let retired = Retired {
+            config: &config,
+            alarms: &parts.alarms,
+        };
+        retired.give_back(parts.clock.now()).await?;
         let (stop, stopped) = watch::channel(false);
         let (trained, models) = mpsc::channel(TRAINED_WAITING);
         let follower = Follower::new(Arc::clone(&shared), trained.clone(), stopped.clone());

@@ -16,6 +16,7 @@ use super::engine::Found;
 use super::evidence::{Finding, instant};
 use super::scores::Scores;
 use super::shadow::Shadow;
+use super::withheld::Withheld;
 use crate::alarms::Occurrence;
 
 /// A judged window, briefly.
@@ -45,6 +46,9 @@ pub(super) struct SavedState {
     /// Its declared thresholds.
     #[serde(default, skip_serializing_if = "SavedGuards::is_empty")]
     pub(super) guards: SavedGuards,
+    /// What began in the past, is still there and was not raised.
+    #[serde(default, skip_serializing_if = "Withheld::is_empty")]
+    pub(super) withheld: Withheld,
     /// Where the one detector of a former release stood.
     #[serde(default, skip_serializing)]
     episode: Option<Episode>,
@@ -65,6 +69,10 @@ pub(super) struct Track {
     pub(super) scores: Option<Box<Scores>>,
     /// A candidate that judges beside the model.
     pub(super) shadow: Option<Box<Shadow>>,
+    /// What began in the past, is still there and is not raised.
+    pub(super) withheld: Withheld,
+    /// Whether its latest row was from the past when it was received.
+    pub(super) is_past: bool,
     /// Whether anything has changed since progress was last saved.
     pub(super) dirty: bool,
     /// Findings that are not kept yet; until they are, progress must not be saved.
@@ -99,6 +107,8 @@ impl Track {
             guards: None,
             scores: None,
             shadow: None,
+            withheld: Withheld::default(),
+            is_past: false,
             dirty: false,
             unkept: 0,
             owned: true,
@@ -126,6 +136,7 @@ impl Track {
                 Some(guards) => guards.save(&settings.thresholds),
                 None => SavedGuards::default(),
             },
+            withheld: self.withheld.clone(),
             episode: None,
         }
     }
@@ -174,7 +185,10 @@ impl Track {
         let said = watch.names().zip(&judgement.verdicts).enumerate();
         let mut found = Vec::new();
         for (member, (detector, verdict)) in said {
-            if let Some(verdict) = verdict.filter(|_| settings.raises(detector)) {
+            if let Some(mut verdict) = verdict.filter(|_| settings.raises(detector)) {
+                let began = watch.began(member).filter(|_| verdict.alarm);
+                let held = &mut self.withheld;
+                verdict.turn = held.admit(detector, verdict.turn, self.is_past, began);
                 let about = About {
                     tag,
                     settings,

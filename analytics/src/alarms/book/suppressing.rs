@@ -48,6 +48,7 @@ impl AlarmBook {
         now: DateTime<Utc>,
     ) -> Result<Declared, AlarmError> {
         let wanted = Suppression::declare(wanted, now).map_err(AlarmError::Refused)?;
+        self.absent.may_suppress(&wanted);
         match self.store.save_suppression(&wanted).await {
             Err(AlarmStoreError::Conflict) => {}
             saved => {
@@ -149,9 +150,10 @@ impl AlarmBook {
         progress: Option<&Progress>,
         now: DateTime<Utc>,
     ) -> Result<Report, AlarmError> {
-        // At once: whoever waits for the alarm waits for one answer of the store, not for three.
+        // At once: whoever waits for the alarm waits for one answer of the store, not for three;
+        // and for none where it is known that nothing is there.
         let (open, suppressing, standing) = tokio::try_join!(
-            self.store.open_alarm(&found.asset, &found.cause),
+            self.open_alarm(&found.asset, &found.cause),
             self.suppressing(found, found.raised_at),
             self.standing(&found.asset, &found.cause),
         )?;
@@ -171,7 +173,7 @@ impl AlarmBook {
             suppressed: suppressed.clone(),
             progress: progress.cloned(),
         };
-        match self.store.save_suppressed(&write).await {
+        match self.save_suppressed(&write).await {
             Err(AlarmStoreError::Conflict) => {}
             saved => {
                 saved?;
@@ -302,7 +304,7 @@ impl AlarmBook {
             suppressed,
             progress: progress.cloned(),
         };
-        self.store.save_suppressed(&write).await?;
+        self.save_suppressed(&write).await?;
         Ok(true)
     }
 
@@ -329,6 +331,9 @@ impl AlarmBook {
         found: &Occurrence,
         at: DateTime<Utc>,
     ) -> Result<Option<Suppressing>, AlarmStoreError> {
+        if self.absent.suppresses_not(&found.asset, &found.class, at) {
+            return Ok(None);
+        }
         let covering = self
             .store
             .covering(&found.asset, &found.class, &found.cause, at)
@@ -399,6 +404,9 @@ impl AlarmBook {
         asset: &str,
         cause: &str,
     ) -> Result<Option<Suppressed>, AlarmStoreError> {
+        if self.absent.stands_not(asset, cause) {
+            return Ok(None);
+        }
         let filter = SuppressedFilter {
             asset: Some(asset.to_owned()),
             cause: Some(cause.to_owned()),

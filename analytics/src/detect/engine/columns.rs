@@ -16,6 +16,7 @@ const BAD: &str = "bad";
 pub(in crate::detect) struct Columns<'a> {
     assets: &'a StringArray,
     times: &'a TimestampMicrosecondArray,
+    received: Option<&'a TimestampMicrosecondArray>,
     metrics: Vec<(usize, Slice<'a>)>,
 }
 
@@ -47,6 +48,8 @@ impl<'a> Columns<'a> {
     ) -> Option<Self> {
         let assets = batch.column_by_name(ASSET)?.as_any().downcast_ref()?;
         let times = batch.column_by_name(TIME)?.as_any().downcast_ref()?;
+        let received = batch.column_by_name(RECEIVED_AT);
+        let received = received.and_then(|column| column.as_any().downcast_ref());
         let schema = batch.schema_ref();
         let bad = bad_values(batch);
         let mut metrics = Vec::with_capacity(schema.fields().len());
@@ -68,7 +71,18 @@ impl<'a> Columns<'a> {
         Some(Self {
             assets,
             times,
+            received,
             metrics,
+        })
+    }
+
+    /// How old a row was when it was received; nothing where that is not known.
+    /// **Units**: microseconds.
+    #[inline]
+    pub(in crate::detect) fn age(&self, row: usize) -> i64 {
+        let received = self.received.filter(|received| received.is_valid(row));
+        received.map_or(0, |received| {
+            received.value(row).saturating_sub(self.time(row))
         })
     }
 

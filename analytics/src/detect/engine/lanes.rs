@@ -106,6 +106,17 @@ impl ClassTracks {
         all
     }
 
+    /// Takes late rows; `seats` are the numbers of their assets.
+    pub(super) fn take_late(&mut self, columns: &Columns<'_>, seats: &[u32]) -> Done {
+        let slices = columns.by_metric(self.metrics.len());
+        let mut lanes = self.lanes(1, false);
+        let Some(lane) = lanes.first_mut() else {
+            return Done::default();
+        };
+        lane.take_late(columns, &slices, seats);
+        std::mem::take(&mut lane.done)
+    }
+
     /// Judges windows of one asset that have waited.
     pub(super) fn judge(
         &mut self,
@@ -125,9 +136,27 @@ impl ClassTracks {
 }
 
 impl Lane<'_> {
+    /// Takes rows that are late: they are behind what was judged, and only the thresholds of
+    /// metrics that have not come as far yet have something to say about them.
+    fn take_late(&mut self, columns: &Columns<'_>, slices: &[Option<Slice<'_>>], seats: &[u32]) {
+        let backfill_after = self.settings.backfill_after.micros();
+        for (row, seat) in seats.iter().enumerate() {
+            let Some(number) = usize::try_from(*seat).ok().filter(|_| *seat != ELSEWHERE) else {
+                continue;
+            };
+            let value = |metric: usize| {
+                let slice = slices[metric].as_ref();
+                slice.map_or(f64::NAN, |slice| slice.value(row))
+            };
+            self.tracks[number].is_past = columns.age(row) > backfill_after;
+            self.guard(row, number, columns.time(row), value);
+        }
+    }
+
     fn take(&mut self, columns: &Columns<'_>, slices: &[Option<Slice<'_>>], seats: &[u32]) {
         let mut closed = Vec::new();
         let own = self.first..self.first + self.tracks.len();
+        let backfill_after = self.settings.backfill_after.micros();
         for (row, seat) in seats.iter().enumerate() {
             let Ok(number) = usize::try_from(*seat) else {
                 continue;
@@ -139,6 +168,7 @@ impl Lane<'_> {
             let track = &mut self.tracks[number - self.first];
             self.done.counts.rows += u64::from(time > track.monitor.newest());
             track.dirty |= track.monitor.learning_from() == i64::MAX;
+            track.is_past = columns.age(row) > backfill_after;
             let value = |metric: usize| {
                 slices[metric]
                     .as_ref()
@@ -171,10 +201,25 @@ impl Lane<'_> {
         };
         let guards = track.guards.get_or_insert_default();
         let at = (time, self.settings.stale_after);
-        guards.take(thresholds, at, value, |guarded| {
-            let named = thresholds.iter().nth(guarded.threshold);
-            found.extend(named.and_then(|own| guards::found((tag, class), own, &guarded, time)));
-        });
+        let (withheld, is_past) = (&mut track.withheld, track.is_past);
+        let mut told = Vec::new();
+        guards.take(thresholds, at, &value, |guarded| told.push(guarded));
+        if !withheld.is_empty() {
+            told.extend(guards::withheld(
+                guards,
+                thresholds,
+                (withheld, time),
+                &value,
+            ));
+        }
+        for mut guarded in told {
+            let Some(own) = thresholds.iter().nth(guarded.threshold) else {
+                continue;
+            };
+            let began = guards::began(guards, guarded.threshold);
+            guarded.turn = withheld.admit(own.0, guarded.turn, is_past, began);
+            found.extend(guards::found((tag, class), own, &guarded, time));
+        }
         // What one reading leads to is kept in order, and only the last makes it done.
         let last = found.len().saturating_sub(1);
         for (number, found) in found.into_iter().enumerate() {

@@ -7,8 +7,14 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use fieldwright_condition::guard::Guards;
+
+use super::super::evidence::instant;
 use super::super::track::Track;
-use super::{ClassTracks, Engine};
+use super::super::withheld::Withheld;
+use super::saving::progress;
+use super::{ClassTracks, Engine, Finding, Found};
 
 /// The class of a tag.
 #[derive(Debug)]
@@ -81,12 +87,69 @@ impl Engine {
             moved: true,
             through: i64::MIN,
         };
-        let left = std::mem::replace(track, Track::new(&settings));
+        let mut left = std::mem::replace(track, Track::new(&settings));
         track.owned = false;
-        let number = tracks.asset(kept);
+        let mut alarms = left.monitor.alarms();
+        let guarded = left
+            .guards
+            .take()
+            .map(|guards| guards.save(&settings.thresholds));
+        let gone = Gone {
+            asset: &kept,
+            at: instant(time),
+            withheld: &left.withheld,
+        };
+        // What nobody watches any more in the new class would stay up for ever.
+        let raised = |name: &String| settings.raises(name);
+        let watched = &tracks.settings;
+        let names = alarms
+            .keys()
+            .filter(|name| raised(name) && !watched.raises(name));
+        let mut returned: Vec<Found> = names.filter_map(|name| gone.returned(name)).collect();
+        alarms.retain(|name, _| watched.raises(name));
+        if let Some(guarded) = &guarded {
+            let up = guarded
+                .episodes
+                .iter()
+                .filter(|(_, episode)| episode.is_active());
+            let up = up.filter(|(name, _)| !watched.thresholds.contains_key(*name));
+            returned.extend(up.filter_map(|(name, _)| gone.returned(name)));
+        }
+        let number = tracks.asset(Arc::clone(&kept));
         let track = &mut tracks.tracks[number];
         track.owned = true;
-        track.monitor.carry(left.monitor.alarms());
+        track.monitor.carry(alarms);
+        track.withheld = left.withheld;
+        track.guards = guarded
+            .filter(|_| !tracks.settings.thresholds.is_empty())
+            .map(|saved| Box::new(Guards::restored(&tracks.settings.thresholds, &saved)));
+        let last = returned.len().saturating_sub(1);
+        for (place, found) in returned.into_iter().enumerate() {
+            let progress = match place {
+                place if place < last => None,
+                _ => progress(&tracks.class, &kept, track, &tracks.settings),
+            };
+            track.unkept += u32::from(progress.is_some());
+            self.left_behind.push(Finding { found, progress });
+        }
         Some(number)
+    }
+}
+
+/// An asset that has left a class.
+struct Gone<'a> {
+    asset: &'a str,
+    at: DateTime<Utc>,
+    withheld: &'a Withheld,
+}
+
+impl Gone<'_> {
+    /// An alarm that the new class does not know returns, if it was ever raised.
+    fn returned(&self, cause: &str) -> Option<Found> {
+        (!self.withheld.holds(cause)).then(|| Found::Return {
+            asset: self.asset.to_owned(),
+            cause: cause.to_owned(),
+            at: self.at,
+        })
     }
 }

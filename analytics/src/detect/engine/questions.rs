@@ -7,6 +7,7 @@ use fieldwright_condition::watch::Condition;
 use fieldwright_condition::{ClassSettings, Model};
 
 use super::super::evidence::instant;
+use super::super::guards;
 use super::super::scores::AssetScore;
 use super::super::shadow::ShadowReport;
 use super::super::track::Track;
@@ -76,7 +77,8 @@ impl Engine {
         track.monitor.watch()?.condition(settings)
     }
 
-    /// What the detector says about a repair done at `since`; `None` when it has no model.
+    /// What the detectors and the thresholds say about a repair done at `since`; `None` when none
+    /// has an opinion: there is no model, and no threshold has been judged.
     pub fn verdict(&self, asset: &str, since: DateTime<Utc>) -> Option<AssetVerdict> {
         let Some((_, settings, track)) = self.track(asset) else {
             return Some(AssetVerdict::NoTelemetry);
@@ -84,8 +86,16 @@ impl Engine {
         if track.monitor.newest() <= since.timestamp_micros() {
             return Some(AssetVerdict::NoTelemetry);
         }
+        let of_thresholds = track
+            .guards
+            .as_ref()
+            .and_then(|guards| guards::verdict(guards, settings, (since, track.monitor.newest())));
         let watched = track.monitor.watch().is_some();
-        watched.then(|| verdict(track, settings, since))
+        let of_detectors = watched.then(|| verdict(track, settings, since));
+        match (of_detectors, of_thresholds) {
+            (Some(detectors), Some(thresholds)) => Some(detectors.and(thresholds)),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Event time of an asset's newest reading, and its class.

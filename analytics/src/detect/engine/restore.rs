@@ -110,10 +110,12 @@ fn restored(
     };
     let through = progress.scored_through.timestamp_micros();
     let (settings, from) = (Arc::clone(settings), saved.learning_from);
+    let withheld = saved.withheld.clone();
     let guards = (!saved.guards.is_empty())
         .then(|| Box::new(Guards::restored(&settings.thresholds, &saved.guards)));
     let with = |monitor| Track {
         guards,
+        withheld,
         ..Track::with(monitor)
     };
     let Some(model) = model.map(Arc::new) else {

@@ -11,7 +11,7 @@ use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::keeper::Keeper;
-use super::rereading::{Reading, read};
+use super::rereading::{Reading, Stored, read};
 use super::shared::{Shared, stopped};
 use super::studies::put_in_use;
 use crate::detect::engine::{Finding, Found};
@@ -121,8 +121,8 @@ impl Follower {
             self.catch_up(models).await;
             return;
         }
-        for part in committed.parts.iter().filter(|part| !part.late) {
-            self.take(&part.class, &part.rows.batch).await;
+        for part in &committed.parts {
+            self.take(&part.class, &part.rows.batch, part.late).await;
         }
         self.came_through(committed.sequence);
     }
@@ -150,7 +150,7 @@ impl Follower {
 
     /// Follows stored rows; what was followed when detection is told to stop counts as not read.
     async fn read(&mut self, reading: Reading, models: &mut mpsc::Receiver<Trained>) {
-        let (sender, mut batches) = mpsc::channel::<(Arc<str>, RecordBatch)>(STORED_BATCHES);
+        let (sender, mut batches) = mpsc::channel::<Stored>(STORED_BATCHES);
         let shared = Arc::clone(&self.shared);
         let reader = tokio::task::spawn_blocking(move || read(&shared, &reading, &sender));
         let mut stop = self.stop.clone();
@@ -160,7 +160,7 @@ impl Follower {
                 () = stopped(&mut stop) => return,
                 Some(trained) = models.recv() => self.install(trained).await,
                 next = batches.recv() => match next {
-                    Some((class, batch)) => self.take(&class, &batch).await,
+                    Some(stored) => self.take(&stored.class, &stored.batch, stored.late).await,
                     None => break,
                 },
             }
@@ -183,9 +183,14 @@ impl Follower {
         counter.fetch_max(self.through, Ordering::Relaxed);
     }
 
-    async fn take(&mut self, class: &Arc<str>, batch: &RecordBatch) {
+    async fn take(&mut self, class: &Arc<str>, batch: &RecordBatch, late: bool) {
         let mut findings = Vec::new();
-        self.shared.engine().ingest(class, batch, &mut findings);
+        if late {
+            let mut engine = self.shared.engine();
+            engine.ingest_late(class, batch, &mut findings);
+        } else {
+            self.shared.engine().ingest(class, batch, &mut findings);
+        }
         self.keep_all(findings).await;
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::followed::Followed;
 use super::shared::{READ_TRIES, Shared};
-use crate::detect::history::{HistoryError, read_table};
+use crate::detect::history::{HistoryError, Rows, read_table};
 
 /// What has to be read.
 #[derive(Debug, Clone)]
@@ -20,14 +20,25 @@ pub(super) enum Reading {
     CatchUp(Followed),
 }
 
-/// Reads rows and sends them on, per asset in order of event time, until nobody listens; gives the
-/// snapshot that they are from.
+/// Rows that are stored.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// The class of their table.
+    pub(super) class: Arc<str>,
+    /// Whether they are late rows.
+    pub(super) late: bool,
+    /// The rows.
+    pub(super) batch: RecordBatch,
+}
+
+/// Reads rows and sends them on, per asset in order of event time, then the late ones of their
+/// class, until nobody listens; gives the snapshot that they are from.
 ///
 /// Among them are rows that the engine has seen: it knows by their time.
 pub(super) fn read(
     shared: &Shared,
     reading: &Reading,
-    sender: &mpsc::Sender<(Arc<str>, RecordBatch)>,
+    sender: &mpsc::Sender<Stored>,
 ) -> Arc<Snapshot> {
     let mut tries = 0;
     loop {
@@ -53,31 +64,37 @@ fn read_snapshot(
     shared: &Shared,
     reading: &Reading,
     snapshot: &Snapshot,
-    sender: &mpsc::Sender<(Arc<str>, RecordBatch)>,
+    sender: &mpsc::Sender<Stored>,
 ) -> Result<(), HistoryError> {
     let mut trouble = Ok(());
     for (class, table) in &snapshot.tables {
-        let take = |batch: &RecordBatch| {
-            match sender.blocking_send((Arc::clone(class), batch.clone())) {
+        let send = |batch: &RecordBatch, late| {
+            let stored = Stored {
+                class: Arc::clone(class),
+                late,
+                batch: batch.clone(),
+            };
+            match sender.blocking_send(stored) {
                 Ok(()) => ControlFlow::Continue(()),
                 // Detection was told to stop.
                 Err(_) => ControlFlow::Break(()),
             }
         };
-        let read = match reading {
+        let (done, from) = match reading {
             Reading::Start(known) => {
-                let from = shared.engine().read_from(class);
                 let done = known
                     .as_ref()
                     .map_or(u64::MAX, |known| known.through(table));
-                let wanted = |file: &ColdFile| file.through > done || file.max_time >= from;
-                read_table(&snapshot.lake, table, wanted, take)
+                (done, shared.engine().read_from(class))
             }
-            Reading::CatchUp(seen) => {
-                let done = seen.through(table);
-                read_table(&snapshot.lake, table, |file| file.through > done, take)
-            }
+            Reading::CatchUp(seen) => (seen.through(table), i64::MAX),
         };
+        let wanted = |file: &ColdFile| file.through > done || file.max_time >= from;
+        let lake = &snapshot.lake;
+        let read = read_table(lake, table, Rows::InOrder, wanted, |batch| {
+            send(batch, false)
+        })
+        .and_then(|()| read_table(lake, table, Rows::Late, wanted, |batch| send(batch, true)));
         // A damaged file of one class is no trouble of the others.
         match read {
             Err(error @ HistoryError::Open { .. }) => return Err(error),

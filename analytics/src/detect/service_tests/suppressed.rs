@@ -157,3 +157,46 @@ async fn what_returns_in_maintenance_is_history_and_no_alarm() {
     assert_eq!(alarms(&book).await, []);
     detection.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_the_configuration_has_no_more_returns_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = memory_book().await;
+    let mut wire = Wire::new();
+    let hot = |name: &str| {
+        format!(
+            "[classes.rig.thresholds.{name}]\nmetric = 'b'\nabove = 60.0\nmin_duration = '0s'\n\
+             severity = 'high'\n"
+        )
+    };
+    let class = CLASS.replace("[classes.rig]", "");
+    let configured = |names: [&str; 2]| {
+        let own = names.map(hot).concat();
+        format!("[classes.rig]\n{class}\n{own}")
+    };
+    let detection = wire
+        .start(&book, folder.path(), &configured(["kept", "gone"]))
+        .await;
+    wire.send(2, 20.0).await;
+    wire.settle(&detection).await;
+    detection.shutdown().await;
+    let up = async || {
+        let filter = AlarmFilter {
+            active: Some(true),
+            limit: 9,
+            ..AlarmFilter::default()
+        };
+        let alarms = book.list(&filter).await.unwrap();
+        let mut causes: Vec<String> = alarms.into_iter().map(|alarm| alarm.cause).collect();
+        causes.sort();
+        causes
+    };
+    assert_eq!(up().await, ["gone", "kept"]);
+    let detection = wire
+        .start(&book, folder.path(), &configured(["kept", "new"]))
+        .await;
+    wire.send(1, 20.0).await;
+    wire.settle(&detection).await;
+    assert_eq!(up().await, ["kept", "new"]);
+    detection.shutdown().await;
+}
