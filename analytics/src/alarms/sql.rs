@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::alarm::{Alarm, AlarmId};
@@ -28,6 +28,9 @@ use super::suppression::{Suppressed, Suppression, SuppressionId};
 
 /// How often SQLite or PostgreSQL may ask for another try of one transaction.
 const MAX_TRIES: usize = 20;
+
+/// Rows of progress that one statement saves.
+const PROGRESS_ROWS: usize = 32;
 
 /// How a writing transaction begins on SQLite.
 const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
@@ -161,8 +164,8 @@ impl AlarmStore for SqlAlarmStore {
     async fn save_progress(&self, progress: &[Progress]) -> Result<(), AlarmStoreError> {
         for page in progress.chunks(MAX_PAGE) {
             let mut writing = self.begin().await?;
-            for progress in page {
-                put_progress(&mut writing.inner, progress).await?;
+            for some in page.chunks(PROGRESS_ROWS) {
+                put_progress(&mut writing.inner, some).await?;
             }
             writing.commit().await?;
         }
@@ -208,9 +211,7 @@ impl AlarmStore for SqlAlarmStore {
     async fn save_suppressed(&self, write: &SuppressedWrite) -> Result<(), AlarmStoreError> {
         let mut writing = self.begin().await?;
         suppressions::put_suppressed(&mut writing.inner, &write.suppressed).await?;
-        if let Some(progress) = &write.progress {
-            put_progress(&mut writing.inner, progress).await?;
-        }
+        put_progress(&mut writing.inner, write.progress.as_slice()).await?;
         writing.commit().await
     }
 
@@ -261,13 +262,12 @@ impl SqlAlarmStore {
         let change = &write.change;
         let is_new = change.alarm.version == 1;
         let seq = if is_new && self.begin == SQLITE_BEGIN {
-            put_new(&mut writing.inner, change).await?
+            put_new(&mut writing.inner, write).await?
         } else {
-            put_change(&mut writing.inner, change).await?
+            let seq = put_change(&mut writing.inner, change).await?;
+            put_progress(&mut writing.inner, write.progress.as_slice()).await?;
+            seq
         };
-        if let Some(progress) = &write.progress {
-            put_progress(&mut writing.inner, progress).await?;
-        }
         if let Some(released) = &write.released {
             suppressions::put_suppressed(&mut writing.inner, released).await?;
         }
@@ -276,10 +276,19 @@ impl SqlAlarmStore {
     }
 }
 
-/// Writes a new alarm and its news at once; gives the place of the news.
-async fn put_new(connection: &mut AnyConnection, change: &Change) -> Result<i64, AlarmStoreError> {
-    let statement = rows::bind_alarm(sqlx::query(rows::RAISE), &change.alarm);
-    let written = rows::bind_news(statement, &AlarmEvent::of(change))
+/// Writes a new alarm, its news and the progress at once; gives the place of the news.
+async fn put_new(
+    connection: &mut AnyConnection,
+    write: &AlarmWrite,
+) -> Result<i64, AlarmStoreError> {
+    let (change, progress) = (&write.change, write.progress.as_slice());
+    let statement = match progress {
+        [] => sqlx::query(rows::RAISE),
+        _ => sqlx::query(rows::RAISE_WITH_PROGRESS),
+    };
+    let statement = rows::bind_alarm(statement, &change.alarm);
+    let statement = rows::bind_news(statement, &AlarmEvent::of(change));
+    let written = rows::bind_progress(statement, progress)
         .fetch_all(connection)
         .await;
     match written {
@@ -339,22 +348,21 @@ async fn next_seq(connection: &mut AnyConnection) -> Result<i64, AlarmStoreError
         .map_err(failed("take the next place in the feed of alarms"))
 }
 
+/// Saves the progress of assets, each of them once, in one statement: whoever raises an alarm
+/// meanwhile waits for as few answers as can be.
 async fn put_progress(
     connection: &mut AnyConnection,
-    progress: &Progress,
+    progress: &[Progress],
 ) -> Result<(), AlarmStoreError> {
-    sqlx::query(
-        "INSERT INTO detector_progress (asset, class, scored_through, state) \
-         VALUES ($1, $2, $3, $4) ON CONFLICT (asset) DO UPDATE SET class = excluded.class, \
-         scored_through = excluded.scored_through, state = excluded.state",
-    )
-    .bind(progress.asset.as_str())
-    .bind(progress.class.as_str())
-    .bind(progress.scored_through.timestamp_micros())
-    .bind(progress.state.as_str())
-    .execute(connection)
-    .await
-    .map_err(failed("save the progress of detection"))?;
+    if progress.is_empty() {
+        return Ok(());
+    }
+    // Only numbers of bindings are put in, no text from outside.
+    let statement = sqlx::query(AssertSqlSafe(rows::progress_upsert(progress.len())));
+    rows::bind_progress(statement, progress)
+        .execute(connection)
+        .await
+        .map_err(failed("save the progress of detection"))?;
     Ok(())
 }
 

@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 /// Nearly no asset has any, so an empty one takes a pointer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "BTreeSet<String>", into = "BTreeSet<String>")]
+#[expect(
+    clippy::box_collection,
+    reason = "there is one of every asset: one word, not three"
+)]
 pub(super) struct Withheld(Option<Box<BTreeSet<String>>>);
 
 impl Withheld {

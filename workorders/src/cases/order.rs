@@ -106,7 +106,8 @@ pub(super) async fn make_order(
     Ok(order)
 }
 
-/// A planned inspection becomes a dispatch where the case is now worth one; never the other way.
+/// A planned inspection becomes a dispatch where the case is now worth one; never the other way, and
+/// not where its order is over: the case says what was ordered.
 pub(super) async fn climb(
     tx: &mut Tx<'_>,
     ctx: &Ctx,
@@ -131,17 +132,11 @@ pub(super) async fn climb(
     let before = case.version;
     take_over(&mut case, ctx, facts, &economics, decision);
     case.version += 1;
-    rows::save(tx, &case, before).await?;
     let due_at = ctx.now + economics.dispatch_within;
-    intake::dispatch_now(
-        tx,
-        ctx,
-        &order,
-        asset,
-        (&case.reason, due_at),
-        facts.severity,
-    )
-    .await?;
+    let urgent = (case.reason.as_str(), due_at);
+    if intake::dispatch_now(tx, ctx, &order, asset, urgent, facts.severity).await? {
+        rows::save(tx, &case, before).await?;
+    }
     Ok(())
 }
 

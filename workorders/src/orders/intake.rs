@@ -240,7 +240,8 @@ pub(crate) async fn order_of_case(
     Ok(order.id)
 }
 
-/// An order for a planned inspection becomes one for a visit of its own.
+/// An order for a planned inspection becomes one for a visit of its own; whether it did: not when it is
+/// over.
 pub(crate) async fn dispatch_now(
     tx: &mut Tx<'_>,
     ctx: &Ctx,
@@ -248,10 +249,10 @@ pub(crate) async fn dispatch_now(
     asset: &Asset,
     (reason, due_at): (&str, DateTime<Utc>),
     severity: Severity,
-) -> Result<(), OrderError> {
+) -> Result<bool, OrderError> {
     let mut order = rows::load(tx.conn(), id).await?;
     if order.open_key().is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let urgency = urgency(Tier::Dispatch, severity, asset);
     let before = order.version;
@@ -284,7 +285,8 @@ pub(crate) async fn dispatch_now(
         after: order.version,
         detail: data,
     };
-    Ok(audit::record(tx, ctx, change).await?)
+    audit::record(tx, ctx, change).await?;
+    Ok(true)
 }
 
 /// The alarms of a case that a person's order takes over are evidence on that order.

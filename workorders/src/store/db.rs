@@ -98,6 +98,8 @@ impl Db {
         let pool = AnyPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A file does not go away like a server does; asking costs an alarm its time.
+            .test_before_acquire(dialect != Dialect::Sqlite)
             .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)));
         let reading_pool = AnyPoolOptions::new()
             .max_connections(MAX_READING_CONNECTIONS)

@@ -33,11 +33,11 @@ pub(super) const INSERT_EVENT: &str = "INSERT INTO alarm_events (seq, alarm_id, 
     asset, class, cause, severity, summary, actor, occurrence, data) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-/// A new alarm, its place in the feed and its news in one text, for a store that runs several
-/// statements at once (SQLite): a raise waits for one answer instead of three. Where its identity or
-/// its open key is taken, it fails and nothing of it stays. The bindings are those of [`INSERT`] and
-/// then of [`INSERT_EVENT`] without the place.
-pub(super) const RAISE: &str = "INSERT INTO alarms (id, asset, class, cause, open_key, severity, \
+/// The text of a raise, with more behind it.
+macro_rules! raise {
+    ($more:literal) => {
+        concat!(
+            "INSERT INTO alarms (id, asset, class, cause, open_key, severity, \
     summary, evidence, active, acknowledged_by, acknowledged_at, shelved_by, shelved_until, \
     closed_by, closed_at, began_at, raised_at, returned_at, occurrences, evidence_updates, \
     version, shelved_reason, chattering_since, first_out) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
@@ -45,7 +45,38 @@ pub(super) const RAISE: &str = "INSERT INTO alarms (id, asset, class, cause, ope
     UPDATE alarm_counters SET value = value + 1 WHERE name = 'events' RETURNING value; \
     INSERT INTO alarm_events (seq, alarm_id, kind, time, asset, class, cause, severity, summary, \
     actor, occurrence, data) VALUES ((SELECT value FROM alarm_counters WHERE name = 'events'), \
-    $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)";
+    $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
+            $more
+        )
+    };
+}
+
+/// A new alarm, its place in the feed and its news in one text, for a store that runs several
+/// statements at once (SQLite): a raise waits for one answer instead of three. Where its identity or
+/// its open key is taken, it fails and nothing of it stays. The bindings are those of [`INSERT`],
+/// then of [`INSERT_EVENT`] without the place.
+pub(super) const RAISE: &str = raise!("");
+
+/// The same with the progress of one asset behind it.
+pub(super) const RAISE_WITH_PROGRESS: &str = raise!(
+    "; INSERT INTO detector_progress (asset, class, scored_through, state) \
+    VALUES ($36, $37, $38, $39) ON CONFLICT (asset) DO UPDATE SET class = excluded.class, \
+    scored_through = excluded.scored_through, state = excluded.state"
+);
+
+/// Saves the progress of so many assets.
+pub(super) fn progress_upsert(assets: usize) -> String {
+    let values = (0..assets).map(|asset| {
+        let [a, b, c, d] = [1, 2, 3, 4].map(|place| 4 * asset + place);
+        format!("(${a}, ${b}, ${c}, ${d})")
+    });
+    format!(
+        "INSERT INTO detector_progress (asset, class, scored_through, state) VALUES {} \
+         ON CONFLICT (asset) DO UPDATE SET class = excluded.class, \
+         scored_through = excluded.scored_through, state = excluded.state",
+        values.collect::<Vec<_>>().join(", ")
+    )
+}
 
 pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
 
@@ -110,6 +141,21 @@ pub(super) fn bind_news<'q>(statement: Statement<'q>, event: &AlarmEvent) -> Sta
         .bind(event.actor.clone())
         .bind(i64::from(event.occurrence))
         .bind(event.data.to_string())
+}
+
+/// The progress of assets, one after the other.
+pub(super) fn bind_progress<'q>(
+    mut statement: Statement<'q>,
+    progress: &[Progress],
+) -> Statement<'q> {
+    for one in progress {
+        statement = statement
+            .bind(one.asset.clone())
+            .bind(one.class.clone())
+            .bind(one.scored_through.timestamp_micros())
+            .bind(one.state.clone());
+    }
+    statement
 }
 
 pub(super) fn alarm(row: &AnyRow) -> Result<Alarm, AlarmStoreError> {

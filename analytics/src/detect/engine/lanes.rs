@@ -2,7 +2,7 @@
 //! it does not depend on how many there are.
 
 use std::ops::AddAssign;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fieldwright_condition::window::Window;
 use fieldwright_condition::{ClassSettings, News};
@@ -78,8 +78,7 @@ impl ClassTracks {
         wants_scores: bool,
     ) -> Done {
         let slices = columns.by_metric(self.metrics.len());
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let wanted = (seats.len() / ROWS_PER_LANE).clamp(1, MAX_LANES.min(cores));
+        let wanted = (seats.len() / ROWS_PER_LANE).clamp(1, MAX_LANES.min(cores()));
         let mut lanes = self.lanes(wanted, wants_scores);
         if let [lane] = &mut lanes[..] {
             lane.take(columns, &slices, seats);
@@ -203,13 +202,13 @@ impl Lane<'_> {
         let at = (time, self.settings.stale_after);
         let (withheld, is_past) = (&mut track.withheld, track.is_past);
         let mut told = Vec::new();
-        guards.take(thresholds, at, &value, |guarded| told.push(guarded));
+        guards.take(thresholds, at, value, |guarded| told.push(guarded));
         if !withheld.is_empty() {
             told.extend(guards::withheld(
                 guards,
                 thresholds,
                 (withheld, time),
-                &value,
+                value,
             ));
         }
         for mut guarded in told {
@@ -274,6 +273,12 @@ impl Lane<'_> {
             self.done.findings.push((row, Finding { found, progress }));
         }
     }
+}
+
+/// Cores of this process. Asking reads files of the system, too slow for every commit.
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 impl AddAssign for EngineCounts {

@@ -246,6 +246,33 @@ async fn a_planned_inspection_becomes_a_dispatch_on_the_same_order() {
 }
 
 #[tokio::test]
+async fn a_case_says_what_was_ordered_when_its_order_is_over() {
+    for world in World::all().await {
+        let told = world.tell("alm_1", "pump-103", "pca", "high", 90).await;
+        let Intake::Created(order) = told else {
+            panic!("{told:?}")
+        };
+        let (ctx, id) = (&world.ctx, &order);
+        world
+            .db()
+            .write(|tx| Box::pin(async move { orders::cancel(tx, ctx, id, "sold", None).await }))
+            .await
+            .unwrap();
+        world.worse("alm_1", "critical").await;
+        let kept = world.order(&order).await;
+        assert_eq!(kept.order.status, Status::Canceled);
+        assert_eq!(kept.order.tier, Some(Tier::PlannedInspection));
+        let (filter, page) = (CaseFilter::default(), PageRequest::default());
+        let cases = cases::views::list(world.db(), &filter, &page)
+            .await
+            .unwrap();
+        assert_eq!(cases.items.len(), 1);
+        assert_eq!(cases.items[0].case.tier, Tier::PlannedInspection);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_year_has_a_budget_of_orders() {
     for mut world in World::all().await {
         for round in 0..6 {
