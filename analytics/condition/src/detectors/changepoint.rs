@@ -7,6 +7,7 @@
 //!
 //! **Source**: the two-sample form of Hotelling 1947's T², in a moving window.
 
+use crate::bits;
 use crate::numbers::count;
 use std::collections::VecDeque;
 
@@ -81,7 +82,36 @@ struct State {
 /// The vectors of the time that the statistic looks back on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Past {
-    vectors: VecDeque<(i64, Vec<f64>)>,
+    vectors: VecDeque<Kept>,
+}
+
+/// A vector and its time; a missing value is NaN, which JSON has not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+struct Kept {
+    at: i64,
+    #[serde(with = "bits")]
+    values: Vec<f64>,
+}
+
+/// As it is kept, and as a former release kept it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Bits {
+        at: i64,
+        #[serde(with = "bits")]
+        values: Vec<f64>,
+    },
+    Numbers(i64, Vec<f64>),
+}
+
+impl From<Written> for Kept {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Bits { at, values } | Written::Numbers(at, values) => Self { at, values },
+        }
+    }
 }
 
 impl Past {
@@ -96,20 +126,16 @@ impl Past {
     ) -> Option<Vec<f64>> {
         let (apart, before) = (settings.apart.micros(), settings.before.micros());
         let oldest = at - apart - before;
-        while self
-            .vectors
-            .front()
-            .is_some_and(|(time, _)| *time <= oldest)
-        {
+        while self.vectors.front().is_some_and(|kept| kept.at <= oldest) {
             self.vectors.pop_front();
         }
         let mut sums = vec![0.0; values.len()];
         let mut counts = vec![0_i64; values.len()];
-        for (time, vector) in &self.vectors {
-            if at - time < apart {
+        for kept in &self.vectors {
+            if at - kept.at < apart {
                 break;
             }
-            for (at, value) in vector.iter().enumerate() {
+            for (at, value) in kept.values.iter().enumerate() {
                 if value.is_finite() {
                     sums[at] += value;
                     counts[at] += 1;
@@ -123,7 +149,7 @@ impl Past {
             if *count >= least { mean } else { f64::NAN }
         });
         let difference: Vec<f64> = values.iter().zip(means).map(|(x, mean)| x - mean).collect();
-        self.vectors.push_back((at, values));
+        self.vectors.push_back(Kept { at, values });
         let known = difference.iter().filter(|x| x.is_finite()).count();
         (2 * known > difference.len()).then_some(difference)
     }
@@ -279,7 +305,11 @@ impl Detector for ChangepointDetector {
     fn restore(&mut self, saved: &Value) {
         let width = self.scale.len();
         if let Ok(state) = serde_json::from_value::<State>(saved.clone())
-            && state.past.vectors.iter().all(|(_, v)| v.len() == width)
+            && state
+                .past
+                .vectors
+                .iter()
+                .all(|kept| kept.values.len() == width)
             && state.spread.size() == width
         {
             self.precision = state.spread.precision(&self.tolerance);

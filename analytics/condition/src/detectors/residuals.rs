@@ -130,6 +130,10 @@ struct State {
     settling: Option<(i64, Vec<f64>)>,
     /// How long it has not been calm. **Units**: microseconds.
     spell: i64,
+    /// By output that was missing while the step of a set point settled: its residual before. Its
+    /// step is known when it is back.
+    #[serde(default)]
+    away: Vec<Option<f64>>,
 }
 
 /// The last window that was judged.
@@ -166,6 +170,7 @@ impl ResidualDetector {
                 recent: VecDeque::new(),
                 settling: None,
                 spell: 0,
+                away: vec![None; size],
             },
             settings: settings.clone(),
             model,
@@ -192,8 +197,13 @@ impl ResidualDetector {
                 state.recent.iter().map(|(_, residuals)| residuals),
                 residuals,
             );
-            for (offset, (after, before)) in state.offset.iter_mut().zip(after.iter().zip(before)) {
-                *offset += after - before;
+            for (at, (after, before)) in after.iter().zip(before).enumerate() {
+                if after.is_finite() {
+                    state.offset[at] += after - before;
+                    state.away[at] = None;
+                } else {
+                    state.away[at] = Some(*before);
+                }
             }
             // What is kept of the time before would look like another step.
             state.recent.clear();
@@ -207,10 +217,15 @@ impl ResidualDetector {
                 (set_points[at] - usual[at]).abs() > self.settings.set_point_change * noise[at]
             });
             if moved {
-                let before = mean(
+                let mut before = mean(
                     state.recent.iter().map(|(_, residuals)| residuals),
                     residuals,
                 );
+                for (before, away) in before.iter_mut().zip(&state.away) {
+                    // Of an output that is away, what it was when it was last there, or is expected.
+                    let known = away.unwrap_or(if before.is_finite() { *before } else { 0.0 });
+                    *before = known;
+                }
                 let until = sample.at + self.settings.settle.micros() + 2 * sample.elapsed;
                 state.settling = Some((until, before));
                 state.recent.clear();
@@ -240,6 +255,16 @@ impl Detector for ResidualDetector {
         }
         let terms = recursion::terms(&inputs);
         let expected = self.state.regression.expected(&terms);
+        if self.state.settling.is_none() {
+            for (place, at) in model.outputs.iter().enumerate() {
+                let residual = scaled(at) - self.state.offset[place] - expected[place];
+                if residual.is_finite()
+                    && let Some(before) = self.state.away[place].take()
+                {
+                    self.state.offset[place] += residual - before;
+                }
+            }
+        }
         let offset = &self.state.offset;
         let outputs: Vec<f64> = model
             .outputs
@@ -365,7 +390,8 @@ impl Detector for ResidualDetector {
         let fits = |state: &State| {
             state.offset.len() == outputs && state.regression.fits(&self.model.regression)
         };
-        if let Some(state) = state.ok().filter(fits) {
+        if let Some(mut state) = state.ok().filter(fits) {
+            state.away.resize(outputs, None);
             self.state = state;
         }
     }

@@ -88,6 +88,41 @@ fn what_is_saved_goes_on() {
 }
 
 #[test]
+fn what_is_saved_while_a_metric_is_missing_goes_on_too() {
+    let mut detector = learned();
+    marks(&mut detector, 200, 250, 0.0);
+    let mut missing = values(250);
+    missing[0] = f64::NAN;
+    detector.score(&Sample {
+        at: 250 * 1_000_000,
+        elapsed: 1_000_000,
+        values: &missing,
+    });
+    let saved = serde_json::to_string(&detector.save()).unwrap();
+    let mut again = learned();
+    again.restore(&serde_json::from_str(&saved).unwrap());
+    assert_eq!(
+        again.state.past.vectors.len(),
+        detector.state.past.vectors.len()
+    );
+    assert_eq!(
+        marks(&mut again, 251, 260, 40.0),
+        marks(&mut detector, 251, 260, 40.0)
+    );
+    // As a former release kept it: a list of times and numbers.
+    let mut old = detector.save();
+    let kept = detector.state.past.vectors.iter();
+    let kept: Vec<(i64, &[f64])> = kept
+        .take(20)
+        .map(|kept| (kept.at, &kept.values[..]))
+        .collect();
+    old["past"]["vectors"] = serde_json::to_value(&kept).unwrap();
+    let mut again = learned();
+    again.restore(&old);
+    assert_eq!(again.state.past.vectors.len(), kept.len());
+}
+
+#[test]
 fn too_short_a_learning_period_is_refused() {
     let times = [0, 1_000_000];
     let rows = [values(0), values(1)];

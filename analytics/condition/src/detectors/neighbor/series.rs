@@ -11,6 +11,14 @@ use crate::numbers::count;
 /// A ratio while the metric rests after an alarm: in band, just.
 const AT_REST: f64 = 0.9;
 
+/// A value that is so many ranges of the history away from it is absurd, such as the 65535 or the
+/// −9999 of a sensor that has failed: it is news, but no part of what was there.
+const ABSURD: f64 = 20.0;
+/// Least deviations that a range has at least: what is called a fortieth of it.
+const LEAST_DEVIATIONS_OF_RANGE: f64 = 40.0;
+/// So many absurd values in a row are none: that is where the metric is now.
+const ABSURD_READINGS: u32 = 10;
+
 /// A metric of one asset. The memory that it takes is that of the history: 8 bytes a reading, and
 /// up to a quarter of it more.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -33,6 +41,9 @@ pub struct Series {
     pub(super) rest: u32,
     /// Readings that are not judged, still.
     settling: u32,
+    /// Absurd values in a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    absurd: u32,
     /// What was found at the last reading.
     #[serde(skip)]
     pub(super) last: Found,
@@ -48,6 +59,11 @@ pub(super) struct Found {
     limit: f64,
     /// The value at the end of the nearest run.
     pub(super) neighbor: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Series {
@@ -84,6 +100,18 @@ impl Series {
         if !value.is_finite() {
             return None;
         }
+        if self.warming == 0
+            && self.settling == 0
+            && let Some(apart) = self.absurdity(value, settings)
+        {
+            self.absurd += 1;
+            if self.absurd <= ABSURD_READINGS {
+                self.last = apart;
+                return Some(self.after_rest(settings));
+            }
+        } else {
+            self.absurd = 0;
+        }
         self.push(value, settings.history);
         self.warming = self.warming.saturating_sub(1);
         if self.warming > 0 {
@@ -104,6 +132,26 @@ impl Series {
             return None;
         }
         judged.then(|| self.after_rest(settings))
+    }
+
+    /// How absurd a value is, when it is; of a metric that never moved nothing is.
+    fn absurdity(&self, value: f64, settings: &NeighborSettings) -> Option<Found> {
+        // NaN, a break, is neither less nor more.
+        let least = self.history.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self
+            .history
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max);
+        let range = (most - least).max(LEAST_DEVIATIONS_OF_RANGE * settings.least_deviation);
+        let distance = (least - value).max(value - most);
+        (range > 0.0 && distance > ABSURD * range).then(|| Found {
+            ratio: distance / range,
+            member: 0,
+            distance,
+            limit: range,
+            neighbor: if value > most { most } else { least },
+        })
     }
 
     /// Compares what a member has found with its past, and makes it part of that.

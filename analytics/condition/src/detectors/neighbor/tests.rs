@@ -200,3 +200,36 @@ fn a_small_shift_in_much_noise_is_found_by_its_level() {
     assert!(found.iter().all(|at| *at >= 300), "{found:?}");
     assert!(!found.is_empty());
 }
+
+#[test]
+fn an_absurd_value_is_news_and_leaves_no_record() {
+    for absurd in [65_535.0, -9_999.0] {
+        let fault = |at: usize| {
+            wave(at)
+                + if (3_100..3_110).contains(&at) {
+                    25.0
+                } else {
+                    0.0
+                }
+        };
+        let mut calm = detector(&settings(), (0..2_000).map(wave));
+        let mut torn = detector(&settings(), (0..2_000).map(wave));
+        let news = alarms(&mut torn, (2_000..2_050).map(wave).chain([absurd; 3]));
+        assert_eq!(news, [50], "{absurd}: once, as long as it rests");
+        alarms(&mut calm, (2_000..2_050).map(wave));
+        // What comes after it is judged as if it had not been there.
+        let after = |one: &mut NeighborDetector| alarms(one, (2_050..3_200).map(fault));
+        let (calm, torn) = (after(&mut calm), after(&mut torn));
+        assert!(calm.contains(&1_050), "{calm:?}");
+        assert_eq!(torn, calm);
+    }
+}
+
+#[test]
+fn a_level_far_away_that_stays_is_where_the_metric_is() {
+    let mut one = detector(&settings(), (0..2_000).map(wave));
+    let far = |at: usize| 5_000.0 + wave(at);
+    let news = alarms(&mut one, (2_000..2_400).map(far));
+    assert_eq!(news[0], 0);
+    assert!(news.iter().all(|at| *at < 100), "{news:?}");
+}

@@ -138,6 +138,29 @@ fn a_set_point_may_move_and_a_fault_after_it_is_still_seen() {
 }
 
 #[test]
+fn an_output_that_is_missing_while_a_set_point_settles_is_judged_when_it_is_back() {
+    let set_point = |n: usize| if days(n) < 30.0 { 7.0 } else { 8.5 };
+    let fault = |n: usize| if days(n) < 60.0 { 0.0 } else { 1.0 };
+    // Shake is away from an hour before the step to four days after it.
+    let at = |n: usize| {
+        let mut values = row(n, 0.0, fault(n), set_point(n));
+        if (29.9..34.0).contains(&days(n)) {
+            values[4] = f64::NAN;
+        }
+        values
+    };
+    let mut one = detector();
+    let before = run(&mut one, 42..101, at);
+    assert!(worst(&before) < 1.0, "{}", worst(&before));
+    assert!(one.state.offset.iter().all(|offset| offset.is_finite()));
+    // A restart on the way keeps what it was.
+    let mut again = detector();
+    again.restore(&one.save());
+    let after = run(&mut again, 101..110, at);
+    assert!(worst(&after[2 * DAY..]) > 1.0, "{}", worst(&after));
+}
+
+#[test]
 fn a_restart_goes_on_where_it_was() {
     let at = |n: usize| row(n, 5.0 * (days(n) / 90.0), 0.0, 7.0);
     let mut one = detector();
