@@ -232,6 +232,18 @@ fn write_detection(text: &mut Exposition, stats: &DetectionStats) {
         ),
         (
             Kind::Counter,
+            "fieldwright_windows_revised_total",
+            "Judged windows that late readings have revised.",
+            stats.revised,
+        ),
+        (
+            Kind::Counter,
+            "fieldwright_late_readings_not_followed_total",
+            "Late rows and windows that were not revised: too old, too many, or not to be judged.",
+            stats.not_revised,
+        ),
+        (
+            Kind::Counter,
             "fieldwright_models_trained_total",
             "Models trained.",
             stats.trained,

@@ -29,6 +29,8 @@ pub struct Score {
     alarm: bool,
     /// The model behind it.
     model: String,
+    /// How often late readings have revised it; `out_of_band` and `alarm` stay what they were.
+    revision: u8,
 }
 
 /// Lists what the detectors have said of an asset, oldest first: the last 512 scores since the
@@ -63,6 +65,7 @@ impl From<AssetScore> for Score {
             out_of_band: score.out_of_band,
             alarm: score.alarm,
             model: score.model,
+            revision: score.revision,
         }
     }
 }

@@ -119,7 +119,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "mixed: {:.0} readings/s on one core",
         all_readings / all_seconds
     );
+    let mut fast = Fleet::learned(
+        "spectra (2560 Hz, 1 s)",
+        kinds.complete(spectra()?)?,
+        390,
+        2,
+    );
+    let began = now();
+    let rounds = 20 * 2_560;
+    for _ in 0..rounds {
+        fast.step();
+    }
+    let seconds = now().duration_since(began).as_secs_f64();
+    let readings = count(rounds * ASSETS * fast.metrics);
+    println!("{}: {:.0} readings/s", fast.name, readings / seconds);
     Ok(())
+}
+
+/// Two bands and an envelope of every second.
+fn spectra() -> Result<Map<String, serde_json::Value>, toml::de::Error> {
+    toml::from_str(
+        "window = '1s'\nstep = '1s'\nlearning = '40s'\ndetectors.pca.with.drift_lag = '5s'\n\
+         features = ['log_std', { band = { from_hz = 10, to_hz = 100 } }, \
+         { band = { from_hz = 100, to_hz = 1000 } }, { envelope = { from_hz = 10, to_hz = 200, \
+         carrier_from_hz = 400, carrier_to_hz = 1200 } }]",
+    )
 }
 
 #[expect(

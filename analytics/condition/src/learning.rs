@@ -152,6 +152,12 @@ impl Learning {
         self.ends[window]
     }
 
+    /// Event time of the end of the last window; the first instant when there is none.
+    /// **Units**: microseconds since 1970.
+    pub fn last_end(&self) -> i64 {
+        self.ends.last().copied().unwrap_or(i64::MIN)
+    }
+
     /// Readings in a window.
     pub fn rows(&self, window: usize) -> u32 {
         self.rows[window]

@@ -1,6 +1,6 @@
 //! One asset on its way: it is learned, waits for its model, and is judged.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::episode::Episode;
@@ -165,6 +165,58 @@ impl Monitor {
         }
     }
 
+    /// Closes the windows that end at an instant or before, as a reading at that instant would.
+    pub fn close_through(&mut self, instant: i64, close: impl FnMut(Window)) {
+        if self.settings.judge == Judging::Step {
+            self.windows.close_through(instant, close);
+        }
+    }
+
+    /// Cuts windows once more from stored readings in order of event time, as they would have been
+    /// cut: those whose ends are wanted. `value(row, m)` is the value of the class's metric `m`.
+    pub fn cut_again(
+        &self,
+        metrics: usize,
+        times: impl IntoIterator<Item = i64>,
+        value: impl Fn(usize, usize) -> f64,
+        wanted: &BTreeSet<i64>,
+    ) -> Vec<Window> {
+        let mut cutter = self.windows.alike(&self.settings.features);
+        let mut again = Vec::new();
+        let mut keep = |window: Window| {
+            if wanted.contains(&window.end) {
+                again.push(window);
+            }
+        };
+        for (row, time) in times.into_iter().enumerate() {
+            let value = |metric: usize| value(row, metric);
+            match self.settings.judge {
+                Judging::Reading => {
+                    if let Some(window) = cutter.add_and_judge(time, metrics, value) {
+                        keep(window);
+                    }
+                }
+                Judging::Step => cutter.add(time, metrics, value, &mut keep),
+            }
+        }
+        if let (Judging::Step, Some(last)) = (self.settings.judge, wanted.last()) {
+            cutter.close_through(*last, keep);
+        }
+        again
+    }
+
+    /// Puts windows that were cut again in the place of those that wait for a model.
+    pub fn revise_waiting(&mut self, again: Vec<Window>) {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return;
+        };
+        for window in again {
+            if let Ok(place) = waiting.binary_search_by_key(&window.end, |own| own.end) {
+                waiting[place] = window;
+            }
+        }
+    }
+
     /// Puts a model in place; gives the windows that have waited for it, to be judged next. Those
     /// that were collected to learn from are not judged.
     ///
@@ -243,6 +295,11 @@ impl Monitor {
     /// Where it stands.
     pub fn phase(&self) -> &Phase {
         &self.phase
+    }
+
+    /// Whether it collects windows to learn from.
+    pub fn is_collecting(&self) -> bool {
+        matches!(self.phase, Phase::Learning(_))
     }
 
     /// The watch, once there is a model.

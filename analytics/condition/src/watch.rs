@@ -294,10 +294,7 @@ impl Watch {
         }
         let mut vector = features::vector(window, &model.features, &self.numbers, &doubtful);
         if let Some(regimes) = &model.regimes {
-            let mean = |number: usize| features::value(window, number, FeatureKind::Mean);
-            let settings = self.settings.iter();
-            let settings: Vec<f64> = settings.map(|n| n.map_or(f64::NAN, mean)).collect();
-            self.regime = regimes.of(&settings);
+            self.regime = regimes.of(&self.states(window));
             let Some(regime) = self.regime else {
                 self.unknown += 1;
                 return None;
@@ -339,6 +336,54 @@ impl Watch {
             end: window.end,
             verdicts,
         })
+    }
+
+    /// What the detectors would say of a window from before, by what is normal at present, in the
+    /// order of [`Watch::names`]; nothing follows it, no alarm turns. `None` when it cannot be
+    /// judged. Means over windows count as missing in it.
+    pub fn score_again(
+        &self,
+        window: &Window,
+        settings: &ClassSettings,
+    ) -> Option<Vec<Option<f64>>> {
+        if f64::from(window.rows) < self.least_rows {
+            return None;
+        }
+        let model = &self.model;
+        let stuck = window.end - window.start >= self.stuck_after;
+        let doubtful: Vec<bool> = model.lively.iter().map(|lively| *lively && stuck).collect();
+        let mut vector = features::vector(window, &model.features, &self.numbers, &doubtful);
+        if let Some(regimes) = &model.regimes {
+            regimes.enter(regimes.of(&self.states(window))?, &mut vector);
+        }
+        for (value, feature) in vector.iter_mut().zip(model.features.iter()) {
+            if matches!(feature.kind, FeatureKind::Ewma(_)) {
+                *value = f64::NAN;
+            }
+        }
+        if let Some(reference) = &model.reference {
+            reference.standardize(&mut vector);
+        }
+        let sample = Sample {
+            at: window.end,
+            elapsed: model.spacing,
+            values: &vector,
+        };
+        let again = |member: &Member| {
+            let own = settings.detectors.get(&member.name)?;
+            let mut detector = model.detectors.get(&member.name)?.begin(&own.detector)?;
+            detector.restore(&member.detector.save());
+            let ratio = detector.score(&sample)?.ratio / member.limit_factor;
+            (!ratio.is_nan()).then(|| ratio.clamp(0.0, MAX_RATIO))
+        };
+        Some(self.members.iter().map(again).collect())
+    }
+
+    /// What the setting channels were in a window.
+    fn states(&self, window: &Window) -> Vec<f64> {
+        let mean = |number: usize| features::value(window, number, FeatureKind::Mean);
+        let settings = self.settings.iter();
+        settings.map(|n| n.map_or(f64::NAN, mean)).collect()
     }
 
     /// How the asset is, by the window that was judged last; only detectors that raise alarms

@@ -121,6 +121,22 @@ impl Windows {
         windows
     }
 
+    /// A cutter that makes of the same readings the same windows to the last bit, at any place.
+    pub fn alike(&self, features: &[FeatureKind]) -> Self {
+        Self {
+            origins: self.origins.clone(),
+            ..Self::new(self.step, self.steps, i64::MIN + 1).measured_for(features)
+        }
+    }
+
+    /// Closes the panes before an instant, as a reading at that instant would.
+    pub fn close_through(&mut self, instant: i64, mut close: impl FnMut(Window)) {
+        let pane = instant.div_euclid(self.step);
+        if self.steps > 0 && self.open.as_ref().is_some_and(|(open, _)| *open < pane) {
+            self.close_before(pane, &mut close);
+        }
+    }
+
     /// Event time of the newest reading.
     pub fn newest(&self) -> i64 {
         self.newest

@@ -10,6 +10,7 @@ mod memory;
 mod owners;
 mod questions;
 mod restore;
+mod revisions;
 mod saving;
 
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ use fieldwright_condition::{ClassSettings, Model};
 pub(super) use self::columns::Columns;
 use self::lanes::{Done, ELSEWHERE};
 use self::owners::Owner;
+pub use self::revisions::Due;
+use self::revisions::Late;
 pub use self::saving::Unsaved;
 use super::config::DetectConfig;
 use super::recording::ScoredWindow;
@@ -76,6 +79,12 @@ pub struct EngineCounts {
     pub unknown_regime: u64,
     /// Rows that do not have the columns of a reading.
     pub unreadable: u64,
+    /// Late rows of assets that are watched.
+    pub late: u64,
+    /// Judged windows that late rows have revised.
+    pub revised: u64,
+    /// Late rows and windows that are not revised: too old, too many, or not to be judged.
+    pub not_revised: u64,
 }
 
 /// All assets of all classes.
@@ -86,6 +95,8 @@ pub struct Engine {
     /// The one class of every tag.
     owners: HashMap<Arc<str>, Owner>,
     counts: EngineCounts,
+    /// Late rows whose windows are not revised yet.
+    late: Late,
     /// Place of the asset whose progress is saved next.
     next_saved: usize,
     /// Alarms of assets that have gone to a class that does not know them.
@@ -114,6 +125,7 @@ impl Engine {
             classes: HashMap::new(),
             owners: HashMap::new(),
             counts: EngineCounts::default(),
+            late: Late::default(),
             next_saved: 0,
             left_behind: Vec::new(),
             scores: None,

@@ -1,14 +1,19 @@
 //! Reading rows again from the lake: after a restart, and for training by hand.
 
+mod merged;
+
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, StringArray, TimestampMicrosecondArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use fieldwright_ingest::snapshot::{
     ASSET, ColdFile, FileRows, LakeRoot, Snapshot, TIME, TableSnapshot,
 };
+
+use self::merged::merged;
 
 /// Rows of a file that are read at a time.
 const BATCH_ROWS: usize = 16_384;
@@ -86,11 +91,53 @@ pub(super) fn read_table(
     Ok(())
 }
 
+/// A span of event time, from and to before. **Units**: microseconds since 1970.
+pub(super) type Span = (i64, i64);
+
+/// The rows of some assets of a table, each in its span, in order of event time with late ones
+/// where they belong. Assets without rows are left out.
+///
+/// **Errors** when a file cannot be read.
+pub(super) fn read_spans(
+    lake: &LakeRoot,
+    table: &TableSnapshot,
+    spans: &BTreeMap<&str, Span>,
+) -> Result<BTreeMap<String, Vec<RecordBatch>>, HistoryError> {
+    let from = spans.values().map(|span| span.0).min().unwrap_or(i64::MAX);
+    let to = spans.values().map(|span| span.1).max().unwrap_or(i64::MIN);
+    let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
+    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    read_table(lake, table, Rows::InOrder, wanted, |batch| {
+        for (asset, rows) in rows_of(batch, spans).unwrap_or_default() {
+            found.entry(asset).or_default().in_order.push(rows);
+        }
+        ControlFlow::Continue(())
+    })?;
+    read_table(lake, table, Rows::Late, wanted, |batch| {
+        for (asset, rows) in rows_of(batch, spans).unwrap_or_default() {
+            found.entry(asset).or_default().late.push(rows);
+        }
+        ControlFlow::Continue(())
+    })?;
+    let found = found.into_iter();
+    Ok(found
+        .map(|(asset, rows)| (asset, merged(rows.in_order, &rows.late)))
+        .collect())
+}
+
+/// The rows of one asset as they are stored.
+#[derive(Default)]
+struct Found {
+    in_order: Vec<RecordBatch>,
+    late: Vec<RecordBatch>,
+}
+
 /// The rows of one asset, and the class that they are of.
 pub(super) type AssetRows = (Arc<str>, Vec<RecordBatch>);
 
-/// All in-order rows of one asset from `from` to before `to`, of the class where it is watched; when
-/// that is not known, of the class where it has the most.
+/// All rows of one asset from `from` to before `to` in order of event time, late ones where they
+/// belong, of the class where it is watched; when that is not known, of the class where it has the
+/// most.
 ///
 /// Gives the class and the batches, or `None` when no table knows the asset.
 ///
@@ -99,23 +146,15 @@ pub(super) fn read_asset(
     snapshot: &Snapshot,
     asset: &str,
     class: Option<&str>,
-    (from, to): (i64, i64),
+    span: Span,
 ) -> Result<Option<AssetRows>, HistoryError> {
     let mut best: Option<(AssetRows, usize)> = None;
     let tables = snapshot.tables.iter();
     for (class, table) in tables.filter(|(name, _)| class.is_none_or(|class| ***name == *class)) {
-        let mut batches = Vec::new();
-        let mut rows = 0;
-        let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
-        read_table(&snapshot.lake, table, Rows::InOrder, wanted, |batch| {
-            if let Some(chosen) = rows_of(batch, asset, from, to)
-                && chosen.num_rows() > 0
-            {
-                rows += chosen.num_rows();
-                batches.push(chosen);
-            }
-            ControlFlow::Continue(())
-        })?;
+        let spans = BTreeMap::from([(asset, span)]);
+        let mut found = read_spans(&snapshot.lake, table, &spans)?;
+        let batches = found.remove(asset).unwrap_or_default();
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
         if best.as_ref().is_none_or(|(_, most)| rows > *most) && rows > 0 {
             best = Some(((Arc::clone(class), batches), rows));
         }
@@ -123,11 +162,24 @@ pub(super) fn read_asset(
     Ok(best.map(|(found, _)| found))
 }
 
-fn rows_of(batch: &RecordBatch, asset: &str, from: i64, to: i64) -> Option<RecordBatch> {
+/// The rows of a batch by their asset, of those that are in a span.
+fn rows_of(
+    batch: &RecordBatch,
+    spans: &BTreeMap<&str, Span>,
+) -> Option<BTreeMap<String, RecordBatch>> {
     let assets: &StringArray = batch.column_by_name(ASSET)?.as_any().downcast_ref()?;
     let times: &TimestampMicrosecondArray = batch.column_by_name(TIME)?.as_any().downcast_ref()?;
-    let chosen: BooleanArray = (0..batch.num_rows())
-        .map(|row| Some(assets.value(row) == asset && (from..to).contains(&times.value(row))))
-        .collect();
-    filter_record_batch(batch, &chosen).ok()
+    let mut places: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for row in 0..batch.num_rows() {
+        let asset = assets.value(row);
+        let span = spans.get(asset);
+        if span.is_some_and(|(from, to)| (*from..*to).contains(&times.value(row))) {
+            places.entry(asset).or_default().push(row as u64);
+        }
+    }
+    let taken = places.into_iter().filter_map(|(asset, places)| {
+        let rows = take_record_batch(batch, &UInt64Array::from(places)).ok()?;
+        Some((asset.to_owned(), rows))
+    });
+    Some(taken.collect())
 }

@@ -1,6 +1,6 @@
 //! What the detectors have said of an asset lately: a bounded ring, in memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -28,6 +28,9 @@ pub struct AssetScore {
     pub alarm: bool,
     /// The model behind it.
     pub model: String,
+    /// How often late readings have revised it; 0: it is as it was first judged. Of a revised score
+    /// `out_of_band` and `alarm` are what they were.
+    pub revision: u8,
 }
 
 /// The ring of one asset.
@@ -46,6 +49,7 @@ struct Said {
     detector: u8,
     out_of_band: bool,
     alarm: bool,
+    revision: u8,
 }
 
 impl Scores {
@@ -77,6 +81,7 @@ impl Scores {
                 detector,
                 out_of_band: verdict.out_of_band,
                 alarm: verdict.alarm,
+                revision: 0,
             });
         }
         let oldest = self.said.front().map_or(i64::MAX, |said| said.at);
@@ -110,6 +115,41 @@ impl Scores {
         (f64::from(over) / f64::from(all.max(1)), all)
     }
 
+    /// Ends of the kept windows that hold an instant, in order.
+    pub(super) fn ends_with(&self, instant: i64, settings: &ClassSettings) -> BTreeSet<i64> {
+        let first = self.said.partition_point(|said| said.at <= instant);
+        let later = self.said.iter().skip(first).map(|said| said.at);
+        later
+            .take_while(|end| settings.start_of(*end) <= instant)
+            .collect()
+    }
+
+    /// Takes note of what the detectors say of a window again; whether anything is new.
+    pub(super) fn revise<'a>(
+        &mut self,
+        end: i64,
+        ratios: impl Iterator<Item = (&'a str, Option<f64>)>,
+        settings: &ClassSettings,
+    ) -> bool {
+        let mut revised = false;
+        for (name, ratio) in ratios {
+            let place = settings.detectors.keys().position(|known| known == name);
+            let (Some(ratio), Some(Ok(detector))) = (ratio, place.map(u8::try_from)) else {
+                continue;
+            };
+            let mut said = self.said.iter_mut();
+            let Some(said) = said.find(|said| said.at == end && said.detector == detector) else {
+                continue;
+            };
+            #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough")]
+            let ratio = ratio as f32;
+            said.ratio = ratio;
+            said.revision = said.revision.saturating_add(1);
+            revised = true;
+        }
+        revised
+    }
+
     /// All that are kept, oldest first.
     pub(super) fn all(&self, settings: &ClassSettings) -> Vec<AssetScore> {
         let names: Vec<&String> = settings.detectors.keys().collect();
@@ -132,6 +172,7 @@ impl Scores {
                 },
                 out_of_band: said.out_of_band,
                 alarm: said.alarm,
+                revision: said.revision,
                 model: model(said.at),
             }
         };

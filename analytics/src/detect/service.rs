@@ -104,6 +104,12 @@ pub struct DetectionStats {
     pub skipped: u64,
     /// Windows not judged: their regime is unknown.
     pub unknown_regime: u64,
+    /// Late rows of assets that are watched.
+    pub late: u64,
+    /// Judged windows that late rows have revised.
+    pub revised: u64,
+    /// Late rows and windows that are not revised: too old, too many, or not to be judged.
+    pub not_revised: u64,
     /// Assets that are learning.
     pub learning: usize,
     /// Assets that have a model.

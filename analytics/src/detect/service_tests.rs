@@ -1,6 +1,7 @@
 //! Detection at work on a stream of commits, with crashes in between.
 
 mod classes;
+mod late;
 mod limits;
 mod outages;
 mod store;
@@ -548,7 +549,7 @@ async fn training_by_hand_replaces_the_model() {
     let by_itself = wait_for("the model", async || detection.models().pop()).await;
     let by_hand = detection.train("R-1", at(300), at(40 * 60)).await.unwrap();
     assert_ne!(by_itself.version, by_hand.version);
-    assert_eq!((by_hand.trained_from, by_hand.windows), (at(300), 34));
+    assert_eq!((by_hand.trained_from, by_hand.windows), (at(300), 35));
     assert_eq!(detection.models(), [by_hand]);
 
     for (asset, from, to, expected) in [

@@ -79,6 +79,8 @@ pub(super) struct Track {
     pub(super) unkept: u32,
     /// Whether the asset is watched here, and not under another class.
     pub(super) owned: bool,
+    /// Whether late rows came while it learns: its windows are to be cut again.
+    pub(super) revised: bool,
 }
 
 impl SavedState {
@@ -112,6 +114,7 @@ impl Track {
             dirty: false,
             unkept: 0,
             owned: true,
+            revised: false,
         }
     }
 

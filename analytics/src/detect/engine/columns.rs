@@ -90,7 +90,10 @@ impl<'a> Columns<'a> {
     pub(in crate::detect) fn by_metric(&self, metrics: usize) -> Vec<Option<Slice<'a>>> {
         let mut slices = vec![None; metrics];
         for (number, slice) in &self.metrics {
-            slices[*number] = Some(slice.clone());
+            // A number beyond is that of a metric that nobody asks for.
+            if let Some(place) = slices.get_mut(*number) {
+                *place = Some(slice.clone());
+            }
         }
         slices
     }

@@ -250,6 +250,8 @@ impl Lane<'_> {
                 asset: tag.to_string(),
                 settings: Arc::clone(self.settings),
                 metrics: self.metrics.to_vec(),
+                from: track.monitor.learning_from(),
+                through: windows.last_end(),
                 windows,
             }))],
             News::Judged(window, judgement) => {
@@ -290,5 +292,8 @@ impl AddAssign for EngineCounts {
         self.skipped += more.skipped;
         self.unknown_regime += more.unknown_regime;
         self.unreadable += more.unreadable;
+        self.late += more.late;
+        self.revised += more.revised;
+        self.not_revised += more.not_revised;
     }
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use fieldwright_condition::Model;
+use fieldwright_condition::window::Window;
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::keeper::Keeper;
-use super::rereading::{Reading, Stored, read};
+use super::rereading::{Reading, Stored, read, read_again};
 use super::shared::{Shared, stopped};
-use super::studies::put_in_use;
+use super::studies::{put_in_use, rows_of};
 use crate::detect::engine::{Finding, Found};
 use crate::detect::registry::ModelRecord;
 use crate::detect::training::TrainingJob;
@@ -26,6 +27,8 @@ const TRAININGS: usize = 1;
 const STORED_BATCHES: usize = 4;
 /// Between two looks at what is stored. **Units**: process clock. Tests want to see many.
 const LOOK_PERIOD: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
+/// Windows that late rows revise between two looks.
+const REVISIONS_PER_LOOK: usize = 256;
 /// How long the end waits for a training that has begun.
 const LAST_TRAINING: Duration = Duration::from_secs(2);
 
@@ -35,6 +38,8 @@ pub(super) enum Trained {
     Learned {
         job: Box<TrainingJob>,
         model: Option<Box<Model>>,
+        /// Windows that wait for the model, as late rows have revised them.
+        waiting: Vec<Window>,
     },
     /// Asked for by a person.
     ByHand {
@@ -122,7 +127,11 @@ impl Follower {
             return;
         }
         for part in &committed.parts {
-            self.take(&part.class, &part.rows.batch, part.late).await;
+            let (class, batch) = (&part.class, &part.rows.batch);
+            self.take(class, batch, part.late).await;
+            if part.late {
+                self.shared.engine().note_late(class, batch, false);
+            }
         }
         self.came_through(committed.sequence);
     }
@@ -137,6 +146,31 @@ impl Follower {
         self.quiet_at = behind.then_some(self.through);
         if behind && still {
             self.catch_up(models).await;
+        }
+        self.revise().await;
+    }
+
+    /// Scores windows again that late rows have changed.
+    async fn revise(&mut self) {
+        let due = self.shared.engine().due_revisions(REVISIONS_PER_LOOK);
+        if due.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let read = tokio::task::spawn_blocking(move || read_again(&shared, due));
+        let mut stop = self.stop.clone();
+        let read = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            read = read => read,
+        };
+        match read {
+            Ok(found) => {
+                for (due, rows) in found {
+                    self.shared.engine().revise(&due, &rows);
+                }
+            }
+            Err(error) => tracing::error!(%error, "late readings revise nothing"),
         }
     }
 
@@ -160,7 +194,13 @@ impl Follower {
                 () = stopped(&mut stop) => return,
                 Some(trained) = models.recv() => self.install(trained).await,
                 next = batches.recv() => match next {
-                    Some(stored) => self.take(&stored.class, &stored.batch, stored.late).await,
+                    Some(stored) => {
+                        let (class, batch) = (&stored.class, &stored.batch);
+                        self.take(class, batch, stored.late).await;
+                        if stored.late {
+                            self.shared.engine().note_late(class, batch, true);
+                        }
+                    }
                     None => break,
                 },
             }
@@ -199,14 +239,19 @@ impl Follower {
         let mut findings = Vec::new();
         match trained {
             Trained::Learned {
-                model: Some(model), ..
+                job,
+                model,
+                waiting,
             } => {
-                counters.trained.fetch_add(1, Ordering::Relaxed);
-                self.shared.engine().install(*model, &mut findings);
-            }
-            Trained::Learned { job, model: None } => {
-                counters.training_failures.fetch_add(1, Ordering::Relaxed);
-                self.shared.engine().training_failed(*job);
+                let mut engine = self.shared.engine();
+                engine.revise_waiting(&job.asset, &job.class, waiting);
+                if let Some(model) = model {
+                    counters.trained.fetch_add(1, Ordering::Relaxed);
+                    engine.install(*model, &mut findings);
+                } else {
+                    counters.training_failures.fetch_add(1, Ordering::Relaxed);
+                    engine.training_failed(*job);
+                }
             }
             Trained::ByHand { model, installed } => {
                 counters.trained.fetch_add(1, Ordering::Relaxed);
@@ -242,10 +287,13 @@ impl Follower {
                 return;
             };
             let work = tokio::task::spawn_blocking(move || {
+                let mut job = job;
+                let waiting = cut_again(&shared, &mut job);
                 let model = learn(&shared, &job);
                 Trained::Learned {
                     job,
                     model: model.map(Box::new),
+                    waiting,
                 }
             });
             if let Ok(done) = work.await {
@@ -253,6 +301,26 @@ impl Follower {
                 let _ = trained.send(done).await;
             }
         });
+    }
+}
+
+/// Cuts the windows of a learning period again when late rows belong to them; gives those after it,
+/// which wait for the model.
+fn cut_again(shared: &Shared, job: &mut TrainingJob) -> Vec<Window> {
+    if !shared.engine().take_revised(&job.asset, &job.class) {
+        return Vec::new();
+    }
+    match rows_of(shared, &job.asset, (job.from, i64::MAX)) {
+        Ok((class, rows)) if class == job.class => job.cut_again(&rows),
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            tracing::error!(
+                asset = job.asset,
+                ?error,
+                "stored rows cannot be read again; an asset learns without its late readings"
+            );
+            Vec::new()
+        }
     }
 }
 

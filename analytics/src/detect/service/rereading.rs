@@ -1,5 +1,6 @@
 //! Rows that the feed does not bring: from before the start, and those that it had to leave out.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use tokio::sync::mpsc;
 
 use super::followed::Followed;
 use super::shared::{READ_TRIES, Shared};
-use crate::detect::history::{HistoryError, Rows, read_table};
+use crate::detect::engine::Due;
+use crate::detect::history::{HistoryError, Rows, read_spans, read_table};
 
 /// What has to be read.
 #[derive(Debug, Clone)]
@@ -103,4 +105,43 @@ fn read_snapshot(
         }
     }
     trouble
+}
+
+/// The rows of windows that are to be cut again, in order of event time.
+///
+/// Those that cannot be read are left out: their windows stay as they are.
+pub(super) fn read_again(shared: &Shared, all: Vec<Due>) -> Vec<(Due, Vec<RecordBatch>)> {
+    let mut by_class: BTreeMap<Arc<str>, Vec<Due>> = BTreeMap::new();
+    for due in all {
+        by_class
+            .entry(Arc::clone(&due.class))
+            .or_default()
+            .push(due);
+    }
+    let mut found = Vec::new();
+    for (class, all) in by_class {
+        let spans = all.iter().map(|due| (&*due.asset, due.span)).collect();
+        let mut tries = 0;
+        let mut rows = loop {
+            tries += 1;
+            let snapshot = (shared.snapshots)();
+            let Some(table) = snapshot.tables.get(&class) else {
+                break BTreeMap::new();
+            };
+            match read_spans(&snapshot.lake, table, &spans) {
+                Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
+                Err(error) => {
+                    tracing::error!(%class, ?error, "late readings revise nothing");
+                    break BTreeMap::new();
+                }
+                Ok(rows) => break rows,
+            }
+        };
+        let with_rows = all.into_iter().filter_map(|due| {
+            let rows = rows.remove(&*due.asset)?;
+            Some((due, rows))
+        });
+        found.extend(with_rows.collect::<Vec<_>>());
+    }
+    found
 }

@@ -117,6 +117,9 @@ impl Shared {
             scores: counts.scores,
             skipped: counts.skipped,
             unknown_regime: counts.unknown_regime,
+            late: counts.late,
+            revised: counts.revised,
+            not_revised: counts.not_revised,
             learning,
             scored,
             trained: read(&self.counters.trained),
@@ -173,7 +176,8 @@ fn train_blocking(
 ) -> Result<Model, TrainError> {
     let (class, batches) = rows_of(shared, &asset, (from, to))?;
     let settings = Arc::new(shared.config.class(&class).clone());
-    let job = TrainingJob::from_rows(class, asset.clone(), Arc::clone(&settings), &batches);
+    let own = Arc::clone(&settings);
+    let job = TrainingJob::from_rows(class, asset.clone(), own, &batches, to);
     let model = job.run().map_err(|source| TrainError::Fit {
         asset: asset.clone(),
         source,

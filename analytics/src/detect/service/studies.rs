@@ -269,7 +269,8 @@ fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
             })
         }
         Work::Train { then } => {
-            let job = TrainingJob::from_rows(class, request.asset, Arc::clone(&settings), &batches);
+            let own = Arc::clone(&settings);
+            let job = TrainingJob::from_rows(class, request.asset, own, &batches, span.1);
             if !cell.goes_on(0.5) {
                 return Err(canceled());
             }
