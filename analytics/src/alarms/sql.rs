@@ -258,26 +258,44 @@ impl AlarmStore for SqlAlarmStore {
 
 impl SqlAlarmStore {
     async fn try_save(&self, write: &AlarmWrite) -> Result<i64, AlarmStoreError> {
+        let is_new = write.change.alarm.version == 1 && write.released.is_none();
+        if is_new && self.begin == SQLITE_BEGIN {
+            return self.raise_apart(write).await;
+        }
         let mut writing = self.begin().await?;
-        let change = &write.change;
-        let is_new = change.alarm.version == 1;
-        let seq = if is_new && self.begin == SQLITE_BEGIN {
-            put_new(&mut writing.inner, write).await?
-        } else {
-            let seq = put_change(&mut writing.inner, change).await?;
-            put_progress(&mut writing.inner, write.progress.as_slice()).await?;
-            seq
-        };
+        let seq = put_change(&mut writing.inner, &write.change).await?;
+        put_progress(&mut writing.inner, write.progress.as_slice()).await?;
         if let Some(released) = &write.released {
             suppressions::put_suppressed(&mut writing.inner, released).await?;
         }
         writing.commit().await?;
         Ok(seq)
     }
+
+    /// [`raise_at_once`] on a task of its own: whoever waits may give up, the transaction goes on to
+    /// its end, and its connection never comes back with one that is open.
+    async fn raise_apart(&self, write: &AlarmWrite) -> Result<i64, AlarmStoreError> {
+        let (store, write) = (self.clone(), write.clone());
+        let raised = tokio::spawn(async move {
+            let _turn = store.gate.lock().await;
+            let mut connection = store.pool.acquire().await.map_err(failed("connect"))?;
+            let raised = raise_at_once(&mut connection, &write).await;
+            if raised.is_err() {
+                let rolled_back = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+                if rolled_back.is_err() {
+                    connection.close_on_drop();
+                }
+            }
+            raised
+        });
+        let gone = |_| failed("raise an alarm")(sqlx::Error::WorkerCrashed);
+        raised.await.map_err(gone)?
+    }
 }
 
-/// Writes a new alarm, its news and the progress at once; gives the place of the news.
-async fn put_new(
+/// Writes a new alarm, its news and the progress in one transaction that is sent as one text; gives
+/// the place of the news.
+async fn raise_at_once(
     connection: &mut AnyConnection,
     write: &AlarmWrite,
 ) -> Result<i64, AlarmStoreError> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use fieldwright_analytics::alarms::EventKind;
 use fieldwright_ingest::clock::{process_now, process_sleep, wall_now};
-use rumqttc::{AsyncClient, MqttOptions, QoS};
+use rumqttc::{AsyncClient, MqttOptions, NetworkOptions, QoS};
 
 use super::Failure;
 use crate::app::App;
@@ -84,6 +84,10 @@ async fn publish(app: &App, rate: f64) -> Result<HashMap<String, Instant>, Failu
     options.set_inflight(20_000);
     options.set_keep_alive(Duration::from_secs(30));
     let (client, mut events) = AsyncClient::new(options, 20_000);
+    // Otherwise a PUBLISH waits for the answer to the one before.
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    events.set_network_options(network);
     let poll = tokio::spawn(async move { while events.poll().await.is_ok() {} });
 
     let start = wall_now() - TimeDelta::hours(1);

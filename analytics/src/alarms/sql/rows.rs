@@ -37,7 +37,7 @@ pub(super) const INSERT_EVENT: &str = "INSERT INTO alarm_events (seq, alarm_id, 
 macro_rules! raise {
     ($more:literal) => {
         concat!(
-            "INSERT INTO alarms (id, asset, class, cause, open_key, severity, \
+            "BEGIN IMMEDIATE; INSERT INTO alarms (id, asset, class, cause, open_key, severity, \
     summary, evidence, active, acknowledged_by, acknowledged_at, shelved_by, shelved_until, \
     closed_by, closed_at, began_at, raised_at, returned_at, occurrences, evidence_updates, \
     version, shelved_reason, chattering_since, first_out) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
@@ -46,15 +46,16 @@ macro_rules! raise {
     INSERT INTO alarm_events (seq, alarm_id, kind, time, asset, class, cause, severity, summary, \
     actor, occurrence, data) VALUES ((SELECT value FROM alarm_counters WHERE name = 'events'), \
     $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
-            $more
+            $more,
+            "; COMMIT"
         )
     };
 }
 
-/// A new alarm, its place in the feed and its news in one text, for a store that runs several
-/// statements at once (SQLite): a raise waits for one answer instead of three. Where its identity or
-/// its open key is taken, it fails and nothing of it stays. The bindings are those of [`INSERT`],
-/// then of [`INSERT_EVENT`] without the place.
+/// A transaction with a new alarm, its place in the feed and its news in one text, for a store that
+/// runs several statements at once (SQLite): a raise waits for one answer instead of five. Where its
+/// identity or its open key is taken, it fails, and the transaction is open until it is rolled back.
+/// The bindings are those of [`INSERT`], then of [`INSERT_EVENT`] without the place.
 pub(super) const RAISE: &str = raise!("");
 
 /// The same with the progress of one asset behind it.
