@@ -94,7 +94,7 @@ impl TrainingJob {
             }
         }
         monitor.close_through(self.through, keep);
-        self.windows = Box::new(learning);
+        *self.windows = learning;
         waiting
     }
 
