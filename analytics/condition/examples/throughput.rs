@@ -1,5 +1,8 @@
-//! How many readings (metric values) a second one core judges, kind by kind and mixed:
-//! `cargo run --release -p fieldwright-condition --example throughput`.
+//! How many rows and readings a second are judged, kind by kind and mixed, assets divided among
+//! threads as the engine divides them among its lanes:
+//! `cargo run --release -p fieldwright-condition --example throughput -- [THREADS]`.
+//!
+//! A row is what one asset says at one instant, a reading one metric of it.
 
 use std::sync::Arc;
 
@@ -49,74 +52,108 @@ impl Fleet {
         fleet
     }
 
-    /// One reading of every asset; gives how many were learned.
+    /// One row of every asset; gives how many were learned.
     fn step(&mut self) -> usize {
-        let names: Vec<String> = (0..self.metrics).map(|m| format!("m{m}")).collect();
-        let time = i64::try_from(self.minute).unwrap_or(0) * self.sampling;
-        let mut learned = 0;
-        for (asset, monitor) in self.monitors.iter_mut().enumerate() {
-            let value = |metric: usize| reading(asset, self.minute, metric);
-            let mut windows = None;
-            monitor.take(time, self.metrics, value, |news| {
-                if let News::Learn(found) = news {
-                    windows = Some(found);
-                }
-            });
-            if let Some(windows) = windows {
-                let model: Result<Model, _> =
-                    learn_from("asset", "class", &self.settings, &names, &windows);
-                match model {
-                    Ok(model) => {
-                        for window in monitor.install(Arc::new(model), &names) {
-                            let _ = monitor.judge(window);
-                        }
-                        learned += 1;
-                    }
-                    Err(error) => {
-                        eprintln!("{}: {error}", self.name);
-                        std::process::exit(1);
-                    }
-                }
-            }
-        }
+        let row = self.minute;
         self.minute += 1;
-        learned
+        let (metrics, sampling, settings) = (self.metrics, self.sampling, &*self.settings);
+        let assets = self.monitors.iter_mut().enumerate();
+        assets
+            .map(|asset| take(asset, settings, metrics, (row, sampling)))
+            .sum()
+    }
+
+    /// So many rows of every asset on so many threads.
+    fn rows(&mut self, rows: usize, threads: usize) {
+        let (metrics, sampling, settings) = (self.metrics, self.sampling, &*self.settings);
+        let (from, long) = (self.minute, ASSETS.div_ceil(threads));
+        std::thread::scope(|scope| {
+            for (part, monitors) in self.monitors.chunks_mut(long).enumerate() {
+                scope.spawn(move || {
+                    for row in from..from + rows {
+                        for (place, monitor) in monitors.iter_mut().enumerate() {
+                            let asset = (part * long + place, monitor);
+                            take(asset, settings, metrics, (row, sampling));
+                        }
+                    }
+                });
+            }
+        });
+        self.minute += rows;
+    }
+}
+
+/// Takes a row of an asset, and learns when it is time; gives whether it did.
+fn take(
+    (asset, monitor): (usize, &mut Monitor),
+    settings: &ClassSettings,
+    metrics: usize,
+    (row, sampling): (usize, i64),
+) -> usize {
+    let time = i64::try_from(row).unwrap_or(0) * sampling;
+    let value = |metric: usize| reading(asset, row, metric);
+    let mut windows = None;
+    monitor.take(time, metrics, value, |news| {
+        if let News::Learn(found) = news {
+            windows = Some(found);
+        }
+    });
+    let Some(windows) = windows else { return 0 };
+    let names: Vec<String> = (0..metrics).map(|m| format!("m{m}")).collect();
+    let model: Result<Model, _> = learn_from("asset", "class", settings, &names, &windows);
+    match model {
+        Ok(model) => {
+            for window in monitor.install(Arc::new(model), &names) {
+                let _ = monitor.judge(window);
+            }
+            1
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads: usize = std::env::args().nth(1).map_or(Ok(cores), |n| n.parse())?;
     let kinds = Kinds::shipped();
-    let mut fleets = vec![
-        Fleet::learned(
-            "defaults (T2 and SPE, 30 s)",
-            kinds.complete(Map::new())?,
-            30_000_000,
-            METRICS,
-        ),
-        Fleet::learned(
-            "machine (every reading)",
-            kinds.kind("machine")?,
-            1_000_000,
-            METRICS,
-        ),
+    let own: Map<String, serde_json::Value> = serde_json::from_value(serde_json::json!({
+        "kind": "slow_machine",
+        "detectors": { "residuals": { "with": { "inputs": ["m0", "m1"] } } },
+    }))?;
+    let fleets = [
+        Fleet::learned("defaults", kinds.complete(Map::new())?, 30_000_000, METRICS),
+        Fleet::learned("slow_machine", kinds.complete(own)?, 600_000_000, METRICS),
+        Fleet::learned("machine", kinds.kind("machine")?, 1_000_000, METRICS),
+        Fleet::learned("controlled", kinds.kind("controlled")?, 180_000_000, 20),
         Fleet::learned("univariate", kinds.kind("univariate")?, 300_000_000, 1),
     ];
-    let (mut all_readings, mut all_seconds) = (0.0, 0.0);
-    for fleet in &mut fleets {
+    println!("{threads} threads, {ASSETS} assets of each kind");
+    let (mut all_rows, mut all_readings, mut all_seconds) = (0.0, 0.0, 0.0);
+    for mut fleet in fleets {
+        // Histories are full after so many rows.
+        fleet.rows(2_100, threads);
         let began = now();
-        // As many values of each, so that the mix is even.
-        let rounds = TIMED * METRICS / fleet.metrics / if fleet.metrics == 1 { 5 } else { 1 };
-        for _ in 0..rounds {
-            fleet.step();
-        }
+        fleet.rows(TIMED, threads);
         let seconds = now().duration_since(began).as_secs_f64();
-        let readings = count(rounds * ASSETS * fleet.metrics);
-        println!("{}: {:.0} readings/s", fleet.name, readings / seconds);
+        let rows = count(TIMED * ASSETS);
+        let readings = count(TIMED * ASSETS * fleet.metrics);
+        println!(
+            "{:12} {:2} metrics: {:>9.0} rows/s, {:>10.0} readings/s",
+            fleet.name,
+            fleet.metrics,
+            rows / seconds,
+            readings / seconds
+        );
+        all_rows += rows;
         all_readings += readings;
         all_seconds += seconds;
     }
     println!(
-        "mixed: {:.0} readings/s on one core",
+        "mixed, as many rows of each: {:.0} rows/s, {:.0} readings/s",
+        all_rows / all_seconds,
         all_readings / all_seconds
     );
     let mut fast = Fleet::learned(

@@ -37,7 +37,7 @@ use super::settings::{ClassSettings, MAX_LEARNING_WINDOWS, Sharing};
 use super::shared::Shared;
 use super::span::Span;
 
-pub use collecting::Fleet;
+pub use collecting::{Fleet, Part};
 pub use reference::{Member, Reference, Spread};
 
 /// Windows that are pooled at most; no asset learns from more by itself.
