@@ -94,6 +94,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(assets::get))
         .routes(routes!(scores::list))
         .routes(routes!(condition::of_asset))
+        .routes(routes!(condition::failure_probability))
         .routes(routes!(condition::of_site))
         .routes(routes!(condition::of_account))
         .routes(routes!(alarms::list))

@@ -9,16 +9,19 @@
 //! 4. [`verification`]: completed work is judged by telemetry newer than the completion.
 //! 5. [`evidence`]: an order that triage made gets the evidence that it was raised on, frozen.
 //! 6. [`field`]: what alarms turned out to be, and promoted limits, go to the detectors.
-//! 7. [`maintenance`]: while somebody works on an asset, what it shows raises no alarm.
-//! 8. [`forgetting`]: idempotency keys are kept for a day of the process clock.
-//! 9. [`folding`]: SQLite's write-ahead log is folded into its file before a commit has to.
+//! 7. [`lives`]: how old the assets are and what failed goes to prognosis.
+//! 8. [`maintenance`]: while somebody works on an asset, what it shows raises no alarm.
+//! 9. [`forgetting`]: idempotency keys are kept for a day of the process clock.
+//! 10. [`folding`]: SQLite's write-ahead log is folded into its file before a commit has to.
 
 mod alarms;
 mod cursor;
 mod evidence;
 mod field;
 mod folding;
+mod forecast;
 mod forgetting;
+mod lives;
 mod maintenance;
 mod schedule;
 mod triage;
@@ -75,6 +78,7 @@ impl Wiring {
         loops.spawn(field::follow(parts.clone(), stopped.clone()));
         loops.spawn(schedule::keep_booked(parts.clone(), stopped.clone()));
         loops.spawn(verification::judge(parts.clone(), stopped.clone()));
+        loops.spawn(lives::follow(parts.clone(), stopped.clone()));
         loops.spawn(maintenance::follow(parts.clone(), stopped.clone()));
         loops.spawn(folding::fold(parts.clone(), stopped.clone()));
         loops.spawn(forgetting::forget(parts, stopped));

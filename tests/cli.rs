@@ -176,3 +176,53 @@ fn a_folder_has_one_service_and_answers_with_and_without_it() {
         "nowhere",
     );
 }
+
+#[test]
+fn jobs_of_detection_are_listed_and_told_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path(), &[]);
+    let data = dir.path().display().to_string();
+    let jobs = |more: &[&str]| run(&[&["detect", "jobs", "--data", &data], more].concat());
+    assert_eq!(stdout(&jobs(&[])), "", "there is none yet");
+    check(
+        &["detect", "jobs", "--cancel", "9", "--data", &data],
+        4,
+        "no job 9",
+    );
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let asked = reqwest::Client::new()
+        .post(format!("{}/api/v1/detect/jobs", service.http()))
+        .header("content-type", "application/json")
+        .body(
+            serde_json::json!({
+                "kind": "train", "asset": "nobody", "from": "2026-03-01T00:00:00Z",
+                "to": "2026-03-02T00:00:00Z",
+            })
+            .to_string(),
+        );
+    let status = runtime.block_on(async { asked.send().await.unwrap().status() });
+    assert!(status.is_success(), "{status}");
+    let patience = Instant::now() + Duration::from_secs(30);
+    let job: serde_json::Value = loop {
+        let job = serde_json::from_str(&stdout(&jobs(&["--output", "json"])));
+        let job: serde_json::Value = job.unwrap();
+        if job["ended_at"].is_string() {
+            break job;
+        }
+        assert!(Instant::now() < patience, "it never ends: {job}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    };
+    assert_eq!(
+        (&job["asset"], &job["state"]),
+        (&"nobody".into(), &"failed".into())
+    );
+    let number = job["number"].to_string();
+    let told = stdout(&jobs(&["--cancel", &number]));
+    assert!(
+        told.contains("train of nobody") && told.contains("failed"),
+        "{told}"
+    );
+    service.stop();
+    check(&["detect", "jobs", "--data", &data], 5, "no service runs");
+}

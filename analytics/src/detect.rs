@@ -9,6 +9,7 @@ mod backtest;
 pub mod config;
 pub mod engine;
 mod evidence;
+mod forecast;
 mod guards;
 mod history;
 mod jobs;
@@ -35,7 +36,10 @@ pub use backtest::{BackTestEpisode, BackTestReport};
 pub use fieldwright_condition::watch::Condition;
 
 pub use config::{DEFAULT_TOML, DetectConfig, RuleSettings};
+pub use fieldwright_condition::prognosis::ages::AssetLives;
+pub use fieldwright_condition::prognosis::degradation::{Degradation, NoDegradation};
 pub use fieldwright_condition::{BadSpan, ClassSettings, FeatureKind, FitError, Model, Span};
+pub use forecast::{AssetDegradation, Basis, FailureForecast, NoForecast};
 pub use history::HistoryError;
 pub use jobs::{JobRefusal, JobReport, JobRequest, JobResult, JobState, Then, Work};
 pub use models::{ModelFolder, ModelFolderError, ModelSummary};

@@ -202,7 +202,7 @@ pub async fn acknowledge(
         &text,
         version,
         Verb::Acknowledge {
-            by: command.body.actor,
+            by: state.person(command.body.actor)?,
         },
     )
     .await
@@ -230,7 +230,7 @@ pub async fn shelve(
         version,
         Verb::Shelve {
             until: until.0,
-            by: actor,
+            by: state.person(actor)?,
             reason,
         },
     )
@@ -253,7 +253,7 @@ pub async fn unshelve(
         &text,
         version,
         Verb::Unshelve {
-            by: command.body.actor,
+            by: state.person(command.body.actor)?,
         },
     )
     .await

@@ -1,6 +1,7 @@
 //! `/assets`: the machines that are watched and serviced.
 
 use axum::extract::{Path, State};
+use chrono::{Datelike as _, SecondsFormat};
 use fieldwright_workorders::registry::RegistryError;
 use fieldwright_workorders::registry::assets::{self as registry, AssetFilter, NewAsset};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub struct Asset {
     score: Option<f64>,
     /// The model behind the score.
     model: Option<String>,
+    /// When it was installed, where somebody said so; its age counts from then.
+    installed_at: Option<Instant>,
     /// When it was registered.
     created_at: Instant,
     /// Grows with every change.
@@ -67,6 +70,8 @@ pub struct AssetRequest {
     /// 1 to 5; 3 when nobody says.
     #[schema(minimum = 1, maximum = 5)]
     criticality: Option<i64>,
+    /// When it was installed; its age counts from then. As it is registered when nobody says.
+    installed_at: Option<Instant>,
 }
 
 /// Which assets.
@@ -142,8 +147,20 @@ pub async fn create(
         name: request.name.clone(),
         site: request.site.clone(),
         criticality: request.criticality,
+        installed_at: request.installed_at.map(|at| at.0),
     };
     let ctx = state.acting("api");
+    if let Some(at) = new
+        .installed_at
+        .filter(|at| *at > ctx.now || at.year() < 1900)
+    {
+        let detail = format!(
+            "installed_at is {}, but must lie between 1900 and now, {}, by the business clock",
+            at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            ctx.now.to_rfc3339_opts(SecondsFormat::Secs, true)
+        );
+        return Err(Problem::new(INVALID, detail.clone()).field("/installed_at", detail));
+    }
     let answer = once(&state.db, &ctx, command.key(), "/assets", &|tx| {
         Box::pin(async {
             let (asset, is_new) = registry::create(tx, &ctx, &new).await?;
@@ -168,6 +185,7 @@ fn shown(state: &ApiState, asset: registry::Asset) -> Asset {
         learned: health.learned,
         score: health.score,
         model: health.model,
+        installed_at: asset.installed_at.map(Instant),
         created_at: asset.created_at.into(),
         version: asset.version,
     }

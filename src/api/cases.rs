@@ -51,6 +51,12 @@ pub struct Case {
     persistence_s: i64,
     /// Probability of failure within the horizon in millionths, where there is a prognosis.
     failure_ppm: Option<u32>,
+    /// How likely the asset was to fail within the horizon of triage when the case was decided, in
+    /// millionths; none where nobody could say. `reason` says whether it counted.
+    forecast_ppm: Option<u32>,
+    /// What that stands on.
+    #[schema(value_type = Option<words::ForecastBasis>)]
+    forecast_basis: Option<&'static str>,
     /// Detectors and rules that see it.
     agreeing: u32,
     /// Detectors and rules that watch the asset.
@@ -251,6 +257,8 @@ impl From<CaseView> for Case {
             confidence_bp: case.facts.confidence_bp,
             persistence_s: case.facts.persistence_s,
             failure_ppm: case.facts.failure_ppm,
+            forecast_ppm: case.facts.forecast.map(|one| one.ppm),
+            forecast_basis: case.facts.forecast.map(|one| one.basis.as_str()),
             agreeing: case.facts.agreement.agreeing,
             watching: case.facts.agreement.watching,
             saving: case.saving.into(),

@@ -3,18 +3,23 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use fieldwright_analytics::detect::Condition;
+use fieldwright_analytics::detect::{AssetDegradation, Condition, Degradation, NoDegradation};
 use fieldwright_condition::health::{Below, HealthIndex, of_place};
 use fieldwright_workorders::registry::assets::{self, AssetFilter};
 use fieldwright_workorders::registry::{RegistryError, accounts, sites};
 use fieldwright_workorders::store::ids::AccountId;
 use fieldwright_workorders::store::page::{MAX_LIMIT, PageRequest};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::problem::Problem;
+use super::page::Parameters;
+use super::problem::{MALFORMED, Problem};
 use super::state::ApiState;
 use super::wire::Instant;
+use super::words;
+
+/// How far ahead a failure may be asked about.
+const FARTHEST: chrono::TimeDelta = chrono::TimeDelta::days(3_653);
 
 /// How an asset is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,16 +28,72 @@ pub struct AssetHealth {
     asset: String,
     /// In one word: learning, normal, alarm, stale or unknown.
     state: &'static str,
-    /// 0 to 100; 50 is the alarm limit. None before anything was judged.
+    /// In `unit`. None before anything was judged.
     index: Option<f64>,
+    /// The unit of every index.
+    unit: &'static str,
     /// Why it is not higher, the weightiest first.
     reasons: Vec<HealthReason>,
     /// Its components, as its class declares them.
     components: Vec<PartHealth>,
-    /// Event time of the end of the window that this is of.
+    /// Where the index is going.
+    outlook: HealthOutlook,
+    /// Event time of the end of the window that this is of; UTC, as all instants.
     as_of: Option<Instant>,
+    /// How old that is by the business clock. **Units**: seconds.
+    age_s: Option<i64>,
+    /// Time zone of the asset's site, by its IANA name, to show instants to people; UTC without a
+    /// site.
+    time_zone: String,
     /// Whether its model still describes it.
     drift: Option<ModelDrift>,
+}
+
+/// Where a health index is going: the line through its course since it began to fall.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct HealthOutlook {
+    /// The index at which the asset counts as failing, as its class declares; none when nobody can
+    /// say when it is reached.
+    failing_index: Option<f64>,
+    /// Event time since which it has been falling.
+    falling_since: Option<Instant>,
+    /// When the failing index is reached, as likely before as after; none when that is farther ahead
+    /// than can be said.
+    expected_at: Option<Instant>,
+    /// Reached before with a probability of 5 %, likewise.
+    lower_at: Option<Instant>,
+    /// Reached before with a probability of 95 %, likewise.
+    upper_at: Option<Instant>,
+    /// One sentence: the same, or why nobody can say.
+    text: String,
+}
+
+/// How likely an asset is to fail before a date.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FailureProbability {
+    /// Tag of the asset.
+    asset: String,
+    /// The date.
+    before: Instant,
+    /// Probability of a failure before it, 0 to 1; none when nobody can say.
+    probability: Option<f64>,
+    /// What it stands on.
+    #[schema(value_type = Option<words::ForecastBasis>)]
+    basis: Option<&'static str>,
+    /// Event time of what is known; the instant of the question for what goes by age.
+    as_of: Option<Instant>,
+    /// One sentence: where it comes from, or why nobody can say.
+    text: String,
+}
+
+/// Before when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Ahead {
+    /// The date, an instant in RFC 3339; later than now by the business clock, by ten years at most.
+    #[param(value_type = String, format = DateTime)]
+    before: Instant,
 }
 
 /// How far what is said of an asset has gone from what was said while it was learned.
@@ -55,6 +116,8 @@ pub struct PartHealth {
     index: f64,
     /// Why it is not higher, the weightiest first.
     reasons: Vec<HealthReason>,
+    /// Where it is going; none for what lies below a place.
+    outlook: Option<HealthOutlook>,
 }
 
 /// What makes an index low.
@@ -95,7 +158,12 @@ pub async fn of_asset(
 ) -> Result<Json<AssetHealth>, Problem> {
     let mut connection = state.connection().await?;
     let asset = assets::get(&mut connection, &id_or_tag).await?;
+    let site = match &asset.site_id {
+        Some(site) => Some(sites::get(&mut connection, site.as_str()).await?),
+        None => None,
+    };
     drop(connection);
+    let degradation = state.detection.degradation(&asset.tag);
     let health = state.detection.health(&asset.tag);
     let condition = state.detection.condition(&asset.tag);
     let (index, reasons) = match condition.as_ref().map(|condition| &condition.asset) {
@@ -108,13 +176,72 @@ pub async fn of_asset(
         state: health.state.as_str(),
         index,
         reasons,
-        components: components.map(|(name, own)| part(name, own)).collect(),
+        unit: "points, 0 to 100; 50 is the alarm limit",
+        components: components
+            .map(|(name, own)| PartHealth {
+                outlook: Some(of_component(name, degradation.as_ref())),
+                ..part(name, own)
+            })
+            .collect(),
+        outlook: match &degradation {
+            Some(found) => outlook(&found.asset),
+            None => nothing_sent(),
+        },
         as_of: condition.as_ref().map(|own| as_of(own).into()),
+        age_s: condition
+            .as_ref()
+            .map(|own| (state.clock.now() - as_of(own)).num_seconds()),
+        time_zone: site.map_or_else(|| "UTC".to_owned(), |site| site.time_zone.to_string()),
         drift: health.drift.map(|drift| ModelDrift {
             share: drift.share,
             learned: drift.learned,
             drifted: drift.drifted,
         }),
+    }))
+}
+
+/// Says how likely an asset is to fail before a date.
+///
+/// By the trend of its health index where that falls, else by its age and the lives of its class;
+/// where neither says anything the probability is null, and `text` says why.
+#[utoipa::path(get, path = "/assets/{id}/failure-probability",
+    operation_id = "get_failure_probability", tag = "registry",
+    params(("id" = String, Path, description = "Id or tag of the asset"), Ahead),
+    responses((status = 200, body = FailureProbability)))]
+pub async fn failure_probability(
+    State(state): State<ApiState>,
+    Path(id_or_tag): Path<String>,
+    Parameters(ahead): Parameters<Ahead>,
+) -> Result<Json<FailureProbability>, Problem> {
+    let (before, now) = (ahead.before.0, state.clock.now());
+    if before <= now || before - now > FARTHEST {
+        let shown = |at: chrono::DateTime<chrono::Utc>| {
+            at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        };
+        let detail = format!(
+            "before is {}, but must lie after now, {}, by the business clock, by ten years at most",
+            shown(before),
+            shown(now)
+        );
+        return Err(Problem::new(MALFORMED, detail));
+    }
+    let mut connection = state.connection().await?;
+    let asset = assets::get(&mut connection, &id_or_tag).await?;
+    drop(connection);
+    let found = state.detection.failure_probability(&asset.tag, before);
+    let (found, text) = match found {
+        Ok(found) => (Some(found.clone()), found.text),
+        Err(reasons) => (None, reasons.to_string()),
+    };
+    Ok(Json(FailureProbability {
+        asset: asset.tag,
+        before: ahead.before,
+        probability: found
+            .as_ref()
+            .map(|one| (one.probability * 1e6).round() / 1e6),
+        basis: found.as_ref().map(|one| one.basis.as_str()),
+        as_of: found.as_ref().map(|one| one.as_of.into()),
+        text,
     }))
 }
 
@@ -165,6 +292,7 @@ pub async fn of_account(
                 name: own.name,
                 index,
                 reasons: own.reasons,
+                outlook: None,
             });
         }
         let Some(cursor) = page.next_cursor else {
@@ -233,6 +361,38 @@ fn part(name: &str, own: &HealthIndex) -> PartHealth {
         name: name.to_owned(),
         index: rounded(own.index),
         reasons: shown(own),
+        outlook: None,
+    }
+}
+
+fn of_component(name: &str, found: Option<&AssetDegradation>) -> HealthOutlook {
+    let components = found.iter().flat_map(|found| &found.components);
+    let mut own = components.filter(|(known, _)| known == name);
+    own.next()
+        .map_or_else(nothing_sent, |(_, found)| outlook(found))
+}
+
+fn outlook(found: &Result<Degradation, NoDegradation>) -> HealthOutlook {
+    match found {
+        Ok(found) => HealthOutlook {
+            failing_index: Some(found.failing_index),
+            falling_since: Some(found.since.into()),
+            expected_at: found.expected.map(Instant),
+            lower_at: found.lower.map(Instant),
+            upper_at: found.upper.map(Instant),
+            text: found.sentence(),
+        },
+        Err(reason) => HealthOutlook {
+            text: reason.to_string(),
+            ..HealthOutlook::default()
+        },
+    }
+}
+
+fn nothing_sent() -> HealthOutlook {
+    HealthOutlook {
+        text: "it has never sent anything".to_owned(),
+        ..HealthOutlook::default()
     }
 }
 

@@ -78,6 +78,18 @@ impl ApiState {
         Ok(self.acting(person))
     }
 
+    /// The name of a person as it was given, for a part of the service that says itself when nobody
+    /// is named.
+    ///
+    /// **Errors**: 422 when it is too long.
+    pub fn person(&self, name: String) -> Result<String, Problem> {
+        if name.chars().count() <= MAX_ACTOR {
+            return Ok(name);
+        }
+        let detail = format!("actor names who acts, in 1 to {MAX_ACTOR} characters");
+        Err(Problem::new(INVALID, detail.clone()).field("/actor", detail))
+    }
+
     /// The moment of a command, and the part of the service that gives it.
     pub fn acting(&self, actor: &str) -> Ctx {
         Ctx::new(self.clock.now(), wall_now(), actor, self.ids.clone())

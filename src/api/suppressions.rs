@@ -7,7 +7,9 @@ use fieldwright_analytics::alarms::{
     self as domain, Condition, Declaration, SuppressedFilter, SuppressedOutcome, SuppressionFilter,
     SuppressionId,
 };
+use fieldwright_analytics::detect::HealthState;
 use fieldwright_ingest::clock::wall_now;
+use fieldwright_workorders::registry::{RegistryError, assets};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -248,7 +250,7 @@ pub async fn create(
     };
     let during = match body.during {
         Some(during) => Some(Condition {
-            asset: registered(&state, during.asset).await?,
+            asset: known(&state, during.asset).await?,
             cause: during.cause,
         }),
         None => None,
@@ -257,14 +259,14 @@ pub async fn create(
         key,
         fingerprint,
         kind: body_id("/kind", &body.kind)?,
-        asset: registered(&state, body.asset).await?,
+        asset: known(&state, body.asset).await?,
         class: body.class,
         cause: body.cause,
         during,
         from: instant("/from", body.from)?.unwrap_or(now),
         until: instant("/until", body.until)?,
         reason: body.reason,
-        by: body.actor,
+        by: state.person(body.actor)?,
     };
     let declared = state
         .alarms
@@ -320,9 +322,10 @@ pub async fn end(
         Some(at) => plausible("/at", at, now, MAX_AHEAD)?,
         None => now,
     };
+    let actor = state.person(command.body.actor)?;
     let one = state
         .alarms
-        .end_suppression(&id, &command.body.actor, at, now)
+        .end_suppression(&id, &actor, at, now)
         .await
         .map_err(problem::of_alarm)?;
     Ok(Versioned::ok(one.version, shown(&state, one)))
@@ -356,6 +359,22 @@ pub async fn list_occurrences(
         .map_err(problem::of_alarm_store)?;
     let page = window.page(found, |one| one.id.to_string());
     Ok(page.map(occurrence))
+}
+
+/// The tag behind an id or tag that something is to be declared about: an asset that is neither
+/// registered nor has ever sent anything is a slip of the pen.
+///
+/// **Errors**: 404 when it is.
+async fn known(state: &ApiState, asset: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(asset) = asset else { return Ok(None) };
+    let mut connection = state.connection().await?;
+    if let Some(found) = assets::find(&mut connection, &asset).await? {
+        return Ok(Some(found.tag));
+    }
+    match state.detection.health(&asset).state {
+        HealthState::Unknown => Err(RegistryError::NoSuchAsset(asset).into()),
+        _ => Ok(Some(asset)),
+    }
 }
 
 /// The tag behind an id or tag; a tag that is not registered counts as it is.

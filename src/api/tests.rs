@@ -3,6 +3,7 @@
 mod alarms;
 mod circle;
 mod conventions;
+mod detection;
 mod document;
 mod limits;
 mod reading;

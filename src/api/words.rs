@@ -73,6 +73,16 @@ pub enum AppliedBy {
     Hand,
 }
 
+/// What a forecast of failure stands on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ForecastBasis {
+    /// The trend of the asset's own health: it knows of the condition.
+    Trend,
+    /// Its age and the lives of its class: it knows nothing of the condition.
+    Age,
+}
+
 /// What an alarm comes to.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,7 @@
-//! `fieldwright detect train | score | bench | proposals`.
+//! `fieldwright detect train | score | bench | proposals | jobs`.
 
 mod bench;
+mod jobs;
 mod proposals;
 mod score;
 mod train;
@@ -15,6 +16,7 @@ use super::{Failure, Output};
     fieldwright detect train --asset pump-101 --from 2026-11-01T00:00:00Z --to 2026-11-03T00:00:00Z --data DIR\n  \
     fieldwright detect score SKAB/data/valve1 --class skab\n  \
     fieldwright detect score recording.csv --class pump --output json\n  \
+    fieldwright detect jobs --data DIR\n  \
     fieldwright detect bench skab --data ../shared/data/skab --out /tmp/skab")]
 pub struct Detect {
     #[command(subcommand)]
@@ -29,6 +31,8 @@ enum Command {
     Score(score::Score),
     /// Limits that would have cost less over what the field has labeled, for you to promote.
     Proposals(proposals::Proposals),
+    /// Trainings and back-tests of the running service, and a way to stop one.
+    Jobs(jobs::Jobs),
     /// Run a public data set and write predictions in its scorer's format.
     Bench(bench::Bench),
 }
@@ -40,6 +44,7 @@ impl Detect {
             Command::Train(command) => command.run(output).await,
             Command::Score(command) => command.run(output),
             Command::Proposals(command) => command.run(output).await,
+            Command::Jobs(command) => command.run(output).await,
             Command::Bench(command) => command.run(output),
         }
     }

@@ -10,6 +10,7 @@ use fieldwright_workorders::orders::intake::{self, AlarmReport, Intake, UNSAID_C
 use fieldwright_workorders::problem::{Family, Problem as _};
 use fieldwright_workorders::store::audit::{self, Change};
 use fieldwright_workorders::store::{Ctx, Tx, outbox};
+use fieldwright_workorders::triage::Forecast;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -123,6 +124,10 @@ async fn put_aside(parts: &Parts, event: &AlarmEvent, error: &OrderError) -> any
 async fn take_in(parts: &Parts, event: &AlarmEvent) -> Result<(), OrderError> {
     let ctx = &parts.acting(&event.cause);
     let key = &occurrence_key(event);
+    let forecast = match event.kind {
+        EventKind::Raised | EventKind::Evidence => parts.forecast(&event.class, &event.asset),
+        _ => None,
+    };
     // A close follows a return; told again, the first instant stays.
     if matches!(event.kind, EventKind::Returned | EventKind::Closed) {
         intake::alarm_returned(&parts.db, ctx, key, event.time).await?;
@@ -132,13 +137,15 @@ async fn take_in(parts: &Parts, event: &AlarmEvent) -> Result<(), OrderError> {
         .write(|tx| {
             Box::pin(async move {
                 match event.kind {
-                    EventKind::Raised => raised(tx, ctx, event, key).await?,
+                    EventKind::Raised => raised(tx, ctx, event, (key, forecast)).await?,
                     EventKind::Returned => {
                         let data = facts(event);
                         outbox::publish(tx, ctx, "alarm.returned", event.alarm.as_str(), data)
                             .await?;
                     }
-                    EventKind::Evidence => cases::worse(tx, ctx, key, &worse(event)).await?,
+                    EventKind::Evidence => {
+                        cases::worse(tx, ctx, key, &worse(event, forecast)).await?;
+                    }
                     _ => {}
                 }
                 cursor::write(tx, FOLLOWER, event.seq).await?;
@@ -152,7 +159,7 @@ async fn raised(
     tx: &mut Tx<'_>,
     ctx: &Ctx,
     event: &AlarmEvent,
-    key: &str,
+    (key, forecast): (&str, Option<Forecast>),
 ) -> Result<(), OrderError> {
     outbox::publish(tx, ctx, "alarm.raised", event.alarm.as_str(), facts(event)).await?;
     let report = AlarmReport {
@@ -172,6 +179,7 @@ async fn raised(
         watching: whole(&event.data["watching"], 1.0).unwrap_or_default(),
         model: event.data["model"].as_str().map(str::to_owned),
         ratio_milli: whole(&event.data["ratio"], 1_000.0).map(i64::from),
+        forecast,
     };
     match intake::alarm_in(tx, ctx, &report).await? {
         Intake::Waiting(reason) => tracing::info!(
@@ -192,7 +200,7 @@ async fn raised(
     Ok(())
 }
 
-fn worse(event: &AlarmEvent) -> Worse {
+fn worse(event: &AlarmEvent, forecast: Option<Forecast>) -> Worse {
     Worse {
         at: event.time,
         severity: event.severity.to_string(),
@@ -200,6 +208,7 @@ fn worse(event: &AlarmEvent) -> Worse {
         failure_ppm: failure_ppm(&event.data),
         ratio_milli: whole(&event.data["ratio"], 1_000.0).map(i64::from),
         summary: event.summary.clone(),
+        forecast,
     }
 }
 

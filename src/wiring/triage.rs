@@ -38,6 +38,8 @@ async fn decide_due(parts: &Parts) -> anyhow::Result<()> {
 async fn decide(parts: &Parts, due: &DueCase) -> anyhow::Result<()> {
     let newest = parts.detection.health(&due.asset_tag).newest;
     let ctx = parts.acting("triage");
-    cases::decide_again(&parts.db, &ctx, &due.case, newest.unwrap_or(due.opened_at)).await?;
+    let as_of = newest.unwrap_or(due.opened_at);
+    let forecast = parts.forecast(&due.class, &due.asset_tag);
+    cases::decide_again(&parts.db, &ctx, &due.case, (as_of, forecast)).await?;
     Ok(())
 }

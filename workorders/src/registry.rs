@@ -11,6 +11,8 @@ pub mod sites;
 
 pub mod assets;
 
+pub mod lives;
+
 pub mod catalog;
 
 pub mod resources;

@@ -4,7 +4,7 @@
 //! many orders the asset has had go in, a [`Tier`] and its reason come out.
 
 mod tier;
-pub use tier::{Agreement, Facts, Tier};
+pub use tier::{Agreement, Facts, Forecast, ForecastBasis, Tier};
 
 mod economics;
 pub use economics::{Economics, EconomicsError, economics};

@@ -10,12 +10,20 @@ use super::features::Feature;
 
 /// Contributions below this share give no reason.
 const LEAST_SHARE: f64 = 0.1;
+/// Indexes below are not told apart.
+const LEAST_INDEX: f64 = 0.25;
 /// Reasons that are given at most.
 const MAX_REASONS: usize = 4;
 
 /// The index of a ratio to the alarm limit: 50 at the limit.
 pub fn index(ratio: f64) -> f64 {
     100.0 / (1.0 + ratio.max(0.0).powi(2))
+}
+
+/// The ratio to the alarm limit that an index stands for: 1 at 50. An index of 0 is that of the
+/// least one that is told apart.
+pub fn ratio(index: f64) -> f64 {
+    (100.0 / index.clamp(LEAST_INDEX, 100.0) - 1.0).sqrt()
 }
 
 /// A part of an asset and the metrics that tell of it.
@@ -214,6 +222,14 @@ mod tests {
         assert_eq!(index(1.0), 50.0);
         assert_eq!(index(2.0), 20.0);
         assert!(index(f64::INFINITY) == 0.0);
+    }
+
+    #[test]
+    fn an_index_leads_back_to_its_ratio() {
+        for expected in [0.0, 0.5, 1.0, 2.0, 10.0] {
+            assert!((ratio(index(expected)) - expected).abs() < 1e-9);
+        }
+        assert!(ratio(0.0).is_finite());
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! remaining life learned from assets that ran to failure ([`life`]), the trend of a health index
 //! towards its limit ([`trend`]), and the ages of parts that failed or did not ([`weibull`]).
 
+pub mod ages;
 pub mod boosting;
 pub mod conformal;
 pub mod course;
+pub mod degradation;
 pub mod events;
 pub mod life;
 pub mod normal;

@@ -3,8 +3,6 @@
 mod kinds;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,8 +11,13 @@ pub use self::kinds::Kinds;
 use super::detectors::DetectorSettings;
 pub use super::features::FeatureKind;
 use super::guard::ThresholdSettings;
+use super::prognosis::degradation::DegradationSettings;
 use super::regimes::levels::RegimeSettings;
 use super::span::Span;
+
+mod severity;
+
+pub use severity::Severity;
 
 /// The defaults, the kinds and the declared classes with their reasons, a fragment of the
 /// service's `default.toml`.
@@ -52,51 +55,6 @@ impl Sharing {
     /// As it is when nothing is said.
     fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-/// How much an alarm matters: consequence and time to respond, the priority of ISA-18.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Look at it when convenient.
-    Low,
-    /// Plan a visit.
-    Medium,
-    /// Act today.
-    High,
-    /// Act now.
-    Critical,
-}
-
-impl Severity {
-    /// All of them, mildest first.
-    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
-
-    /// The word of the API and the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Severity {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|severity| severity.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no severity; use low, medium, high or critical"))
     }
 }
 
@@ -243,6 +201,8 @@ pub struct ClassSettings {
     /// The asset's components by name, each with the metrics that tell of it.
     #[serde(default)]
     pub components: BTreeMap<String, Vec<String>>,
+    /// How the course of the health index is kept and read.
+    pub degradation: DegradationSettings,
     /// Declared limits of single metrics by name; the name is the cause of their alarms.
     #[serde(default)]
     pub thresholds: BTreeMap<String, ThresholdSettings>,
@@ -417,6 +377,8 @@ impl ClassSettings {
             }
         }
         found.extend(super::fleet::mistakes(self));
+        let own = self.degradation.mistakes().into_iter();
+        found.extend(own.map(|mistake| format!("degradation: {mistake}")));
         for (name, threshold) in &self.thresholds {
             let own = threshold.mistakes().into_iter();
             found.extend(own.map(|mistake| format!("thresholds.{name}: {mistake}")));

@@ -8,6 +8,7 @@ mod lanes;
 #[cfg(test)]
 mod memory;
 mod owners;
+mod prognosis;
 mod questions;
 mod restore;
 mod revisions;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
+use fieldwright_condition::prognosis::ages::Ages;
 use fieldwright_condition::{ClassSettings, Model};
 
 pub(super) use self::columns::Columns;
@@ -94,6 +96,8 @@ pub struct Engine {
     classes: HashMap<Arc<str>, ClassTracks>,
     /// The one class of every tag.
     owners: HashMap<Arc<str>, Owner>,
+    /// What the ages of all assets say.
+    ages: Ages,
     counts: EngineCounts,
     /// Late rows whose windows are not revised yet.
     late: Late,
@@ -124,6 +128,7 @@ impl Engine {
             config,
             classes: HashMap::new(),
             owners: HashMap::new(),
+            ages: Ages::default(),
             counts: EngineCounts::default(),
             late: Late::default(),
             next_saved: 0,
@@ -265,6 +270,11 @@ impl Engine {
         let number = tracks.asset(tag);
         let track = &mut tracks.tracks[number];
         track.dirty = true;
+        if track.monitor.watch().is_some() {
+            // Held against another model, the index is another one.
+            let newest = track.monitor.newest();
+            track.begin_history_at(newest, &tracks.settings);
+        }
         let waiting = track.monitor.install(Arc::new(model), &tracks.metrics);
         let done = tracks.judge(number, waiting, self.scores.is_some());
         self.finish(done, out);

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use fieldwright_condition::features::Feature;
+use fieldwright_condition::prognosis::degradation::HealthHistory;
 use fieldwright_condition::window::Window;
-use fieldwright_condition::{Explanation, Model, Verdict};
+use fieldwright_condition::{ClassSettings, Explanation, Model, Verdict};
 use serde_json::{Value, json};
 
 /// Contributions that are kept with an alarm.
@@ -107,6 +108,38 @@ impl Finding<'_> {
             .map(|number| Value::from(self.feature(number)))
             .collect()
     }
+}
+
+/// Evidence with where the health index of the asset is going.
+pub(super) fn with_outlook(
+    mut evidence: Value,
+    history: Option<&HealthHistory>,
+    settings: &ClassSettings,
+) -> Value {
+    let own = &settings.degradation;
+    let Some(history) = history else {
+        return evidence;
+    };
+    let outlook = match history.of_asset(own) {
+        Ok(found) => {
+            let before = found.as_of + own.horizon.delta();
+            json!({
+                "by": "trend",
+                "as_of": text(found.as_of),
+                "before": text(before),
+                "failure_probability": round(found.outlook.probability_of_failure(before), 4),
+                "expected_at": found.expected.map(text),
+                "lower_at": found.lower.map(text),
+                "upper_at": found.upper.map(text),
+                "text": found.sentence(),
+            })
+        }
+        Err(reason) => json!({ "by": null, "text": reason.to_string() }),
+    };
+    if let Some(evidence) = evidence.as_object_mut() {
+        evidence.insert("outlook".to_owned(), outlook);
+    }
+    evidence
 }
 
 /// A fact with its numbers rounded.

@@ -9,6 +9,7 @@ mod followed;
 mod follower;
 mod house;
 mod keeper;
+mod prognosis;
 mod rereading;
 mod retired;
 mod shared;

@@ -7,13 +7,14 @@ use chrono::{DateTime, Utc};
 use fieldwright_condition::episode::{Episode, Turn};
 use fieldwright_condition::guard::{Guards, SavedGuards};
 use fieldwright_condition::monitor::Carried;
+use fieldwright_condition::prognosis::degradation::HealthHistory;
 use fieldwright_condition::watch::SavedWatch;
 use fieldwright_condition::window::Window;
 use fieldwright_condition::{ClassSettings, Judgement, Monitor, Verdict, Watch};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Found;
-use super::evidence::{Finding, instant};
+use super::evidence::{Finding, instant, with_outlook};
 use super::scores::Scores;
 use super::shadow::Shadow;
 use super::withheld::Withheld;
@@ -49,6 +50,9 @@ pub(super) struct SavedState {
     /// What began in the past, is still there and was not raised.
     #[serde(default, skip_serializing_if = "Withheld::is_empty")]
     pub(super) withheld: Withheld,
+    /// The course of its health index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<Box<HealthHistory>>,
     /// Where the one detector of a former release stood.
     #[serde(default, skip_serializing)]
     episode: Option<Episode>,
@@ -67,6 +71,8 @@ pub(super) struct Track {
     pub(super) guards: Option<Box<Guards>>,
     /// What was said lately; nothing yet.
     pub(super) scores: Option<Box<Scores>>,
+    /// The course of its health index; nothing before a window was judged.
+    pub(super) history: Option<Box<HealthHistory>>,
     /// A candidate that judges beside the model.
     pub(super) shadow: Option<Box<Shadow>>,
     /// What began in the past, is still there and is not raised.
@@ -108,6 +114,7 @@ impl Track {
             recent: VecDeque::new(),
             guards: None,
             scores: None,
+            history: None,
             shadow: None,
             withheld: Withheld::default(),
             is_past: false,
@@ -140,8 +147,36 @@ impl Track {
                 None => SavedGuards::default(),
             },
             withheld: self.withheld.clone(),
+            history: self.history.clone(),
             episode: None,
         }
+    }
+
+    /// Forgets the course of health before an instant, in microseconds since 1970.
+    pub(super) fn begin_history_at(&mut self, at: i64, settings: &ClassSettings) {
+        let history = self.history.get_or_insert_default();
+        history.begin_at(at, &settings.degradation);
+        self.dirty = true;
+    }
+
+    /// Keeps how the asset is, where a value is due.
+    fn keep_health(&mut self, settings: &ClassSettings, at: i64) {
+        let own = &settings.degradation;
+        if self
+            .history
+            .as_ref()
+            .is_some_and(|known| !known.is_due(at, own))
+        {
+            return;
+        }
+        let watch = self.monitor.watch();
+        let Some(condition) = watch.and_then(|watch| watch.condition(settings)) else {
+            return;
+        };
+        let components = condition.components.iter();
+        let components = components.map(|(name, index)| (name.as_str(), index));
+        let history = self.history.get_or_insert_default();
+        history.take(at, &condition.asset, components, own);
     }
 
     /// Whether an alarm is up: of a detector that raises any.
@@ -166,6 +201,7 @@ impl Track {
         window: &Window,
         judgement: &Judgement,
     ) -> Vec<Found> {
+        self.keep_health(settings, judgement.end);
         let Some(watch) = self.monitor.watch() else {
             return Vec::new();
         };
@@ -197,6 +233,7 @@ impl Track {
                     settings,
                     watch,
                     window,
+                    history: self.history.as_deref(),
                 };
                 found.extend(about.found((member, detector), verdict));
             }
@@ -222,6 +259,7 @@ struct About<'a> {
     settings: &'a ClassSettings,
     watch: &'a Watch,
     window: &'a Window,
+    history: Option<&'a HealthHistory>,
 }
 
 impl About<'_> {
@@ -256,7 +294,7 @@ impl About<'_> {
             cause: detector.to_owned(),
             severity: self.settings.severity_of(detector),
             summary: finding.summary(),
-            evidence: finding.evidence(),
+            evidence: with_outlook(finding.evidence(), self.history, self.settings),
             began_at,
             raised_at: at,
         };

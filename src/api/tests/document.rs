@@ -127,6 +127,7 @@ fn documented_words_are_those_of_the_domain() {
     use fieldwright_workorders::cases::{CaseStatus, CloseOut};
     use fieldwright_workorders::execution::BookingStatus;
     use fieldwright_workorders::orders::{Status, Verification};
+    use fieldwright_workorders::triage::ForecastBasis;
     use fieldwright_workorders::triage::Tier;
     use fieldwright_workorders::tuning::ProposalStatus;
     use utoipa::PartialSchema;
@@ -149,6 +150,7 @@ fn documented_words_are_those_of_the_domain() {
     check::<words::CaseStatus>(&all(CaseStatus::ALL, CaseStatus::as_str));
     check::<words::CloseOut>(&all(CloseOut::ALL, CloseOut::as_str));
     check::<words::Tier>(&all(Tier::ALL, Tier::as_str));
+    check::<words::ForecastBasis>(&all(ForecastBasis::ALL, ForecastBasis::as_str));
     check::<words::ProposalStatus>(&all(ProposalStatus::ALL, ProposalStatus::as_str));
     check::<words::BookingStatus>(&all(BookingStatus::ALL, BookingStatus::as_str));
     check::<words::Severity>(&all(&Severity::ALL, Severity::as_str));

@@ -16,7 +16,7 @@ use crate::wiring::{Parts, Wiring};
 
 const NONE: Value = Value::Null;
 
-async fn wired(world: &World) -> Wiring {
+pub(super) async fn wired(world: &World) -> Wiring {
     let store = &world.state.db;
     let field = FieldFeedback::open(store.pool().clone(), store.write_gate()).await;
     let wiring = Wiring::start(Parts {
@@ -31,7 +31,7 @@ async fn wired(world: &World) -> Wiring {
     wiring.await.unwrap()
 }
 
-async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     for _ in 0..2000 {
         if ready().await {
             return;
@@ -42,12 +42,12 @@ async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
 }
 
 /// An hour before the world begins.
-fn at(second: i64) -> DateTime<Utc> {
+pub(super) fn at(second: i64) -> DateTime<Utc> {
     "2026-03-02T06:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(second)
 }
 
 /// A reading every six seconds: `calm` minutes, then minutes in which `b` is off by `fault`.
-async fn readings(world: &World, tag: &str, minutes: std::ops::Range<i64>, fault: f64) {
+pub(super) async fn readings(world: &World, tag: &str, minutes: std::ops::Range<i64>, fault: f64) {
     let reading = |second: i64| {
         let noise =
             |k: i64| f64::from(((second * 7919 + k * 104_729) % 1000) as i32) / 1000.0 - 0.5;
@@ -70,7 +70,13 @@ async fn readings(world: &World, tag: &str, minutes: std::ops::Range<i64>, fault
 }
 
 /// A labeled episode: an alarm that reached so many thousandths of its limit, and what it was.
-async fn episode(world: &World, name: &str, cause: &str, peak_milli: i64, close_out: &str) {
+pub(super) async fn episode(
+    world: &World,
+    name: &str,
+    cause: &str,
+    peak_milli: i64,
+    close_out: &str,
+) {
     let ctx = world.state.acting(cause);
     let report = AlarmReport {
         alarm_id: format!("alm_{name}"),
@@ -87,6 +93,7 @@ async fn episode(world: &World, name: &str, cause: &str, peak_milli: i64, close_
         watching: 1,
         model: None,
         ratio_milli: Some(peak_milli),
+        forecast: None,
     };
     let case = match intake::alarm(&world.state.db, &ctx, report).await.unwrap() {
         Intake::Kept(case, _) => case,

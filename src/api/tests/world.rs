@@ -189,6 +189,8 @@ fn detection_config() -> DetectConfig {
         step = "1m"
         learning = "30m"
         min_duration = "3m"
+        degradation = { every = "1m", kept = 120, sureness = 3.0 }
+        components = { drive = ["b"] }
         detectors.pca.with = { drift_lag = "5m", limit_factor = 6.0, adapt_half_life = "2h" }
         thresholds.too_hot = { metric = "b", above = 900.0, min_duration = "0s", severity = "low" }
     "#;

@@ -123,6 +123,7 @@ impl AlarmOfCase {
             watching: self.watching,
             model: self.model.clone(),
             ratio_milli: self.peak_milli,
+            forecast: None,
         }
     }
 }
@@ -145,6 +146,7 @@ pub(super) fn facts(alarms: &[AlarmOfCase], now: DateTime<Utc>) -> Option<Facts>
         confidence_bp: active().map(|alarm| alarm.confidence_bp).max()?,
         persistence_s: (now - began).num_seconds().max(0),
         failure_ppm: active().filter_map(|alarm| alarm.failure_ppm).max(),
+        forecast: None,
         agreement: Agreement {
             agreeing,
             watching: watching.max(agreeing),

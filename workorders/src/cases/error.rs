@@ -33,7 +33,9 @@ impl Problem for CaseError {
     fn family(&self) -> Family {
         match self {
             Self::Refused(CaseRefusal::Stale { .. }) => Family::Stale,
-            Self::Refused(CaseRefusal::ReasonMissing { .. }) => Family::Invalid,
+            Self::Refused(
+                CaseRefusal::ReasonMissing { .. } | CaseRefusal::ReasonTooLong { .. },
+            ) => Family::Invalid,
             Self::Refused(_) => Family::Refused,
             Self::NotFound(_) => Family::NotFound,
             Self::Order(error) => error.family(),

@@ -74,7 +74,16 @@ pub enum CaseRefusal {
         /// What was asked.
         verb: CaseVerb,
     },
+    /// The reason is a story.
+    #[error("the reason has {found} characters, but may have {MAX_REASON}: say why in a few words")]
+    ReasonTooLong {
+        /// What it has.
+        found: usize,
+    },
 }
+
+/// Characters of a reason at most.
+pub const MAX_REASON: usize = 500;
 
 impl CaseRefusal {
     /// A stable code.
@@ -83,6 +92,7 @@ impl CaseRefusal {
             Self::Stale { .. } => "stale_version",
             Self::NotAllowedNow { .. } => "not_allowed_now",
             Self::ReasonMissing { .. } => "reason_missing",
+            Self::ReasonTooLong { .. } => "reason_too_long",
         }
     }
 }
@@ -102,6 +112,10 @@ pub(super) fn decide(
     let to = target(MOVES, status, verb).ok_or(CaseRefusal::NotAllowedNow { status, verb })?;
     if reason.trim().is_empty() {
         return Err(CaseRefusal::ReasonMissing { verb });
+    }
+    let found = reason.trim().chars().count();
+    if found > MAX_REASON {
+        return Err(CaseRefusal::ReasonTooLong { found });
     }
     Ok(to)
 }
@@ -142,5 +156,7 @@ closed       .            .            .            .
         check(CaseStatus::Closed, "", Some(3), "not_allowed_now");
         check(CaseStatus::Ordered, "seen", None, "not_allowed_now");
         check(CaseStatus::Open, " ", Some(3), "reason_missing");
+        check(CaseStatus::Open, &"é".repeat(500), None, "closed");
+        check(CaseStatus::Open, &"é".repeat(501), None, "reason_too_long");
     }
 }

@@ -12,7 +12,7 @@ use crate::registry::assets::Asset;
 use crate::store::audit::{self, Change};
 use crate::store::ids::WorkOrderId;
 use crate::store::{Ctx, Tx};
-use crate::triage::{self, Budget, Tier};
+use crate::triage::{self, Budget, Forecast, Tier};
 
 /// An order that a person made takes over the open case of its condition.
 pub(crate) async fn join_order(
@@ -56,7 +56,7 @@ pub(crate) async fn join_case_of_order(
         return Ok(());
     };
     rows::insert_alarm(tx, &case.id, &AlarmOfCase::of(report)).await?;
-    climb(tx, ctx, case, asset, report.raised_at).await
+    climb(tx, ctx, case, asset, (report.raised_at, report.forecast)).await
 }
 
 /// Makes the one order of a case and hands its alarms over.
@@ -113,7 +113,7 @@ pub(super) async fn climb(
     ctx: &Ctx,
     mut case: Case,
     asset: &Asset,
-    as_of: DateTime<Utc>,
+    (as_of, forecast): (DateTime<Utc>, Option<Forecast>),
 ) -> Result<(), CaseError> {
     let alarms = rows::alarms(tx.conn(), &case.id).await?;
     let Some(facts) = facts(&alarms, as_of) else {
@@ -122,7 +122,8 @@ pub(super) async fn climb(
     let (Tier::PlannedInspection, Some(order)) = (case.tier, case.work_order_id.clone()) else {
         return Ok(());
     };
-    let facts = learned(tx.conn(), asset, &alarms, facts).await?;
+    let mut facts = learned(tx.conn(), asset, &alarms, facts).await?;
+    facts.forecast = forecast;
     let economics = economics_of(asset)?;
     // Its own order is not another one: climbing costs nothing of the budget.
     let decision = triage::decide(&facts, &economics, Budget { used: 0 });

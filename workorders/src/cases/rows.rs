@@ -11,10 +11,10 @@ use crate::store::columns::{
 };
 use crate::store::ids::{CaseId, WorkOrderId};
 use crate::store::{StoreError, Tx};
-use crate::triage::{Agreement, Facts};
+use crate::triage::{Agreement, Facts, Forecast};
 
 const COLUMNS: &str = "SELECT c.id, c.asset_id, c.failure_mode, c.status, c.tier, c.reason, \
-     c.summary, c.severity, c.confidence_bp, c.persistence_s, c.failure_ppm, c.agreeing, \
+     c.summary, c.severity, c.confidence_bp, c.persistence_s, c.failure_ppm, c.forecast_ppm, c.forecast_basis, c.agreeing, \
      c.watching, c.saving, c.visit, c.currency, c.opened_at, c.decided_at, \
      c.again_at, c.work_order_id, c.close_out, c.closed_at, c.closed_by, c.close_reason, \
      c.version FROM cases c";
@@ -78,8 +78,9 @@ pub(super) async fn insert(tx: &mut Tx<'_>, case: &Case, open_key: &str) -> Resu
     sqlx::query(
         "INSERT INTO cases (id, asset_id, failure_mode, status, open_key, tier, reason, summary, \
          severity, confidence_bp, persistence_s, failure_ppm, agreeing, watching, saving, \
-         visit, currency, opened_at, decided_at, again_at, version) VALUES ($1, $2, $3, $4, \
-         $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+         visit, currency, opened_at, decided_at, again_at, version, forecast_ppm, \
+         forecast_basis) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         $15, $16, $17, $18, $19, $20, $21, $22, $23)",
     )
     .bind(case.id.as_str())
     .bind(case.asset_id.as_str())
@@ -102,6 +103,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, case: &Case, open_key: &str) -> Resu
     .bind(micros(case.decided_at))
     .bind(micros_opt(case.again_at))
     .bind(case.version)
+    .bind(case.facts.forecast.map(|one| i64::from(one.ppm)))
+    .bind(case.facts.forecast.map(|one| one.basis.as_str()))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -114,8 +117,8 @@ pub(super) async fn save(tx: &mut Tx<'_>, case: &Case, before: i64) -> Result<()
          tier = $2, reason = $3, summary = $4, severity = $5, confidence_bp = $6, \
          persistence_s = $7, failure_ppm = $8, agreeing = $9, watching = $10, saving = $11, \
          visit = $12, decided_at = $13, again_at = $14, work_order_id = $15, \
-         close_out = $16, closed_at = $17, closed_by = $18, close_reason = $19, version = $20 \
-         WHERE id = $21 AND version = $22",
+         close_out = $16, closed_at = $17, closed_by = $18, close_reason = $19, version = $20, \
+         forecast_ppm = $21, forecast_basis = $22 WHERE id = $23 AND version = $24",
     )
     .bind(case.status.as_str())
     .bind(case.tier.as_str())
@@ -137,6 +140,8 @@ pub(super) async fn save(tx: &mut Tx<'_>, case: &Case, before: i64) -> Result<()
     .bind(case.closed_by.as_deref())
     .bind(case.close_reason.as_deref())
     .bind(case.version)
+    .bind(case.facts.forecast.map(|one| i64::from(one.ppm)))
+    .bind(case.facts.forecast.map(|one| one.basis.as_str()))
     .bind(case.id.as_str())
     .bind(before)
     .execute(tx.conn())
@@ -270,6 +275,9 @@ fn read(row: &AnyRow) -> Result<Case, StoreError> {
             confidence_bp: small(row, "confidence_bp")?,
             persistence_s: int(row, "persistence_s")?,
             failure_ppm: small_opt(row, "failure_ppm")?,
+            forecast: small_opt(row, "forecast_ppm")?
+                .zip(parsed_opt(row, "forecast_basis")?)
+                .map(|(ppm, basis)| Forecast { ppm, basis }),
             agreement: Agreement {
                 agreeing: small(row, "agreeing")?,
                 watching: small(row, "watching")?,

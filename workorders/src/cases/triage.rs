@@ -17,7 +17,7 @@ use crate::store::audit::{self, Change};
 use crate::store::columns::{instant, int, micros, parsed, text};
 use crate::store::ids::CaseId;
 use crate::store::{Ctx, Db, StoreError, Tx, outbox};
-use crate::triage::{self, Budget, Decision, Economics, Facts};
+use crate::triage::{self, Budget, Decision, Economics, Facts, Forecast};
 
 /// Orders count against the budget for so long.
 const BUDGET_DAYS: i64 = 365;
@@ -41,6 +41,8 @@ pub struct Worse {
     pub ratio_milli: Option<i64>,
     /// One sentence for people.
     pub summary: String,
+    /// The forecast of the asset just then.
+    pub forecast: Option<Forecast>,
 }
 
 /// A case whose decision time alone may change.
@@ -50,6 +52,8 @@ pub struct DueCase {
     pub case: CaseId,
     /// The asset's tag.
     pub asset_tag: String,
+    /// Its class.
+    pub class: String,
     /// When it was opened: for an asset whose readings nobody knows.
     pub opened_at: DateTime<Utc>,
 }
@@ -66,12 +70,13 @@ pub(crate) async fn take_in(
     let alarm = AlarmOfCase::of(report);
     if let Some(case) = rows::find_open(tx.conn(), key).await? {
         rows::insert_alarm(tx, &case.id, &alarm).await?;
-        return decide(tx, ctx, case, asset, report.raised_at).await;
+        return decide(tx, ctx, case, asset, (report.raised_at, report.forecast)).await;
     }
     let alarms = [alarm];
-    let Some(facts) = facts(&alarms, report.raised_at) else {
+    let Some(mut facts) = facts(&alarms, report.raised_at) else {
         unreachable!("a new alarm has not returned")
     };
+    facts.forecast = report.forecast;
     let (facts, economics, decision) = judge(tx, ctx, asset, &alarms, facts).await?;
     let case = Case {
         id: CaseId::new(ctx),
@@ -137,9 +142,11 @@ pub async fn worse(
     let asset = asset_of(tx.conn(), &case).await?;
     match case.status {
         CaseStatus::Open => {
-            decide(tx, ctx, case, &asset, worse.at).await?;
+            decide(tx, ctx, case, &asset, (worse.at, worse.forecast)).await?;
         }
-        CaseStatus::Ordered => climb(tx, ctx, case, &asset, worse.at).await?,
+        CaseStatus::Ordered => {
+            climb(tx, ctx, case, &asset, (worse.at, worse.forecast)).await?;
+        }
         CaseStatus::Closed => {}
     }
     Ok(())
@@ -184,7 +191,7 @@ pub(crate) async fn alarm_ended(
 /// **Errors** when the store fails.
 pub async fn due(db: &Db, now: DateTime<Utc>) -> Result<Vec<DueCase>, StoreError> {
     let rows = sqlx::query(
-        "SELECT c.id, c.opened_at, a.tag FROM cases c JOIN assets a ON a.id = c.asset_id \
+        "SELECT c.id, c.opened_at, a.tag, a.class FROM cases c JOIN assets a ON a.id = c.asset_id \
          WHERE c.status = 'open' AND c.again_at <= $1 ORDER BY c.again_at, c.id LIMIT $2",
     )
     .bind(micros(now))
@@ -196,6 +203,7 @@ pub async fn due(db: &Db, now: DateTime<Utc>) -> Result<Vec<DueCase>, StoreError
             Ok(DueCase {
                 case: parsed(row, "id")?,
                 asset_tag: text(row, "tag")?,
+                class: text(row, "class")?,
                 opened_at: instant(row, "opened_at")?,
             })
         })
@@ -203,21 +211,21 @@ pub async fn due(db: &Db, now: DateTime<Utc>) -> Result<Vec<DueCase>, StoreError
 }
 
 /// Decides an open case again; `as_of` is how far the asset's readings go, since silence is no
-/// proof that a condition lasts.
+/// proof that a condition lasts, and `forecast` what is expected of it now.
 ///
 /// **Errors** when the store fails.
 pub async fn decide_again(
     db: &Db,
     ctx: &Ctx,
     id: &CaseId,
-    as_of: DateTime<Utc>,
+    (as_of, forecast): (DateTime<Utc>, Option<Forecast>),
 ) -> Result<(), CaseError> {
     db.write(|tx| {
         Box::pin(async move {
             let case = rows::load(tx.conn(), id).await?;
             if case.status == CaseStatus::Open {
                 let asset = asset_of(tx.conn(), &case).await?;
-                decide(tx, ctx, case, &asset, as_of.min(ctx.now)).await?;
+                decide(tx, ctx, case, &asset, (as_of.min(ctx.now), forecast)).await?;
             }
             Ok(())
         })
@@ -225,13 +233,13 @@ pub async fn decide_again(
     .await
 }
 
-/// Decides an open case on what its active alarms say at `as_of`.
+/// Decides an open case on what its active alarms say at `as_of`, and on the asset's forecast.
 async fn decide(
     tx: &mut Tx<'_>,
     ctx: &Ctx,
     mut case: Case,
     asset: &Asset,
-    as_of: DateTime<Utc>,
+    (as_of, forecast): (DateTime<Utc>, Option<Forecast>),
 ) -> Result<Intake, CaseError> {
     let alarms = rows::alarms(tx.conn(), &case.id).await?;
     let Some(mut facts) = facts(&alarms, as_of) else {
@@ -239,6 +247,7 @@ async fn decide(
     };
     // What has lasted has: a clock behind or a silent asset takes nothing back.
     facts.persistence_s = facts.persistence_s.max(case.facts.persistence_s);
+    facts.forecast = forecast;
     let (facts, economics, decision) = judge(tx, ctx, asset, &alarms, facts).await?;
     let (before, was) = (case.version, case.tier);
     if let Some(newest) = alarms.last() {

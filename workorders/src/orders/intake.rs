@@ -15,7 +15,7 @@ use crate::store::audit::{self, Change};
 use crate::store::columns::{int, micros, parsed, text};
 use crate::store::ids::{CaseId, WorkOrderId};
 use crate::store::{Ctx, Db, StoreError, Tx, outbox};
-use crate::triage::Tier;
+use crate::triage::{Forecast, Tier};
 
 /// Alarms that wait for one asset at most; a later one is logged and not kept.
 const MAX_WAITING_PER_ASSET: i64 = 1_000;
@@ -58,6 +58,9 @@ pub struct AlarmReport {
     /// How far over its own limit the detector is. **Units** thousandths of the limit.
     #[serde(default)]
     pub ratio_milli: Option<i64>,
+    /// The forecast of the asset just then, within the horizon of triage.
+    #[serde(default)]
+    pub forecast: Option<Forecast>,
 }
 
 /// What is believed of a teller who does not say how sure it is. **Units** basis points.

@@ -9,7 +9,9 @@ use sqlx::any::AnyRow;
 use super::{RegistryError, naming, sites};
 use crate::orders::intake;
 use crate::store::audit::{self, Change};
-use crate::store::columns::{instant, int, micros, parsed, parsed_opt, text};
+use crate::store::columns::{
+    instant, instant_opt, int, micros, micros_opt, parsed, parsed_opt, text,
+};
 use crate::store::ids::{AssetId, SiteId};
 use crate::store::page::{Page, PageRequest};
 use crate::store::{Ctx, Db, StoreError, Tx};
@@ -32,8 +34,10 @@ pub struct Asset {
     pub site_id: Option<SiteId>,
     /// 1 nobody notices a failure, 5 production stops.
     pub criticality: i64,
-    /// When it was made.
+    /// When it was registered.
     pub created_at: DateTime<Utc>,
+    /// When it was installed, where somebody said so.
+    pub installed_at: Option<DateTime<Utc>>,
     /// Grows with every change.
     pub version: i64,
 }
@@ -51,6 +55,8 @@ pub struct NewAsset {
     pub site: Option<String>,
     /// 1 to 5.
     pub criticality: Option<i64>,
+    /// When it was installed; its age counts from then.
+    pub installed_at: Option<DateTime<Utc>>,
 }
 
 /// Which assets to list; an empty filter lists all.
@@ -65,7 +71,7 @@ pub struct AssetFilter {
 }
 
 const COLUMNS: &str = "SELECT a.id, a.tag, a.class, a.name, a.site_id, a.criticality, \
-     a.created_at, a.version FROM assets a";
+     a.created_at, a.installed_at, a.version FROM assets a";
 
 /// Registers an asset, or returns it when it is registered just so; tells whether it is new.
 ///
@@ -106,6 +112,7 @@ pub async fn create(
         site_id: site,
         criticality: new.criticality.unwrap_or(DEFAULT_CRITICALITY).clamp(1, 5),
         created_at: ctx.now,
+        installed_at: new.installed_at,
         version: 1,
     };
     insert(tx, &asset).await?;
@@ -190,8 +197,8 @@ pub async fn find(conn: &mut AnyConnection, id_or_tag: &str) -> Result<Option<As
 
 pub(super) async fn insert(tx: &mut Tx<'_>, asset: &Asset) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO assets (id, tag, class, name, site_id, criticality, created_at, version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO assets (id, tag, class, name, site_id, criticality, created_at, version, \
+         installed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(asset.id.as_str())
     .bind(asset.tag.as_str())
@@ -201,6 +208,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, asset: &Asset) -> Result<(), StoreEr
     .bind(asset.criticality)
     .bind(micros(asset.created_at))
     .bind(asset.version)
+    .bind(micros_opt(asset.installed_at))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -265,6 +273,7 @@ fn read(row: &AnyRow) -> Result<Asset, StoreError> {
         site_id: parsed_opt(row, "site_id")?,
         criticality: int(row, "criticality")?,
         created_at: instant(row, "created_at")?,
+        installed_at: instant_opt(row, "installed_at")?,
         version: int(row, "version")?,
     })
 }

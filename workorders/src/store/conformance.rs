@@ -3,6 +3,7 @@
 mod life;
 
 mod cases;
+mod forecasts;
 
 mod intake;
 
@@ -247,6 +248,7 @@ fn report(alarm_id: &str, tag: &str, cause: &str, raised_at: DateTime<Utc>) -> A
         watching: 2,
         model: Some("pca-1".into()),
         ratio_milli: Some(2_500),
+        forecast: None,
     }
 }
 

@@ -61,6 +61,13 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 7,
+        name: "forecasts",
+        sql: include_str!("migrations/0007_forecasts.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 impl Migration {

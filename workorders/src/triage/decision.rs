@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Economics, Facts, Tier};
+use super::{Economics, Facts, Forecast, ForecastBasis, Tier};
 use crate::money::Money;
 use crate::orders::Severity;
 
@@ -12,6 +12,8 @@ const WHOLE: i128 = 1_000_000;
 const CRITICAL_AT_ONCE_BP: u32 = 5_000;
 /// A condition beyond the budget is decided again after so long.
 const BEYOND_BUDGET_AGAIN: TimeDelta = TimeDelta::days(1);
+/// While a forecast is known a condition that is no order is decided again after so long.
+const FORECAST_AGAIN: TimeDelta = TimeDelta::hours(6);
 /// From this probability on a prognosis counts as a second opinion. **Units** millionths.
 const LIKELY_PPM: u32 = 500_000;
 /// A detector's own word counts as much as so many labeled alarms.
@@ -120,26 +122,66 @@ impl Case<'_> {
                 facts.agreement.agreeing, facts.agreement.watching
             ));
         }
-        if facts.failure_ppm.is_some_and(|ppm| ppm >= LIKELY_PPM) {
+        let of_condition = |forecast: &Forecast| forecast.basis != ForecastBasis::Age;
+        let forecast = facts.forecast.filter(of_condition);
+        let expected = facts.failure_ppm.or(forecast.map(|forecast| forecast.ppm));
+        if expected.is_some_and(|ppm| ppm >= LIKELY_PPM) {
             return Some("the prognosis expects a failure".to_owned());
         }
         (facts.persistence() >= self.economics.long_persistence)
             .then(|| format!("out of band for {}", span(facts.persistence())))
     }
 
-    /// Probability that there is a failure in the making. **Units** millionths.
-    fn failing_ppm(&self) -> i128 {
+    /// Probability of failure within the horizon, given that the condition is real, and which
+    /// figure that is. **Units** millionths.
+    ///
+    /// Who raised the condition knows it best, then the asset's own course, which knows of it, too.
+    /// Both take the place of the class's figure for this severity, be they higher or lower. Age
+    /// knows nothing of the condition: it can make a failure likelier, and is no reason to think
+    /// that a sick asset is well.
+    fn given_real(&self) -> (u32, String) {
         let by_severity = match self.facts.severity {
             Severity::Low => 0,
             Severity::Medium => 1,
             Severity::High => 2,
             Severity::Critical => 3,
         };
-        let given_real = self
-            .facts
-            .failure_ppm
-            .unwrap_or(self.economics.failure_ppm[by_severity])
-            .min(1_000_000);
+        let flat = self.economics.failure_ppm[by_severity].min(1_000_000);
+        let severity = self.facts.severity;
+        if let Some(ppm) = self.facts.failure_ppm {
+            return (
+                ppm.min(1_000_000),
+                "as the alarm itself foretells".to_owned(),
+            );
+        }
+        let Some(Forecast { ppm, basis }) = self.facts.forecast else {
+            let which = format!("the class's figure for severity {severity}: there is no forecast");
+            return (flat, which);
+        };
+        let ppm = ppm.min(1_000_000);
+        match basis {
+            ForecastBasis::Trend => (ppm, "by the trend of its health".to_owned()),
+            ForecastBasis::Age if ppm > flat => {
+                let which = format!(
+                    "by its age, more than the class's figure of {} for severity {severity}",
+                    percent(flat.into())
+                );
+                (ppm, which)
+            }
+            ForecastBasis::Age => {
+                let which = format!(
+                    "the class's figure for severity {severity}: its age alone, {}, knows nothing \
+                     of the condition",
+                    percent(ppm.into())
+                );
+                (flat, which)
+            }
+        }
+    }
+
+    /// Probability that there is a failure in the making. **Units** millionths.
+    fn failing_ppm(&self) -> i128 {
+        let (given_real, _) = self.given_real();
         let real = self.facts.confidence_bp.min(10_000);
         i128::from(given_real) * i128::from(real) / 10_000
     }
@@ -184,9 +226,11 @@ impl Case<'_> {
         Decision {
             tier,
             reason: format!(
-                "{why}; {} likely to fail within {}: {cost} for a visit saves {saving} on average",
+                "{why}; {} likely to fail within {} ({}): {cost} for a visit saves {saving} on \
+                 average",
                 percent(self.failing_ppm()),
                 span(self.economics.horizon),
+                self.given_real().1,
             ),
             saving,
             again_after: None,
@@ -201,17 +245,18 @@ impl Case<'_> {
         } else {
             "one detector at moderate severity is not enough for a visit"
         };
-        let again_after = self.until_long();
+        let again_after = self.until_more_is_known();
         let likely = percent(self.failing_ppm());
+        let (_, which) = self.given_real();
         if saving <= 0 {
             let horizon = span(economics.horizon);
-            let reason = format!("{cause}: {likely} likely to fail within {horizon}");
+            let reason = format!("{cause}: {likely} likely to fail within {horizon} ({which})");
             return self.watch(reason, again_after);
         }
         Decision {
             tier: Tier::RemoteCheck,
             reason: format!(
-                "{cause}; {likely} likely to fail within {}: worth a look for {}",
+                "{cause}; {likely} likely to fail within {} ({which}): worth a look for {}",
                 span(economics.horizon),
                 economics.remote_check
             ),
@@ -227,6 +272,13 @@ impl Case<'_> {
             saving: Money::zero(self.economics.currency()),
             again_after,
         }
+    }
+
+    /// Until time out of band alone counts as a second opinion, or the forecast has moved on.
+    fn until_more_is_known(&self) -> Option<TimeDelta> {
+        let of_forecast = self.facts.forecast.map(|_| FORECAST_AGAIN);
+        let waits = [self.until_long(), of_forecast];
+        waits.into_iter().flatten().min()
     }
 
     /// Until time out of band alone counts as a second opinion.

@@ -1,6 +1,9 @@
 use chrono::TimeDelta;
 
-use super::{Agreement, Budget, Economics, Facts, Tier, decide, economics, learned_confidence};
+use super::{
+    Agreement, Budget, Economics, Facts, Forecast, ForecastBasis, Tier, decide, economics,
+    learned_confidence,
+};
 use crate::money::Money;
 
 /// Decides every row of a table: criticality, severity, confidence in per cent, hours out of band,
@@ -28,6 +31,7 @@ fn check(table: &str) {
             confidence_bp: number(confidence) * 100,
             persistence_s: i64::from(number(hours)) * 3_600,
             failure_ppm: (failure != "-").then(|| number(failure) * 10_000),
+            forecast: None,
             agreement: Agreement {
                 agreeing: number(agreeing),
                 watching: 3,
@@ -124,6 +128,7 @@ fn a_decision_gives_its_figures() {
         confidence_bp: 8_000,
         persistence_s: 7_200,
         failure_ppm: None,
+        forecast: None,
         agreement: Agreement {
             agreeing: 1,
             watching: 1,
@@ -132,8 +137,8 @@ fn a_decision_gives_its_figures() {
     check(
         facts,
         0,
-        "severity high; 40.0 % likely to fail within 30 d: \
-         500.00 EUR for a visit saves 6885.32 EUR on average",
+        "severity high; 40.0 % likely to fail within 30 d (the class's figure for severity high: \
+         there is no forecast): 500.00 EUR for a visit saves 6885.32 EUR on average",
     );
     let short = Facts {
         persistence_s: 900,
@@ -152,7 +157,8 @@ fn a_decision_gives_its_figures() {
         moderate,
         0,
         "one detector at moderate severity is not enough for a visit; \
-         16.0 % likely to fail within 30 d: worth a look for 20.00 EUR",
+         16.0 % likely to fail within 30 d (the class's figure for severity medium: \
+         there is no forecast): worth a look for 20.00 EUR",
     );
     check(
         moderate,
@@ -170,6 +176,7 @@ fn it_says_when_to_ask_again() {
         confidence_bp: 8_000,
         persistence_s: 600,
         failure_ppm: None,
+        forecast: None,
         agreement: Agreement {
             agreeing: 1,
             watching: 1,
@@ -251,4 +258,105 @@ fn confidence_follows_what_alarms_turned_out_to_be() {
     check(8_000, 0, 95, 400);
     check(5_000, 95, 95, 9_750);
     check(20_000, 9, 5, 10_000);
+}
+
+/// A forecast takes the place of the class's figure where it knows of the condition; which figure
+/// counted is said.
+#[test]
+fn a_forecast_takes_the_place_of_the_classs_figure() {
+    #[track_caller]
+    fn check(own: Option<u32>, forecast: Option<(ForecastBasis, u32)>, tier: Tier, said: &str) {
+        let facts = Facts {
+            severity: "medium".parse().unwrap(),
+            confidence_bp: 8_000,
+            persistence_s: 7_200,
+            failure_ppm: own.map(|percent| percent * 10_000),
+            forecast: forecast.map(|(basis, percent)| Forecast {
+                ppm: percent * 10_000,
+                basis,
+            }),
+            agreement: Agreement {
+                agreeing: 2,
+                watching: 2,
+            },
+        };
+        let economics = economics("pump", 4).unwrap();
+        let decision = decide(&facts, &economics, Budget { used: 0 });
+        assert!(decision.reason.contains(said), "{}", decision.reason);
+        assert_eq!(decision.tier, tier, "{}", decision.reason);
+    }
+    use ForecastBasis::{Age, Trend};
+    check(
+        None,
+        None,
+        Tier::Dispatch,
+        "16.0 % likely to fail within 30 d (the class's figure",
+    );
+    // The asset's own course is believed, for more and for less.
+    check(
+        None,
+        Some((Trend, 95)),
+        Tier::Dispatch,
+        "76.0 % likely to fail within 30 d (by the trend of its health)",
+    );
+    check(
+        None,
+        Some((Trend, 1)),
+        Tier::RemoteCheck,
+        "0.8 % likely to fail within 30 d (by the trend of its health)",
+    );
+    // Age makes a failure likelier, never less likely.
+    check(
+        None,
+        Some((Age, 60)),
+        Tier::Dispatch,
+        "48.0 % likely to fail within 30 d (by its age, more than the class's figure of 20.0 %",
+    );
+    check(
+        None,
+        Some((Age, 1)),
+        Tier::Dispatch,
+        "its age alone, 1.0 %, knows nothing of the condition",
+    );
+    // Whoever raised the alarm knows best.
+    check(
+        Some(1),
+        Some((Trend, 95)),
+        Tier::RemoteCheck,
+        "(as the alarm itself foretells)",
+    );
+}
+
+/// One detector at moderate severity: a trend that expects a failure is a second opinion, age is
+/// none, and with a forecast it is asked again sooner.
+#[test]
+fn a_trend_is_a_second_opinion() {
+    let facts = |forecast| Facts {
+        severity: "medium".parse().unwrap(),
+        confidence_bp: 8_000,
+        persistence_s: 7_200,
+        failure_ppm: None,
+        forecast,
+        agreement: Agreement {
+            agreeing: 1,
+            watching: 1,
+        },
+    };
+    let economics = economics("pump", 4).unwrap();
+    let decided = |basis: Option<ForecastBasis>| {
+        let forecast = basis.map(|basis| Forecast {
+            ppm: 900_000,
+            basis,
+        });
+        decide(&facts(forecast), &economics, Budget { used: 0 })
+    };
+    let flat = decided(None);
+    assert_eq!(flat.tier, Tier::RemoteCheck);
+    assert!(flat.again_after > Some(TimeDelta::days(6)), "{flat:?}");
+    let trend = decided(Some(ForecastBasis::Trend));
+    assert_eq!(trend.tier, Tier::Dispatch);
+    assert!(trend.reason.starts_with("the prognosis expects a failure"));
+    let age = decided(Some(ForecastBasis::Age));
+    assert_eq!(age.tier, Tier::RemoteCheck);
+    assert_eq!(age.again_after, Some(TimeDelta::hours(6)));
 }

@@ -35,6 +35,25 @@ pub struct Agreement {
     pub watching: u32,
 }
 
+words! {
+    /// What a forecast of failure stands on.
+    ForecastBasis {
+        /// The trend of the asset's own health: it knows of the condition.
+        Trend => "trend",
+        /// Its age and the lives of its class: it knows nothing of the condition.
+        Age => "age",
+    }
+}
+
+/// How likely an asset is to fail within the horizon of triage, as somebody else has computed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Probability of failure. **Units** millionths, 0 to 1,000,000.
+    pub ppm: u32,
+    /// What it stands on.
+    pub basis: ForecastBasis,
+}
+
 /// What is known of a condition, as plain data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -44,9 +63,11 @@ pub struct Facts {
     pub confidence_bp: u32,
     /// How long the asset has been out of its band. **Units** seconds of event time.
     pub persistence_s: i64,
-    /// Probability of failure within the horizon, given that the condition is real; none without a
-    /// prognosis. **Units** millionths, 0 to 1,000,000.
+    /// Probability of failure within the horizon, given that the condition is real, in the word of
+    /// whoever raised it; none where it says nothing. **Units** millionths, 0 to 1,000,000.
     pub failure_ppm: Option<u32>,
+    /// The forecast of the asset, whatever was raised; none where nobody can say.
+    pub forecast: Option<Forecast>,
     /// Who else sees it.
     pub agreement: Agreement,
 }

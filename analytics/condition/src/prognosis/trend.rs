@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::outlook::{Outlook, time};
 
 /// Fewer values have no direction.
-const LEAST: usize = 8;
+pub(super) const LEAST: usize = 8;
 
 /// Times further ahead than this multiple of what the line was fitted to are not spoken about.
 const AHEAD: f64 = 10.0;
@@ -86,6 +86,17 @@ impl Trend {
             slope_variance: variance / spread,
             covariance: variance * reach / spread,
         })
+    }
+
+    /// How surely the line falls: its slope in deviations of what is known of it, positive when it
+    /// falls; zero when nothing moves.
+    pub fn fall(&self) -> f64 {
+        let deviation = self.slope_variance.sqrt();
+        match self.slope {
+            0.0 => 0.0,
+            slope if deviation > 0.0 => -slope / deviation,
+            slope => -slope.signum() * f64::INFINITY,
+        }
     }
 
     /// Probability that the line is at or below a limit after so much more age.

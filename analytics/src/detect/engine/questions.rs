@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// The asset's track.
-    fn track(&self, asset: &str) -> Option<(Arc<str>, &Arc<ClassSettings>, &Track)> {
+    pub(super) fn track(&self, asset: &str) -> Option<(Arc<str>, &Arc<ClassSettings>, &Track)> {
         let class = self.classes.get(self.owner(asset)?)?;
         let number = *class.numbers.get(asset)?;
         Some((

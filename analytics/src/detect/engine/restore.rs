@@ -113,9 +113,11 @@ fn restored(
     let withheld = saved.withheld.clone();
     let guards = (!saved.guards.is_empty())
         .then(|| Box::new(Guards::restored(&settings.thresholds, &saved.guards)));
+    let history = saved.history.clone();
     let with = |monitor| Track {
         guards,
         withheld,
+        history,
         ..Track::with(monitor)
     };
     let Some(model) = model.map(Arc::new) else {

@@ -143,6 +143,7 @@ fn facts(candidate: &Candidate) -> Facts {
         confidence_bp: parts(score, 10_000.0),
         persistence_s: TimeDelta::microseconds(candidate.persistence).num_seconds(),
         failure_ppm: candidate.failure.map(|failure| parts(failure, 1_000_000.0)),
+        forecast: None,
         agreement: Agreement {
             agreeing: candidate.agreeing,
             watching: candidate.watching,

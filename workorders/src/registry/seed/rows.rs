@@ -101,6 +101,7 @@ async fn insert_assets(
             name: asset.name.clone(),
             site_id: Some(named("assets.toml", sites, &asset.site)?.clone()),
             criticality: asset.criticality,
+            installed_at: None,
             created_at: ctx.now,
             version: 1,
         };

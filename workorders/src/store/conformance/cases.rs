@@ -8,7 +8,7 @@ use crate::triage::Tier;
 
 impl World {
     /// Raises an alarm that began `minutes` ago.
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         alarm: &str,
         tag: &str,
@@ -24,7 +24,7 @@ impl World {
             .unwrap()
     }
 
-    async fn case(&self, id: &CaseId) -> CaseView {
+    pub(super) async fn case(&self, id: &CaseId) -> CaseView {
         let mut conn = self.db().pool().acquire().await.unwrap();
         cases::views::get(&mut conn, id).await.unwrap()
     }
@@ -32,7 +32,7 @@ impl World {
     /// Decides everything that is due, as if readings went up to now.
     async fn decide_due(&self) {
         for due in cases::due(self.db(), self.ctx.now).await.unwrap() {
-            cases::decide_again(self.db(), &self.ctx, &due.case, self.ctx.now)
+            cases::decide_again(self.db(), &self.ctx, &due.case, (self.ctx.now, None))
                 .await
                 .unwrap();
         }
@@ -46,6 +46,7 @@ impl World {
             failure_ppm: None,
             ratio_milli: Some(4_500),
             summary: "far worse".into(),
+            forecast: None,
         };
         let ctx = &self.ctx;
         self.db()
@@ -69,7 +70,7 @@ impl World {
 }
 
 #[track_caller]
-fn kept(intake: Intake, tier: Tier) -> CaseId {
+pub(super) fn kept(intake: Intake, tier: Tier) -> CaseId {
     match intake {
         Intake::Kept(case, kept) if kept == tier => case,
         other => panic!("{tier}: {other:?}"),
@@ -90,7 +91,7 @@ async fn what_lasts_climbs_to_one_order() {
         world.pass(51);
         // Silence is no proof that it lasts.
         let heard = world.ctx.now - TimeDelta::minutes(50);
-        cases::decide_again(world.db(), &world.ctx, &case, heard)
+        cases::decide_again(world.db(), &world.ctx, &case, (heard, None))
             .await
             .unwrap();
         assert_eq!(world.count("work_orders").await, 0);
