@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::episode::{Delays, Episode, Turn};
 use super::settings::Severity;
@@ -17,10 +18,18 @@ pub struct ThresholdSettings {
     /// The metric.
     pub metric: String,
     /// Too high is this or more. **Units**: those of the metric.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "finite"
+    )]
     pub above: Option<f64>,
     /// Too low is this or less. **Units**: those of the metric.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "finite"
+    )]
     pub below: Option<f64>,
     /// How far back inside the limit it has to be to count as returned: the dead band.
     /// **Units**: those of the metric.
@@ -30,6 +39,15 @@ pub struct ThresholdSettings {
     pub min_duration: Span,
     /// How much its alarms matter.
     pub severity: Severity,
+}
+
+/// A limit that is written has to be one: what is not finite comes here as nothing at all, and a
+/// limit that is silently none is worse than a mistake.
+fn finite<'de, D: Deserializer<'de>>(written: D) -> Result<Option<f64>, D::Error> {
+    let limit: Option<f64> = Option::deserialize(written)?;
+    let limit = limit.filter(|limit| limit.is_finite());
+    let mistake = "a limit (above, below) must be a finite number; leave it out to have none";
+    limit.map(Some).ok_or_else(|| D::Error::custom(mistake))
 }
 
 impl ThresholdSettings {
@@ -106,6 +124,11 @@ pub struct Guards {
     /// By threshold, when its metric was last seen: a device may send each metric in a message of
     /// its own. **Units**: microseconds of event time since 1970.
     seen: Vec<Option<i64>>,
+    /// By threshold, the first reading since which it is in band without a break.
+    quiet_since: Vec<Option<i64>>,
+    /// By threshold, the time between the last two readings of its metric: some devices report
+    /// once in a quarter of an hour. **Units**: microseconds of event time.
+    gaps: Vec<i64>,
 }
 
 /// What a restart needs of an asset's thresholds.
@@ -117,6 +140,14 @@ pub struct SavedGuards {
     /// **Units**: microseconds of event time since 1970.
     #[serde(default)]
     pub seen: BTreeMap<String, i64>,
+    /// By the name of the threshold, the first reading since which it is in band without a break.
+    /// **Units**: microseconds of event time since 1970.
+    #[serde(default)]
+    pub quiet_since: BTreeMap<String, i64>,
+    /// By the name of the threshold, the time between the last two readings of its metric.
+    /// **Units**: microseconds of event time.
+    #[serde(default)]
+    pub gaps: BTreeMap<String, i64>,
     /// The newest reading of all, as a former release kept it.
     #[serde(default, skip_serializing)]
     newest: Option<i64>,
@@ -145,6 +176,8 @@ impl Guards {
     ) {
         self.episodes.resize(thresholds.len(), Episode::Quiet);
         self.seen.resize(thresholds.len(), None);
+        self.quiet_since.resize(thresholds.len(), None);
+        self.gaps.resize(thresholds.len(), 0);
         for (number, settings) in thresholds.values().enumerate() {
             let value = value(number);
             let known = self.seen[number].is_some_and(|newest| time <= newest);
@@ -153,11 +186,20 @@ impl Guards {
             }
             let episode = &mut self.episodes[number];
             let patience = stale_after.max(settings.min_duration).micros();
-            let before = self.seen[number].replace(time);
-            if before.is_some_and(|before| time - before > patience) {
-                episode.interrupt();
+            let gap = &mut self.gaps[number];
+            let patience = patience.max(gap.saturating_mul(2));
+            if let Some(before) = self.seen[number].replace(time) {
+                *gap = time.saturating_sub(before);
+                if *gap > patience {
+                    episode.interrupt();
+                }
             }
             let turn = episode.step(time, settings.ratio(value), &settings.delays());
+            let quiet_since = &mut self.quiet_since[number];
+            *quiet_since = match episode {
+                Episode::Quiet => quiet_since.or(Some(time)),
+                Episode::Pending { .. } | Episode::Active { .. } => None,
+            };
             // How far beyond it is says nothing: it does not get worse.
             if !matches!(turn, Turn::None | Turn::Worse) {
                 out(Guarded {
@@ -181,31 +223,61 @@ impl Guards {
         Some((*self.episodes.get(number)?, seen))
     }
 
+    /// The first reading since which a threshold is in band without a break; by the threshold's
+    /// number. **Units**: microseconds of event time since 1970.
+    pub fn quiet_since(&self, number: usize) -> Option<i64> {
+        self.quiet_since.get(number).copied().flatten()
+    }
+
     /// What a restart needs.
     pub fn save(&self, thresholds: &BTreeMap<String, ThresholdSettings>) -> SavedGuards {
         let known = thresholds.keys().zip(&self.episodes);
         let loud = known.filter(|(_, episode)| **episode != Episode::Quiet);
-        let seen = thresholds.keys().zip(&self.seen);
+        let named = |instants: &[Option<i64>]| -> BTreeMap<String, i64> {
+            let known = thresholds.keys().zip(instants);
+            known
+                .filter_map(|(name, instant)| Some((name.clone(), (*instant)?)))
+                .collect()
+        };
         SavedGuards {
             episodes: loud
                 .map(|(name, episode)| (name.clone(), *episode))
                 .collect(),
-            seen: seen
-                .filter_map(|(name, seen)| Some((name.clone(), (*seen)?)))
-                .collect(),
+            seen: named(&self.seen),
+            quiet_since: named(&self.quiet_since),
+            gaps: {
+                let known = thresholds.keys().zip(&self.gaps);
+                let known = known.filter(|(_, gap)| **gap > 0);
+                known.map(|(name, gap)| (name.clone(), *gap)).collect()
+            },
             newest: None,
         }
     }
 
     /// Goes on from what was saved; readings that were judged are not judged again.
-    pub fn restored(thresholds: &BTreeMap<String, ThresholdSettings>, saved: &SavedGuards) -> Self {
+    ///
+    /// A threshold that is new judges nothing up to `through`, microseconds since 1970: what was
+    /// over before anybody declared it raises nothing.
+    pub fn restored(
+        thresholds: &BTreeMap<String, ThresholdSettings>,
+        saved: &SavedGuards,
+        through: Option<i64>,
+    ) -> Self {
         let of = |name: &String| saved.episodes.get(name).copied();
         let episodes = thresholds
             .keys()
             .map(|name| of(name).unwrap_or(Episode::Quiet));
-        let seen = |name: &String| saved.seen.get(name).copied().or(saved.newest);
+        let seen = |name: &String| saved.seen.get(name).copied().or(saved.newest).or(through);
         Self {
             seen: thresholds.keys().map(seen).collect(),
+            quiet_since: thresholds
+                .keys()
+                .map(|name| saved.quiet_since.get(name).copied())
+                .collect(),
+            gaps: thresholds
+                .keys()
+                .map(|name| saved.gaps.get(name).copied().unwrap_or(0))
+                .collect(),
             episodes: episodes.collect(),
         }
     }
@@ -246,7 +318,7 @@ mod tests {
             turns.push(turn);
             // A restart in between changes nothing.
             let saved = guards.save(&thresholds);
-            guards = Guards::restored(&thresholds, &saved);
+            guards = Guards::restored(&thresholds, &saved, None);
         }
         assert_eq!(turns, expected, "{own}: {values}");
     }
@@ -296,7 +368,7 @@ mod tests {
                 raised.push((guarded.threshold, guarded.turn))
             });
             let saved = guards.save(&two);
-            guards = Guards::restored(&two, &saved);
+            guards = Guards::restored(&two, &saved, None);
         }
         let began = Turn::Raise { began: 1_000_000 };
         assert_eq!(raised, [(0, began), (1, began)]);
@@ -307,10 +379,49 @@ mod tests {
         let two = thresholds("above = 95.0");
         let saved: SavedGuards =
             serde_json::from_str(r#"{"episodes":{},"newest":5000000}"#).unwrap();
-        let mut guards = Guards::restored(&two, &saved);
+        let mut guards = Guards::restored(&two, &saved, None);
         let told = |guarded: Guarded| panic!("{guarded:?}");
         guards.take(&two, (5_000_000, Span::seconds(60)), |_| 99.0, told);
         assert_eq!(guards.standing(0), Some((Episode::Quiet, 5_000_000)));
+    }
+
+    #[test]
+    fn a_device_that_reports_seldom_raises_after_its_delay() {
+        let thresholds = thresholds("above = 95.0\nmin_duration = '10m'");
+        let mut guards = Guards::default();
+        let mut raised = Vec::new();
+        for quarter in 0_i64..5 {
+            let at = (quarter * 900_000_000, Span::seconds(600));
+            guards.take(&thresholds, at, |_| 96.0, |_| raised.push(quarter));
+            let saved = guards.save(&thresholds);
+            guards = Guards::restored(&thresholds, &saved, None);
+        }
+        // The first gap could be a silence; the second is the way of the device.
+        assert_eq!(raised, [2]);
+    }
+
+    #[test]
+    fn a_threshold_that_is_new_leaves_the_past_alone() {
+        let two = thresholds("above = 95.0");
+        let mut guards = Guards::restored(&two, &SavedGuards::default(), Some(5_000_000));
+        let mut raised = Vec::new();
+        for second in [4_i64, 5, 6] {
+            let at = (second * 1_000_000, Span::seconds(60));
+            guards.take(&two, at, |_| 99.0, |_| raised.push(second));
+        }
+        assert_eq!(raised, [6]);
+    }
+
+    #[test]
+    fn a_limit_that_is_no_number_is_a_mistake() {
+        for limit in ["nan", "inf"] {
+            let text = format!(
+                "metric = 't'\nseverity = 'high'\nmin_duration = '0s'\nbelow = {limit}\nabove = 9.0"
+            );
+            let written: serde_json::Value = toml::from_str(&text).unwrap();
+            let read = serde_json::from_value::<ThresholdSettings>(written);
+            assert!(read.unwrap_err().to_string().contains("finite"), "{limit}");
+        }
     }
 
     #[test]

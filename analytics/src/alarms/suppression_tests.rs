@@ -75,8 +75,24 @@ async fn release(book: &AlarmBook, minute: i64) -> usize {
     book.release_due(&through, at(minute)).await.unwrap()
 }
 
-pub(super) async fn keeps_suppressions(store: Arc<dyn AlarmStore>) {
+/// The same request later, when its relative span has become impossible.
+async fn repeats_what_is_over(store: Arc<dyn AlarmStore>) {
     let book = book(store).await;
+    let first = declaration("over", -20, Some(-10));
+    let declared = book.declare(first.clone(), at(-20)).await.unwrap();
+    let mut late = first;
+    late.from = at(-5);
+    let again = book.declare(late.clone(), at(-5)).await.unwrap();
+    assert_eq!(
+        (again.repeated, again.suppression),
+        (true, declared.suppression)
+    );
+    late.fingerprint = "another".into();
+    assert!(book.declare(late, at(-5)).await.is_err());
+}
+
+pub(super) async fn keeps_suppressions(store: Arc<dyn AlarmStore>) {
+    let book = book(Arc::clone(&store)).await;
     let window = declaration("k1", 0, Some(60));
     let first = book.declare(window.clone(), at(1)).await.unwrap();
     assert!(!first.repeated);
@@ -153,6 +169,7 @@ pub(super) async fn keeps_suppressions(store: Arc<dyn AlarmStore>) {
     let nobody = SuppressionId::of("nobody");
     let error = book.end_suppression(&nobody, "Ada", at(0), at(0)).await;
     assert!(matches!(error, Err(AlarmError::NoSuppression(_))));
+    repeats_what_is_over(store).await;
 }
 
 pub(super) async fn keeps_down_and_releases(store: Arc<dyn AlarmStore>) {

@@ -150,6 +150,10 @@ impl Engine {
     /// Multiplies the limit of a class's detector from the next window on; `false` when the class
     /// has no such detector.
     pub fn set_limit_factor(&mut self, class: &str, detector: &str, factor: f64) -> bool {
+        let known = self.config.class(class);
+        if known.raises(detector) && known.limit_factor(detector) == factor {
+            return true;
+        }
         if !Arc::make_mut(&mut self.config).set_limit_factor(class, detector, factor) {
             return false;
         }
@@ -157,6 +161,10 @@ impl Engine {
             tracks.settings = Arc::new(self.config.class(class).clone());
             for track in &mut tracks.tracks {
                 track.monitor.take_limits(&tracks.settings);
+                // Multiples of the former limit are no trend toward the new one.
+                if track.history.is_some() {
+                    track.begin_history_at(track.monitor.newest(), &tracks.settings);
+                }
                 if let Some(shadow) = &mut track.shadow {
                     shadow.take_limits(&tracks.settings);
                 }

@@ -59,24 +59,27 @@ pub(super) fn verdict(
         settings.step.micros().saturating_mul(count)
     };
     let settled = since.saturating_add(settings.verify_settle.micros());
-    let in_band = settled.saturating_add(windows(settings.verify_in_band_windows));
+    let enough = windows(settings.verify_in_band_windows);
     let patience = windows(settings.verify_out_of_band_windows);
     let opinion = |threshold: usize| {
         let (episode, seen) = guards.standing(threshold)?;
         if newest.saturating_sub(seen) > settings.stale_after.micros() {
             return None;
         }
-        Some(match episode {
-            Episode::Quiet if seen >= in_band => AssetVerdict::InBand {
+        let (since, is_quiet) = match episode {
+            Episode::Quiet => (guards.quiet_since(threshold).unwrap_or(seen), true),
+            Episode::Pending { since } | Episode::Active { since, .. } => (since, false),
+        };
+        let lasted = seen.saturating_sub(since.max(settled));
+        Some(match is_quiet {
+            true if lasted >= enough => AssetVerdict::InBand {
                 windows: settings.verify_in_band_windows,
                 newest: instant(seen),
             },
-            Episode::Active { .. } if seen >= settled.saturating_add(patience) => {
-                AssetVerdict::OutOfBand {
-                    windows: settings.verify_out_of_band_windows,
-                    newest: instant(seen),
-                }
-            }
+            false if lasted >= patience => AssetVerdict::OutOfBand {
+                windows: settings.verify_out_of_band_windows,
+                newest: instant(seen),
+            },
             _ => AssetVerdict::Waiting,
         })
     };
@@ -240,7 +243,9 @@ mod tests {
             "out of band",
             "two to settle and five"
         );
-        assert_eq!(says(18, &[20.0]), "in band");
+        assert_eq!(says(18, &[20.0]), "waits", "one good reading is none");
+        assert_eq!(says(19, &[20.0; 2]), "waits");
+        assert_eq!(says(21, &[20.0]), "in band", "for three seconds");
         // Its sensor is gone for longer than a reading is fresh: it has no say any more.
         engine.ingest_late(&class, &batch(18, &[20.0]), &mut found);
         engine.ingest(&class, &metric("bar", 60, &[1.0], 0), &mut found);

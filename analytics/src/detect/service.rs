@@ -178,11 +178,7 @@ impl Detection {
             folder,
             Arc::clone(&snapshots),
         ));
-        let retired = Retired {
-            config: &config,
-            alarms: &parts.alarms,
-        };
-        retired.give_back(parts.clock.now()).await?;
+        Retired(&shared).give_back(parts.clock.now()).await?;
         let (stop, stopped) = watch::channel(false);
         let (trained, models) = mpsc::channel(TRAINED_WAITING);
         let follower = Follower::new(Arc::clone(&shared), trained.clone(), stopped.clone());

@@ -77,8 +77,9 @@ pub(super) struct Track {
     pub(super) shadow: Option<Box<Shadow>>,
     /// What began in the past, is still there and is not raised.
     pub(super) withheld: Withheld,
-    /// Whether its latest row was from the past when it was received.
-    pub(super) is_past: bool,
+    /// Event time of the newest row that was the past when it was received: windows that begin
+    /// by then have something of the past in them. **Units**: microseconds since 1970.
+    pub(super) past_through: i64,
     /// Whether anything has changed since progress was last saved.
     pub(super) dirty: bool,
     /// Findings that are not kept yet; until they are, progress must not be saved.
@@ -117,7 +118,7 @@ impl Track {
             history: None,
             shadow: None,
             withheld: Withheld::default(),
-            is_past: false,
+            past_through: i64::MIN,
             dirty: false,
             unkept: 0,
             owned: true,
@@ -223,11 +224,17 @@ impl Track {
         }
         let said = watch.names().zip(&judgement.verdicts).enumerate();
         let mut found = Vec::new();
+        let is_past = window.start <= self.past_through;
         for (member, (detector, verdict)) in said {
-            if let Some(mut verdict) = verdict.filter(|_| settings.raises(detector)) {
-                let began = watch.began(member).filter(|_| verdict.alarm);
+            if let Some(mut verdict) = *verdict {
                 let held = &mut self.withheld;
-                verdict.turn = held.admit(detector, verdict.turn, self.is_past, began);
+                if !settings.raises(detector) {
+                    // Should it raise one day, what is there by then has not been raised.
+                    held.hold(detector, verdict.alarm);
+                    continue;
+                }
+                let began = watch.began(member).filter(|_| verdict.alarm);
+                verdict.turn = held.admit(detector, verdict.turn, is_past, began);
                 let about = About {
                     tag,
                     settings,

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use fieldwright_condition::episode::Turn;
 use serde::{Deserialize, Serialize};
 
-/// The causes of one asset that are there, began in the past, and are not raised.
+/// The causes of one asset that are there and are not raised: they began in the past, or raise
+/// nothing by their settings.
 ///
 /// Nearly no asset has any, so an empty one takes a pointer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -56,6 +57,15 @@ impl Withheld {
                 self.let_go(cause);
                 Turn::Raise { began }
             }
+        }
+    }
+
+    /// Notes whether a cause that raises nothing is there.
+    pub(super) fn hold(&mut self, cause: &str, is_there: bool) {
+        match (is_there, self.holds(cause)) {
+            (true, false) => drop(self.0.get_or_insert_default().insert(cause.to_owned())),
+            (false, true) => self.let_go(cause),
+            _ => {}
         }
     }
 
@@ -128,5 +138,17 @@ mod tests {
         check("R=b-r", "----r");
         // An alarm that is up goes on, whatever comes late.
         check("rWB", "rwb");
+    }
+
+    #[test]
+    fn what_is_there_when_a_detector_begins_to_raise_is_raised() {
+        let mut withheld = Withheld::default();
+        withheld.hold("pca", true);
+        withheld.hold("pca", true);
+        let turn = withheld.admit("pca", Turn::None, false, Some(7));
+        assert_eq!(turn, Turn::Raise { began: 7 });
+        withheld.hold("pca", true);
+        withheld.hold("pca", false);
+        assert!(withheld.is_empty());
     }
 }

@@ -158,7 +158,7 @@ impl Absent {
     /// Whether an asset had no raise after event time `after`.
     pub(super) fn raised_not_after(&self, asset: &str, after: DateTime<Utc>) -> bool {
         let known = self.known();
-        let latest = known.raised.get(asset).copied().or(known.raised_through);
+        let latest = known.raised.get(asset).copied().max(known.raised_through);
         latest.is_none_or(|latest| latest <= after)
     }
 }

@@ -47,7 +47,22 @@ impl AlarmBook {
         wanted: Declaration,
         now: DateTime<Utc>,
     ) -> Result<Declared, AlarmError> {
-        let wanted = Suppression::declare(wanted, now).map_err(AlarmError::Refused)?;
+        let (key, fingerprint) = (SuppressionId::of(&wanted.key), wanted.fingerprint.clone());
+        let wanted = match Suppression::declare(wanted, now) {
+            Ok(wanted) => wanted,
+            Err(refusal) => {
+                // A repeat is answered like the first time, even when its span is over by now.
+                let known = self.store.suppression(&key).await?;
+                let known = known.filter(|known| known.fingerprint == fingerprint);
+                return match known {
+                    Some(suppression) => Ok(Declared {
+                        suppression,
+                        repeated: true,
+                    }),
+                    None => Err(AlarmError::Refused(refusal)),
+                };
+            }
+        };
         self.absent.may_suppress(&wanted);
         match self.store.save_suppression(&wanted).await {
             Err(AlarmStoreError::Conflict) => {}

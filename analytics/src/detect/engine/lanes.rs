@@ -147,8 +147,8 @@ impl Lane<'_> {
                 let slice = slices[metric].as_ref();
                 slice.map_or(f64::NAN, |slice| slice.value(row))
             };
-            self.tracks[number].is_past = columns.age(row) > backfill_after;
-            self.guard(row, number, columns.time(row), value);
+            let is_past = columns.age(row) > backfill_after;
+            self.guard((row, number), (columns.time(row), is_past), value);
         }
     }
 
@@ -167,13 +167,16 @@ impl Lane<'_> {
             let track = &mut self.tracks[number - self.first];
             self.done.counts.rows += u64::from(time > track.monitor.newest());
             track.dirty |= track.monitor.learning_from() == i64::MAX;
-            track.is_past = columns.age(row) > backfill_after;
+            let is_past = columns.age(row) > backfill_after;
+            if is_past {
+                track.past_through = track.past_through.max(time);
+            }
             let value = |metric: usize| {
                 slices[metric]
                     .as_ref()
                     .map_or(f64::NAN, |slice| slice.value(row))
             };
-            self.guard(row, number - self.first, time, value);
+            self.guard((row, number - self.first), (time, is_past), value);
             let close = |window| closed.push(window);
             let track = &mut self.tracks[number - self.first];
             track.monitor.cut(time, slices.len(), value, close);
@@ -185,7 +188,12 @@ impl Lane<'_> {
     }
 
     /// Judges a reading by the declared thresholds.
-    fn guard(&mut self, row: usize, place: usize, time: i64, value: impl Fn(usize) -> f64) {
+    fn guard(
+        &mut self,
+        (row, place): (usize, usize),
+        (time, is_past): (i64, bool),
+        value: impl Fn(usize) -> f64,
+    ) {
         let thresholds = &self.settings.thresholds;
         if thresholds.is_empty() {
             return;
@@ -200,7 +208,7 @@ impl Lane<'_> {
         };
         let guards = track.guards.get_or_insert_default();
         let at = (time, self.settings.stale_after);
-        let (withheld, is_past) = (&mut track.withheld, track.is_past);
+        let withheld = &mut track.withheld;
         let mut told = Vec::new();
         guards.take(thresholds, at, value, |guarded| told.push(guarded));
         if !withheld.is_empty() {

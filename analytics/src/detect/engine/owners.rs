@@ -122,7 +122,7 @@ impl Engine {
         track.withheld = left.withheld;
         track.guards = guarded
             .filter(|_| !tracks.settings.thresholds.is_empty())
-            .map(|saved| Box::new(Guards::restored(&tracks.settings.thresholds, &saved)));
+            .map(|saved| Box::new(Guards::restored(&tracks.settings.thresholds, &saved, None)));
         let last = returned.len().saturating_sub(1);
         for (place, found) in returned.into_iter().enumerate() {
             let progress = match place {

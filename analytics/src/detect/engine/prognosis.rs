@@ -1,6 +1,6 @@
 //! What is asked about the future of an asset.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use fieldwright_condition::prognosis::ages::Ages;
 use fieldwright_condition::prognosis::degradation::{Degradation, NoDegradation};
 
@@ -50,6 +50,16 @@ impl Engine {
         })
     }
 
+    /// Whether a trend is of now: an asset that has long been silent may have been repaired, moved
+    /// or switched off since.
+    fn is_fresh(&self, asset: &str, trend: &Degradation, now: DateTime<Utc>) -> bool {
+        let fresh = self.settings(asset).map(|settings| {
+            let every = settings.degradation.every.delta();
+            settings.stale_after.delta() + every
+        });
+        fresh.is_some_and(|fresh| now - trend.as_of <= fresh)
+    }
+
     /// How likely an asset is to fail before a date: by the trend of its health index where that
     /// says anything, else by its age.
     ///
@@ -62,7 +72,13 @@ impl Engine {
     ) -> Result<FailureForecast, NoForecast> {
         let mut reasons = Vec::new();
         match self.degradation(asset).map(|found| found.asset) {
-            Some(Ok(trend)) => return Ok(by_trend(&trend, before)),
+            Some(Ok(trend)) if self.is_fresh(asset, &trend, now) => {
+                return Ok(by_trend(&trend, before));
+            }
+            Some(Ok(trend)) => reasons.push(format!(
+                "its health index is of {}, too long ago for a trend",
+                trend.as_of.to_rfc3339_opts(SecondsFormat::Secs, true)
+            )),
             Some(Err(reason)) => reasons.push(reason.to_string()),
             None => reasons.push("it has never sent anything".to_owned()),
         }

@@ -111,8 +111,10 @@ fn restored(
     let through = progress.scored_through.timestamp_micros();
     let (settings, from) = (Arc::clone(settings), saved.learning_from);
     let withheld = saved.withheld.clone();
-    let guards = (!saved.guards.is_empty())
-        .then(|| Box::new(Guards::restored(&settings.thresholds, &saved.guards)));
+    let guards = (!settings.thresholds.is_empty()).then(|| {
+        let known = Guards::restored(&settings.thresholds, &saved.guards, Some(through));
+        Box::new(known)
+    });
     let history = saved.history.clone();
     let with = |monitor| Track {
         guards,

@@ -3,14 +3,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::shared::Shared;
 use crate::alarms::{AlarmBook, AlarmError, AlarmFilter, Command, MAX_PAGE, SuppressedFilter};
-use crate::detect::config::DetectConfig;
 
 /// What the configuration says, and the alarms that are up.
-pub(super) struct Retired<'a> {
-    pub(super) config: &'a DetectConfig,
-    pub(super) alarms: &'a AlarmBook,
-}
+pub(super) struct Retired<'a>(pub(super) &'a Shared);
 
 impl Retired<'_> {
     /// Returns what nothing watches any more, raised or suppressed; `now` is the business clock.
@@ -18,7 +15,10 @@ impl Retired<'_> {
     /// **Errors** when the store fails.
     pub(super) async fn give_back(&self, now: DateTime<Utc>) -> Result<(), AlarmError> {
         for (asset, class, cause) in self.standing().await? {
-            if self.is_watched(&class, &cause) {
+            // It may have moved since its alarm was raised, and taken that along.
+            let owner = self.0.engine().newest(&asset).map(|(class, _)| class);
+            let class = owner.as_deref().unwrap_or(&class);
+            if self.is_watched(class, &cause) {
                 continue;
             }
             tracing::warn!(
@@ -28,14 +28,18 @@ impl Retired<'_> {
                 "an alarm returns: its detector, threshold or rule is configured no more"
             );
             let gone = Command::Return { at: now };
-            self.alarms.tell(&asset, &cause, &gone, None, now).await?;
+            self.alarms().tell(&asset, &cause, &gone, None, now).await?;
         }
         Ok(())
     }
 
+    fn alarms(&self) -> &AlarmBook {
+        &self.0.alarms
+    }
+
     fn is_watched(&self, class: &str, cause: &str) -> bool {
-        let settings = self.config.class(class);
-        let rule = self.config.rules.get(cause);
+        let settings = self.0.config.class(class);
+        let rule = self.0.config.rules.get(cause);
         settings.raises(cause)
             || settings.thresholds.contains_key(cause)
             || rule.is_some_and(|rule| rule.enabled)
@@ -51,7 +55,7 @@ impl Retired<'_> {
             ..AlarmFilter::default()
         };
         loop {
-            let page = self.alarms.list(&alarms).await?;
+            let page = self.alarms().list(&alarms).await?;
             let Some(last) = page.last() else { break };
             alarms.before = Some(last.id.clone());
             found.extend(
@@ -65,7 +69,7 @@ impl Retired<'_> {
             ..SuppressedFilter::default()
         };
         loop {
-            let page = self.alarms.suppressed(&suppressed).await?;
+            let page = self.alarms().suppressed(&suppressed).await?;
             let Some(last) = page.last() else { break };
             suppressed.before = Some(last.id.clone());
             let occurrences = page.into_iter().map(|one| one.occurrence);
