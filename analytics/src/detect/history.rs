@@ -105,9 +105,11 @@ pub(super) fn read_spans(
     spans: &BTreeMap<&str, Span>,
 ) -> Result<BTreeMap<String, Vec<RecordBatch>>, HistoryError> {
     let wanted = |file: &ColdFile| {
-        spans
-            .range::<str, _>((Included(&*file.min_asset), Included(&*file.max_asset)))
-            .any(|(_, (from, to))| file.max_time >= *from && file.min_time < *to)
+        let named = file.min_asset <= file.max_asset;
+        named
+            && spans
+                .range::<str, _>((Included(&*file.min_asset), Included(&*file.max_asset)))
+                .any(|(_, (from, to))| file.max_time >= *from && file.min_time < *to)
     };
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     read_table(lake, table, Rows::InOrder, wanted, |batch| {
