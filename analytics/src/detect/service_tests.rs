@@ -164,7 +164,7 @@ impl Wire {
             min_time,
             max_time,
             min_asset: "".into(),
-            max_asset: "~".into(),
+            max_asset: "".into(),
             level: 0,
             late: false,
             sorted: false,
