@@ -345,8 +345,8 @@ impl Watch {
     }
 
     /// What the detectors would say of a window from before, by what is normal at present
-    /// (`states`: [`Watch::detector_states`]), in the order of [`Watch::names`]; nothing follows it,
-    /// no alarm turns. `None` when it cannot be judged. Means over windows count as missing in it.
+    /// (`states`: [`Watch::detector_states`]), in the order of [`Watch::names`]; nothing follows it, no alarm turns. `None` when it cannot be
+    /// judged. Means over windows count as missing in it.
     pub fn score_again(
         &self,
         window: &Window,

@@ -105,11 +105,9 @@ pub(super) fn read_spans(
     spans: &BTreeMap<&str, Span>,
 ) -> Result<BTreeMap<String, Vec<RecordBatch>>, HistoryError> {
     let wanted = |file: &ColdFile| {
-        let named = file.min_asset <= file.max_asset;
-        named
-            && spans
-                .range::<str, _>((Included(&*file.min_asset), Included(&*file.max_asset)))
-                .any(|(_, (from, to))| file.max_time >= *from && file.min_time < *to)
+        spans
+            .range::<str, _>((Included(&*file.min_asset), Included(&*file.max_asset)))
+            .any(|(_, (from, to))| file.max_time >= *from && file.min_time < *to)
     };
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     read_table(lake, table, Rows::InOrder, wanted, |batch| {
