@@ -3,7 +3,6 @@
 mod merged;
 
 use std::collections::BTreeMap;
-use std::ops::Bound::Included;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -104,11 +103,9 @@ pub(super) fn read_spans(
     table: &TableSnapshot,
     spans: &BTreeMap<&str, Span>,
 ) -> Result<BTreeMap<String, Vec<RecordBatch>>, HistoryError> {
-    let wanted = |file: &ColdFile| {
-        spans
-            .range::<str, _>((Included(&*file.min_asset), Included(&*file.max_asset)))
-            .any(|(_, (from, to))| file.max_time >= *from && file.min_time < *to)
-    };
+    let from = spans.values().map(|span| span.0).min().unwrap_or(i64::MAX);
+    let to = spans.values().map(|span| span.1).max().unwrap_or(i64::MIN);
+    let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     read_table(lake, table, Rows::InOrder, wanted, |batch| {
         for (asset, rows) in rows_of(batch, spans).unwrap_or_default() {

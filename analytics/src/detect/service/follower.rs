@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
+use fieldwright_condition::Model;
 use fieldwright_condition::window::Window;
-use fieldwright_condition::{FitError, Model};
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -15,7 +15,7 @@ use super::keeper::Keeper;
 use super::rereading::{Reading, Stored, read, read_again};
 use super::shared::{Shared, stopped};
 use super::studies::{put_in_use, rows_of};
-use crate::detect::engine::{Due, Finding, Found};
+use crate::detect::engine::{Finding, Found};
 use crate::detect::registry::ModelRecord;
 use crate::detect::training::TrainingJob;
 
@@ -32,7 +32,7 @@ const REVISIONS_PER_LOOK: usize = 256;
 /// How long the end waits for a training that has begun.
 const LAST_TRAINING: Duration = Duration::from_secs(2);
 
-/// What comes back from a training, or another reading.
+/// What comes back from a training.
 pub(super) enum Trained {
     /// Of an asset whose learning period is over.
     Learned {
@@ -46,8 +46,6 @@ pub(super) enum Trained {
         model: Box<Model>,
         installed: oneshot::Sender<()>,
     },
-    /// The stored rows of windows that late rows have changed.
-    Reread(Vec<(Due, Vec<RecordBatch>)>),
 }
 
 pub(super) struct Follower {
@@ -60,8 +58,6 @@ pub(super) struct Follower {
     through: u64,
     /// Where that stood when it was last seen behind although nothing came.
     quiet_at: Option<u64>,
-    /// Whether stored rows are being read for windows that late rows have changed.
-    is_rereading: bool,
 }
 
 impl Follower {
@@ -78,7 +74,6 @@ impl Follower {
             trainings: Arc::new(Semaphore::new(TRAININGS)),
             through: 0,
             quiet_at: None,
-            is_rereading: false,
         }
     }
 
@@ -152,31 +147,31 @@ impl Follower {
         if behind && still {
             self.catch_up(models).await;
         }
-        self.reread();
+        self.revise().await;
     }
 
-    /// Reads the rows of windows that late rows have changed, one reading at a time: alarms do not
-    /// wait for files. The rows come back through the channel.
-    fn reread(&mut self) {
-        if self.is_rereading {
-            return;
-        }
-        let now = self.shared.clock.now().timestamp_micros();
-        let due = self.shared.engine().due_revisions(REVISIONS_PER_LOOK, now);
+    /// Scores windows again that late rows have changed.
+    async fn revise(&mut self) {
+        let due = self.shared.engine().due_revisions(REVISIONS_PER_LOOK);
         if due.is_empty() {
             return;
         }
-        self.is_rereading = true;
-        let (shared, trained) = (Arc::clone(&self.shared), self.trained.clone());
-        tokio::spawn(async move {
-            let read = tokio::task::spawn_blocking(move || read_again(&shared, due)).await;
-            let found = read.unwrap_or_else(|error| {
-                tracing::error!(%error, "late readings revise nothing");
-                Vec::new()
-            });
-            // The follower is gone when it was told to stop.
-            let _ = trained.send(Trained::Reread(found)).await;
-        });
+        let shared = Arc::clone(&self.shared);
+        let read = tokio::task::spawn_blocking(move || read_again(&shared, due));
+        let mut stop = self.stop.clone();
+        let read = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            read = read => read,
+        };
+        match read {
+            Ok(found) => {
+                for (due, rows) in found {
+                    self.shared.engine().revise(&due, &rows);
+                }
+            }
+            Err(error) => tracing::error!(%error, "late readings revise nothing"),
+        }
     }
 
     /// Follows what is stored and was not seen: the feed leaves out commits when it is full.
@@ -264,12 +259,6 @@ impl Follower {
                 // Nobody waits for it when the request was given up.
                 let _ = installed.send(());
             }
-            Trained::Reread(found) => {
-                self.is_rereading = false;
-                for (due, rows) in found {
-                    self.shared.engine().revise(&due, &rows);
-                }
-            }
         }
         self.keep_all(findings).await;
     }
@@ -299,18 +288,11 @@ impl Follower {
             };
             let work = tokio::task::spawn_blocking(move || {
                 let mut job = job;
-                let mut waiting = cut_again(&shared, &mut job).unwrap_or_default();
-                let mut model = job.run();
-                // What came late in the meantime belongs to it too. Once: of a device whose
-                // readings are always late there is always more.
-                if let Some(again) = cut_again(&shared, &mut job) {
-                    waiting = again;
-                    model = job.run();
-                }
-                let model = keep_learned(&shared, &job, model).map(Box::new);
+                let waiting = cut_again(&shared, &mut job);
+                let model = learn(&shared, &job);
                 Trained::Learned {
                     job,
-                    model,
+                    model: model.map(Box::new),
                     waiting,
                 }
             });
@@ -323,42 +305,27 @@ impl Follower {
 }
 
 /// Cuts the windows of a learning period again when late rows belong to them; gives those after it,
-/// which wait for the model. `None`: the windows are as they were.
-fn cut_again(shared: &Shared, job: &mut TrainingJob) -> Option<Vec<Window>> {
+/// which wait for the model.
+fn cut_again(shared: &Shared, job: &mut TrainingJob) -> Vec<Window> {
     if !shared.engine().take_revised(&job.asset, &job.class) {
-        return None;
+        return Vec::new();
     }
     match rows_of(shared, &job.asset, (job.from, i64::MAX)) {
-        Ok((class, rows)) if class == job.class => match job.cut_as_streamed(&rows) {
-            Ok(waiting) => Some(waiting),
-            Err(unlike) => {
-                tracing::warn!(
-                    asset = job.asset,
-                    "{unlike}; it learns without its late readings: send all metrics of an \
-                     instant in one message, or each with its own time"
-                );
-                None
-            }
-        },
-        Ok(_) => None,
+        Ok((class, rows)) if class == job.class => job.cut_again(&rows),
+        Ok(_) => Vec::new(),
         Err(error) => {
             tracing::error!(
                 asset = job.asset,
                 ?error,
                 "stored rows cannot be read again; an asset learns without its late readings"
             );
-            None
+            Vec::new()
         }
     }
 }
 
-/// Puts what was learned in use.
-fn keep_learned(
-    shared: &Shared,
-    job: &TrainingJob,
-    learned: Result<Model, FitError>,
-) -> Option<Model> {
-    let model = match learned {
+fn learn(shared: &Shared, job: &TrainingJob) -> Option<Model> {
+    let model = match job.run() {
         Ok(model) => model,
         Err(error) => {
             tracing::warn!(asset = job.asset, %error, "an asset goes on learning");

@@ -111,7 +111,7 @@ impl World {
             };
             let rows = self.stored(job.from, i64::MAX);
             if self.engine.take_revised(TAG, "rig") {
-                let waiting = job.cut_as_streamed(&rows).unwrap_or_default();
+                let waiting = job.cut_again(&rows);
                 self.engine.revise_waiting(TAG, "rig", waiting);
             }
             let model = job.run().unwrap();
@@ -135,7 +135,7 @@ impl World {
     /// What the follower does with windows that are to be revised, and whether they are those of
     /// the store read in order from the beginning.
     fn revise(&mut self) {
-        for due in self.engine.due_revisions(1_000, 0) {
+        for due in self.engine.due_revisions(1_000) {
             let rows = self.stored(due.span.0, due.span.1);
             let windows = self.engine.cut_again(&due, &rows);
             let all = self.in_order(&due);
@@ -377,102 +377,4 @@ fn late_rows_beyond_the_bound_are_counted() {
         world.engine.note_late(&class(), batch, false);
     }
     assert_eq!(world.engine.counts().not_revised - before, 9);
-}
-
-#[test]
-fn what_waits_for_an_asset_that_is_silent_or_gone_leaves_its_place() {
-    let own = "window = '1m'\nstep = '1m'\nstale_after = '10m'\n\
-               detectors.pca.with = { drift_lag = '5m', limit_factor = 40.0 }";
-    let wait = || {
-        let mut world = World::new(own);
-        let all = arrivals(3, 0);
-        for arrivals in all.chunks(12) {
-            world.commit(arrivals);
-        }
-        // In the open window, so that it has to wait.
-        let late = batch(&all[all.len() - 1..], Some(1));
-        world.engine.note_late(&class(), &late, false);
-        assert_eq!(world.engine.late.count, 1);
-        world
-    };
-    let minute = 60 * SECOND;
-    let mut world = wait();
-    let before = world.engine.counts().not_revised;
-    for minutes in 0..=10 {
-        assert_eq!(world.engine.due_revisions(10, minutes * minute), []);
-    }
-    assert_eq!(world.engine.late.count, 1, "not silent for long enough");
-    assert_eq!(world.engine.due_revisions(10, 11 * minute), []);
-    assert_eq!(world.engine.counts().not_revised - before, 1);
-    assert_eq!(world.engine.late.count, 0);
-    assert!(world.engine.late.instants.is_empty() && world.engine.late.newest.is_empty());
-
-    let mut world = wait();
-    let tracks = world.engine.classes.get_mut("rig").unwrap();
-    tracks.track_mut(TAG).unwrap().owned = false;
-    assert_eq!(world.engine.due_revisions(10, 0), []);
-    assert_eq!(world.engine.late.count, 0);
-}
-
-#[test]
-fn a_score_of_a_former_model_is_not_revised() {
-    let own = "window = '1m'\nstep = '1m'\n\
-               detectors.pca.with = { drift_lag = '5m', limit_factor = 40.0 }";
-    let mut world = World::new(own);
-    let all = arrivals(5, 0);
-    let (first, rest) = all.split_at(900);
-    for arrivals in first.chunks(12) {
-        world.commit(arrivals);
-    }
-    let mut other = world.models.clone().unwrap().0;
-    other.version = "another".to_owned();
-    world.engine.install(other, &mut Vec::new());
-    for arrivals in rest.chunks(12) {
-        world.commit(arrivals);
-    }
-    let before = world.engine.counts().not_revised;
-    world.commit(&first[800..860]);
-    let scores = world.engine.scores(TAG).unwrap();
-    assert!(scores.iter().any(|score| score.model == "another"));
-    assert!(scores.iter().all(|score| score.revision == 0));
-    assert!(world.engine.counts().not_revised > before);
-}
-
-#[test]
-fn metrics_sent_apart_are_learned_as_live_windows_have_them() {
-    let own = "window = '1m'\nstep = '1m'\n\
-               detectors.pca.with = { drift_lag = '5m', limit_factor = 40.0 }";
-    let mut world = World::new(own);
-    for arrival in arrivals(9, 0) {
-        let [a, b] = arrival.values;
-        for values in [[a, None], [None, b]] {
-            world.commit(&[Arrival { values, ..arrival }]);
-        }
-    }
-    let (model, _) = world.models.as_ref().unwrap();
-    let left_out: Vec<&str> = model.left_out.iter().map(|out| &*out.metric).collect();
-    assert!(left_out.contains(&"b"), "{left_out:?}");
-    assert!(
-        world.engine.scores(TAG).unwrap().len() > 20,
-        "nothing is judged"
-    );
-}
-
-#[test]
-fn readings_that_are_mostly_late_are_learned_as_live_windows_have_them() {
-    let own = "window = '1m'\nstep = '1m'\nmin_coverage = 0.5\n\
-               detectors.pca.with = { drift_lag = '5m', limit_factor = 40.0 }";
-    let mut world = World::new(own);
-    // The last of five is sent first.
-    for arrivals in arrivals(9, 0).chunks(5) {
-        for arrival in arrivals.iter().rev() {
-            world.commit(&[*arrival]);
-        }
-    }
-    let (model, _) = world.models.as_ref().unwrap();
-    assert!(model.usual_rows < 4.0, "{}", model.usual_rows);
-    assert!(
-        world.engine.scores(TAG).unwrap().len() > 20,
-        "nothing is judged"
-    );
 }
