@@ -555,7 +555,7 @@ async fn training_by_hand_replaces_the_model() {
     for (asset, from, to, expected) in [
         ("R-1", 600, 600, "ends before it begins"),
         ("nobody", 0, 600, "asset nobody has sent no readings"),
-        ("R-1", 0, 300, "4 usable windows are too few"),
+        ("R-1", 0, 300, "5 usable windows are too few"),
     ] {
         let error = detection
             .train(asset, at(from), at(to))

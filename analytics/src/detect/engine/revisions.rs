@@ -188,6 +188,11 @@ impl Engine {
     pub fn revise_waiting(&mut self, asset: &str, class: &str, again: Vec<Window>) {
         let tracks = self.classes.get_mut(class);
         if let Some(track) = tracks.and_then(|tracks| tracks.track_mut(asset)) {
+            // What came late turns no alarm: what is still there when a live window comes is raised
+            // by that.
+            if let Some(last) = again.last() {
+                track.past_through = track.past_through.max(last.end - 1);
+            }
             track.monitor.revise_waiting(again);
         }
     }
