@@ -26,6 +26,7 @@ pub mod alarms;
 pub mod assets;
 pub mod bookings;
 pub mod cases;
+pub mod class_models;
 pub mod clock;
 pub mod detect;
 pub mod events;
@@ -144,6 +145,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(proposals::promote))
         .routes(routes!(proposals::decline))
         .routes(routes!(proposals::take_back))
+        .routes(routes!(class_models::versions))
+        .routes(routes!(class_models::promote))
         .routes(routes!(models::versions))
         .routes(routes!(models::promote))
         .routes(routes!(models::shadows, models::begin_shadow))

@@ -6,6 +6,7 @@
 //! models on other threads, keeps progress and alarms, and answers questions.
 
 mod backtest;
+mod classes;
 pub mod config;
 pub mod engine;
 mod evidence;
@@ -35,6 +36,7 @@ mod skab_tests;
 pub use backtest::{BackTestEpisode, BackTestReport};
 pub use fieldwright_condition::watch::Condition;
 
+pub use classes::ClassRecord;
 pub use config::{DEFAULT_TOML, DetectConfig, RuleSettings};
 pub use fieldwright_condition::prognosis::ages::AssetLives;
 pub use fieldwright_condition::prognosis::degradation::{Degradation, NoDegradation};

@@ -29,6 +29,9 @@ pub struct Model {
     detectors: Vec<String>,
     /// By detector: by what limits that people promoted multiply its own. None: it is left out.
     limit_factors: BTreeMap<String, f64>,
+    /// The version of its class's model, where the class learns as a whole; null: it has learned by
+    /// itself.
+    class_model: Option<String>,
     /// Event time of the first window that it learned from.
     trained_from: Instant,
     /// Event time of the end of the last one.
@@ -124,6 +127,7 @@ impl From<ModelSummary> for Model {
             class: model.class,
             detectors: model.detectors,
             limit_factors: model.limit_factors,
+            class_model: model.class_model,
             trained_from: model.trained_from.into(),
             trained_through: model.trained_through.into(),
             windows: model.windows,

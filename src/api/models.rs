@@ -56,9 +56,9 @@ pub struct ModelVersion {
 #[schema(as = ModelPromotion)]
 pub struct Promotion {
     /// Who.
-    by: String,
+    pub(super) by: String,
     /// When.
-    at: Instant,
+    pub(super) at: Instant,
 }
 
 /// A version of an asset's model.
@@ -111,6 +111,8 @@ pub struct Shadow {
 pub enum Kind {
     /// Learn a version.
     Train,
+    /// Learn a version for all assets of a class.
+    TrainClass,
     /// Judge the past.
     BackTest,
 }
@@ -136,8 +138,10 @@ pub enum Afterward {
 pub struct NewJob {
     /// What it does.
     kind: Kind,
-    /// Id or tag of the asset.
-    asset: String,
+    /// Id or tag of the asset; not with `train_class`.
+    asset: Option<String>,
+    /// The class; only with `train_class`.
+    class: Option<String>,
     /// Event time of the first reading.
     from: Instant,
     /// Event time before which the last one lies.
@@ -156,8 +160,10 @@ pub struct DetectJob {
     number: u64,
     /// What it does.
     kind: Kind,
-    /// Tag of the asset.
-    asset: String,
+    /// Tag of the asset; null for a whole class.
+    asset: Option<String>,
+    /// The class that is learned as a whole.
+    class: Option<String>,
     /// Event time of the first reading.
     from: Instant,
     /// Event time before which the last one lies.
@@ -166,6 +172,10 @@ pub struct DetectJob {
     state: &'static str,
     /// How much is done, 0 to 1.
     progress: f64,
+    /// Of a class: assets that are done.
+    assets_done: Option<usize>,
+    /// Of a class: its assets.
+    assets: Option<usize>,
     /// When it was asked for.
     asked_at: Instant,
     /// When it ended.
@@ -305,20 +315,34 @@ pub async fn begin(
 ) -> Result<Json<DetectJob>, Problem> {
     let key = command.key().map(|key| key.key.clone());
     let job = command.body;
+    let version = job.version;
+    let then = match job.then {
+        Afterward::Keep => Then::Keep,
+        Afterward::Shadow => Then::Shadow,
+        Afterward::Promote => Then::Promote,
+    };
+    let (work, asset) = match (job.kind, job.asset, job.class) {
+        (Kind::Train, Some(asset), None) => (Work::Train { then }, asset),
+        (Kind::BackTest, Some(asset), None) => (Work::BackTest { version }, asset),
+        (Kind::TrainClass, None, Some(class)) => {
+            let class = class.to_lowercase();
+            (Work::TrainClass { class, then }, String::new())
+        }
+        (Kind::TrainClass, ..) => {
+            let text = "a class is learned by its name alone: say `class` and no `asset`";
+            return Err(Problem::new(problem::INVALID, text).field("/class", text));
+        }
+        (Kind::Train | Kind::BackTest, ..) => {
+            let text = "the job is about one asset: say `asset` and no `class`";
+            return Err(Problem::new(problem::INVALID, text).field("/asset", text));
+        }
+    };
     let request = JobRequest {
-        work: match job.kind {
-            Kind::Train => Work::Train {
-                then: match job.then {
-                    Afterward::Keep => Then::Keep,
-                    Afterward::Shadow => Then::Shadow,
-                    Afterward::Promote => Then::Promote,
-                },
-            },
-            Kind::BackTest => Work::BackTest {
-                version: job.version,
-            },
+        work,
+        asset: match asset.is_empty() {
+            true => asset,
+            false => tag(&state, asset).await?,
         },
-        asset: tag(&state, job.asset).await?,
         from: job.from.0,
         to: job.to.0,
         by: "api".to_owned(),
@@ -417,19 +441,26 @@ impl From<ShadowReport> for Shadow {
 impl From<JobReport> for DetectJob {
     fn from(report: JobReport) -> Self {
         let (version, back_test) = match report.result {
-            Some(JobResult::Trained { version }) => (Some(version), None),
+            Some(JobResult::Trained { version } | JobResult::TrainedClass { version, .. }) => {
+                (Some(version), None)
+            }
             Some(JobResult::BackTest(found)) => {
                 (Some(found.version.clone()), Some(BackTest::from(*found)))
             }
             None => (None, None),
         };
+        let (kind, asset, class) = match report.request.work {
+            Work::Train { .. } => (Kind::Train, Some(report.request.asset), None),
+            Work::BackTest { .. } => (Kind::BackTest, Some(report.request.asset), None),
+            Work::TrainClass { class, .. } => (Kind::TrainClass, None, Some(class)),
+        };
         Self {
             number: report.number,
-            kind: match report.request.work {
-                Work::Train { .. } => Kind::Train,
-                Work::BackTest { .. } => Kind::BackTest,
-            },
-            asset: report.request.asset,
+            kind,
+            asset,
+            class,
+            assets_done: report.assets.map(|(done, _)| done),
+            assets: report.assets.map(|(_, all)| all),
             from: report.request.from.into(),
             to: report.request.to.into(),
             state: report.state.as_str(),

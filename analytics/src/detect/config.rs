@@ -4,7 +4,7 @@ mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldwright_condition::{ClassSettings, Kinds, Sharing, Span};
+use fieldwright_condition::{ClassSettings, Kinds, Span};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -104,15 +104,6 @@ impl DetectConfig {
         }
         for (name, class) in &self.classes {
             check(format!("classes.{name}"), class, &inherited);
-        }
-        let shared = self.classes.iter().chain(&self.kinds);
-        let shared = shared
-            .chain([(&"defaults".to_owned(), &self.defaults)])
-            .any(|(_, own)| own.sharing == Sharing::Class);
-        if shared {
-            found.push(
-                "sharing = \"class\" is not offered by the service yet; use \"asset\"".to_owned(),
-            );
         }
         for name in self.classes.keys().filter(|name| !is_class_name(name)) {
             found.push(format!(

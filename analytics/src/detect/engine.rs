@@ -13,6 +13,7 @@ mod questions;
 mod restore;
 mod revisions;
 mod saving;
+mod sharing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use fieldwright_condition::prognosis::ages::Ages;
-use fieldwright_condition::{ClassSettings, Model};
+use fieldwright_condition::{ClassSettings, Member, Model};
 
 pub(super) use self::columns::Columns;
 use self::lanes::{Done, ELSEWHERE};
@@ -28,7 +29,9 @@ use self::owners::Owner;
 pub use self::revisions::Due;
 use self::revisions::Late;
 pub use self::saving::Unsaved;
+use self::sharing::ClassLearning;
 use super::config::DetectConfig;
+use super::evidence::instant;
 use super::recording::ScoredWindow;
 use super::shadow::Shadow;
 use super::track::Track;
@@ -53,6 +56,23 @@ pub enum Found {
     },
     /// The learning period is over: a model has to be trained and installed.
     Train(Box<TrainingJob>),
+    /// The learning period of the first asset is over whose class learns as a whole: the class has
+    /// to be learned from what is stored, and installed.
+    TrainClass {
+        /// The class.
+        class: Arc<str>,
+        /// Event time of the first reading.
+        from: DateTime<Utc>,
+        /// Event time before which the last one lies.
+        to: DateTime<Utc>,
+    },
+    /// A new asset has its reference and is judged from here on by the model of its class.
+    Refer {
+        /// The class.
+        class: Arc<str>,
+        /// The asset.
+        member: Box<Member>,
+    },
 }
 
 /// A finding and the progress that is saved with it.
@@ -119,6 +139,8 @@ struct ClassTracks {
     numbers: HashMap<Arc<str>, usize>,
     tags: Vec<Arc<str>>,
     tracks: Vec<Track>,
+    /// Where the class learns as a whole.
+    learning: ClassLearning,
 }
 
 impl Engine {
@@ -225,7 +247,9 @@ impl Engine {
             seats.push(seat);
         }
         let done = tracks.take(&columns, &seats, self.scores.is_some());
+        let due = done.class_due.and_then(|at| tracks.is_due(at));
         self.finish(done, out);
+        out.extend(due);
     }
 
     /// Takes late rows of one class, which are older than what was taken before of their asset:
@@ -282,7 +306,10 @@ impl Engine {
             // Held against another model, the index is another one.
             let newest = track.monitor.newest();
             track.begin_history_at(newest, &tracks.settings);
+        } else {
+            tracks.note_alone();
         }
+        let track = &mut tracks.tracks[number];
         let waiting = track.monitor.install(Arc::new(model), &tracks.metrics);
         let done = tracks.judge(number, waiting, self.scores.is_some());
         self.finish(done, out);
@@ -335,6 +362,7 @@ impl ClassTracks {
             numbers: HashMap::new(),
             tags: Vec::new(),
             tracks: Vec::new(),
+            learning: ClassLearning::default(),
         }
     }
 

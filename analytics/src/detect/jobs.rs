@@ -21,6 +21,13 @@ pub enum Work {
         /// What becomes of the version.
         then: Then,
     },
+    /// Learn a version for all assets of a class from a span of their readings.
+    TrainClass {
+        /// The class.
+        class: String,
+        /// What becomes of the version.
+        then: Then,
+    },
     /// Judge a span of the asset's readings as if they came now.
     BackTest {
         /// The version; `None`: the one in use.
@@ -44,7 +51,7 @@ pub enum Then {
 pub struct JobRequest {
     /// What is to be done.
     pub work: Work,
-    /// Tag of the asset.
+    /// Tag of the asset; empty for a whole class.
     pub asset: String,
     /// Event time of the first reading.
     pub from: DateTime<Utc>,
@@ -96,6 +103,15 @@ pub enum JobResult {
         /// Its name.
         version: String,
     },
+    /// The version of a class that was learned.
+    TrainedClass {
+        /// Its name.
+        version: String,
+        /// Assets that it can judge.
+        assets: usize,
+        /// Assets that it cannot; the version says why.
+        left_out: usize,
+    },
     /// What the back-test has found.
     BackTest(Box<BackTestReport>),
 }
@@ -111,6 +127,8 @@ pub struct JobReport {
     pub state: JobState,
     /// How much is done, 0 to 1.
     pub progress: f64,
+    /// Of the training of a class: assets that are done, and all of them.
+    pub assets: Option<(usize, usize)>,
     /// When it was asked for, business clock.
     pub asked_at: DateTime<Utc>,
     /// When it ended.
@@ -200,6 +218,7 @@ impl JobBoard {
                 request,
                 state: JobState::Queued,
                 progress: 0.0,
+                assets: None,
                 asked_at: now,
                 ended_at: None,
                 failure: None,
@@ -262,6 +281,11 @@ impl JobCell {
     pub(super) fn goes_on(&self, progress: f64) -> bool {
         self.report().progress = progress.clamp(0.0, 1.0);
         !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many assets are done, of how many.
+    pub(super) fn note_assets(&self, done: usize, all: usize) {
+        self.report().assets = Some((done, all));
     }
 
     /// It has ended.

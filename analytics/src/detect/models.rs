@@ -47,6 +47,8 @@ pub struct ModelSummary {
     pub detectors: Vec<String>,
     /// By detector: by what promoted limits multiply its own. None promoted: it is left out.
     pub limit_factors: BTreeMap<String, f64>,
+    /// The version of the class's model that it is a member of; `None`: it has learned by itself.
+    pub class_model: Option<String>,
     /// Event time of the first window that it learned from.
     pub trained_from: DateTime<Utc>,
     /// Event time of the end of the last one.
@@ -70,6 +72,10 @@ impl ModelSummary {
             asset: model.asset.clone(),
             class: model.class.clone(),
             detectors: model.detectors.keys().cloned().collect(),
+            class_model: model
+                .reference
+                .as_ref()
+                .map(|reference| reference.class_model.clone()),
             trained_from: model.trained_from,
             trained_through: model.trained_through,
             windows: model.windows,

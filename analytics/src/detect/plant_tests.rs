@@ -198,7 +198,7 @@ impl Plant {
                     self.raised.push((found.asset, found.raised_at.timestamp()));
                 }
                 Found::Return { asset, at, .. } => self.returned.push((asset, at.timestamp())),
-                Found::Worse(_) => {}
+                Found::Worse(_) | Found::TrainClass { .. } | Found::Refer { .. } => {}
             }
         }
     }

@@ -182,7 +182,7 @@ pub fn score_recording(
                     alarm.returned_at = Some(at);
                 }
             }
-            Found::Worse(_) | Found::Train(_) => {}
+            Found::Worse(_) | Found::Train(_) | Found::TrainClass { .. } | Found::Refer { .. } => {}
         }
     }
     result.scores = engine.take_scores();

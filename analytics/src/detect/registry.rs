@@ -56,10 +56,7 @@ impl ModelRecord {
     /// Notes that it is put in use.
     #[must_use]
     pub fn promoted(mut self, by: &str, at: DateTime<Utc>) -> Self {
-        let surplus = (self.promotions.len() + 1).saturating_sub(KEPT_PROMOTIONS);
-        self.promotions.drain(..surplus);
-        let by = by.to_owned();
-        self.promotions.push(Promotion { by, at });
+        noted(&mut self.promotions, by, at);
         self
     }
 
@@ -67,6 +64,14 @@ impl ModelRecord {
         let promoted = self.promotions.last().map(|promotion| promotion.at);
         promoted.unwrap_or(self.made_at).max(self.made_at)
     }
+}
+
+/// Notes a promotion; the oldest ones are forgotten.
+pub(super) fn noted(promotions: &mut Vec<Promotion>, by: &str, at: DateTime<Utc>) {
+    let surplus = (promotions.len() + 1).saturating_sub(KEPT_PROMOTIONS);
+    promotions.drain(..surplus);
+    let by = by.to_owned();
+    promotions.push(Promotion { by, at });
 }
 
 impl ModelFolder {

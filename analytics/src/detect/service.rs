@@ -5,6 +5,7 @@
 //! store is away the follower waits, the feed fills and leaves commits out, and the follower reads
 //! them from the lake afterwards: telemetry never waits for the store.
 
+mod fleets;
 mod followed;
 mod follower;
 mod house;
@@ -167,7 +168,10 @@ impl Detection {
         }
         let mut saved = parts.alarms.store().progress().await?;
         let seen = Followed::take_from(&mut saved);
-        engine.restore(saved, folder.load()?);
+        // What an asset has learned by itself comes last and goes before what its class has.
+        let mut models = engine.know_classes(folder.classes()?);
+        models.extend(folder.load()?);
+        engine.restore(saved, models);
         let board = Arc::new(RuleBoard::default());
         let shared = Arc::new(Shared::new(
             Arc::clone(&config),

@@ -1,6 +1,7 @@
 //! Detection at work on a stream of commits, with crashes in between.
 
 mod classes;
+mod fleets;
 mod late;
 mod limits;
 mod outages;

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use std::sync::{Arc, OnceLock};
 
 use fieldwright_condition::window::Window;
-use fieldwright_condition::{ClassSettings, News};
+use fieldwright_condition::{ClassModel, ClassSettings, Member, News, Sharing};
 
 use super::super::guards;
 use super::super::recording::ScoredWindow;
@@ -34,6 +34,8 @@ pub(super) struct Lane<'a> {
     tracks: &'a mut [Track],
     /// Number of the first of them in the class.
     first: usize,
+    /// The model of a class that learns as a whole.
+    class_model: Option<&'a Arc<ClassModel>>,
     /// Whether every single score is wanted.
     wants_scores: bool,
     done: Done,
@@ -44,6 +46,8 @@ pub(super) struct Lane<'a> {
 pub(super) struct Done {
     pub(super) counts: EngineCounts,
     pub(super) scores: Vec<ScoredWindow>,
+    /// Event time at which the learning period of an asset was over whose class has yet to learn.
+    pub(super) class_due: Option<i64>,
     /// With the row that they come from.
     pub(super) findings: Vec<(usize, Finding)>,
 }
@@ -55,6 +59,7 @@ impl ClassTracks {
         let (class, settings) = (&self.class, &self.settings);
         let metrics = self.metrics.as_slice();
         let guarded = self.guarded.as_slice();
+        let class_model = self.learning.model.as_ref();
         let parts = self.tags.chunks(long).zip(self.tracks.chunks_mut(long));
         let lane = |(place, (tags, tracks))| Lane {
             class,
@@ -64,6 +69,7 @@ impl ClassTracks {
             tags,
             tracks,
             first: place * long,
+            class_model,
             wants_scores,
             done: Done::default(),
         };
@@ -99,6 +105,7 @@ impl ClassTracks {
             all.counts += lane.done.counts;
             all.scores.extend(lane.done.scores);
             all.findings.extend(lane.done.findings);
+            all.class_due = all.class_due.max(lane.done.class_due);
         }
         // As if one thread had taken row by row.
         all.findings.sort_by_key(|(row, _)| *row);
@@ -243,8 +250,20 @@ impl Lane<'_> {
     fn close(&mut self, row: usize, place: usize, window: Window) {
         let (tag, track) = (&self.tags[place], &mut self.tracks[place]);
         track.dirty = true;
+        let end = window.end;
         let found = match track.monitor.judge(window) {
-            News::Collected | News::LearnClass => return,
+            News::Collected if self.settings.sharing == Sharing::Asset => return,
+            News::Collected => match self.referred(place) {
+                Some(found) => vec![found],
+                None => return,
+            },
+            News::LearnClass => match self.referred(place) {
+                Some(found) => vec![found],
+                None => {
+                    self.done.class_due = self.done.class_due.max(Some(end));
+                    return;
+                }
+            },
             News::Skipped => {
                 self.done.counts.skipped += 1;
                 return;
@@ -271,11 +290,12 @@ impl Lane<'_> {
                 found
             }
         };
+        let (tag, track) = (&self.tags[place], &mut self.tracks[place]);
         // What one window leads to is kept in order, and only the last makes it done.
         let last = found.len().saturating_sub(1);
         for (place, found) in found.into_iter().enumerate() {
             let progress = match &found {
-                Found::Train(_) => None,
+                Found::Train(_) | Found::Refer { .. } => None,
                 _ if place < last => None,
                 _ => progress(self.class, tag, track, self.settings),
             };
@@ -289,6 +309,28 @@ impl Lane<'_> {
 fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+impl Lane<'_> {
+    /// Puts an asset that learns under the model of its class, once it can have a reference.
+    fn referred(&mut self, place: usize) -> Option<Found> {
+        let (tag, track) = (&self.tags[place], &mut self.tracks[place]);
+        let (class, settings) = (self.class_model?, self.settings);
+        let own = class.of_new(tag, settings, self.metrics, &track.monitor)?;
+        let own = match own {
+            Ok(own) => own,
+            Err(error) => {
+                tracing::warn!(asset = &**tag, %error, "an asset goes on without a reference");
+                return None;
+            }
+        };
+        let member = Box::new(Member::of(&own)?);
+        track.monitor.install(Arc::new(own), self.metrics);
+        Some(Found::Refer {
+            class: Arc::clone(self.class),
+            member,
+        })
+    }
 }
 
 impl AddAssign for EngineCounts {

@@ -1,6 +1,6 @@
 //! Going on after a restart.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -21,11 +21,12 @@ impl Engine {
     /// Puts assets back to where they were; rows that they have seen are left out when read again.
     ///
     /// An asset whose model is missing, or was made for other windows, begins to learn again from
-    /// its first row on.
+    /// its first row on. Of two models of one asset in one class the last one counts.
     pub fn restore(&mut self, saved: Vec<Progress>, models: Vec<Model>) {
-        let mut models: HashMap<String, Model> = models
+        // A class knows its assets for as long as it is kept, also those that have gone to another.
+        let mut models: BTreeMap<(String, String), Model> = models
             .into_iter()
-            .map(|model| (model.asset.clone(), model))
+            .map(|model| ((model.asset.clone(), model.class.clone()), model))
             .collect();
         for progress in saved {
             let class: Arc<str> = progress.class.as_str().into();
@@ -36,8 +37,9 @@ impl Engine {
             self.came_through(&progress.asset, through);
             let tracks = class_tracks(&mut self.classes, &self.config, &class);
             let settings = Arc::clone(&tracks.settings);
-            let model = models.remove(&progress.asset);
-            let model = model.filter(|model| model.class == *class && model.fits(&settings));
+            let of_class = (progress.asset.clone(), progress.class.clone());
+            let model = models.remove(&of_class);
+            let model = model.filter(|model| model.fits(&settings));
             let number = tracks.asset(tag);
             if let Some(track) = restored(&progress, model, &settings) {
                 tracks.tracks[number] = track;

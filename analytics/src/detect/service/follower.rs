@@ -1,21 +1,25 @@
 //! The task that follows the stream and keeps what is found.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use fieldwright_condition::Model;
+use chrono::{DateTime, Utc};
 use fieldwright_condition::window::Window;
+use fieldwright_condition::{Member, Model};
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::fleets::ClassInUse;
 use super::keeper::Keeper;
 use super::rereading::{Reading, Stored, read, read_again};
 use super::shared::{Shared, stopped};
-use super::studies::{put_in_use, rows_of};
+use super::studies::{put_in_use, rows_of, work};
 use crate::detect::engine::{Finding, Found};
+use crate::detect::jobs::{JobRequest, Then, Work};
 use crate::detect::registry::ModelRecord;
 use crate::detect::training::TrainingJob;
 
@@ -40,6 +44,11 @@ pub(super) enum Trained {
         model: Option<Box<Model>>,
         /// Windows that wait for the model, as late rows have revised them.
         waiting: Vec<Window>,
+    },
+    /// Of a whole class.
+    Class {
+        in_use: Box<ClassInUse>,
+        installed: oneshot::Sender<()>,
     },
     /// Asked for by a person.
     ByHand {
@@ -253,6 +262,12 @@ impl Follower {
                     engine.training_failed(*job);
                 }
             }
+            Trained::Class { in_use, installed } => {
+                counters.trained.fetch_add(1, Ordering::Relaxed);
+                let ClassInUse { model, members } = *in_use;
+                self.shared.engine().install_class(model, &members);
+                let _ = installed.send(());
+            }
             Trained::ByHand { model, installed } => {
                 counters.trained.fetch_add(1, Ordering::Relaxed);
                 self.shared.engine().install(*model, &mut findings);
@@ -264,10 +279,66 @@ impl Follower {
     }
 
     async fn keep_all(&mut self, findings: Vec<Finding>) {
+        let mut referred: BTreeMap<Arc<str>, Vec<Member>> = BTreeMap::new();
         for finding in findings {
             match finding.found {
                 Found::Train(job) => self.train(job),
+                Found::TrainClass { class, from, to } => self.train_class(&class, (from, to)),
+                Found::Refer { class, member } => referred.entry(class).or_default().push(*member),
                 _ => self.keeper.keep(&finding).await,
+            }
+        }
+        if !referred.is_empty() {
+            self.keep_members(referred).await;
+        }
+    }
+
+    /// Keeps new assets of classes that learn as a whole: one sync for all of a batch.
+    async fn keep_members(&self, referred: BTreeMap<Arc<str>, Vec<Member>>) {
+        let shared = Arc::clone(&self.shared);
+        let keeping = tokio::task::spawn_blocking(move || {
+            for (class, members) in referred {
+                if let Err(error) = shared.folder.add_members(&class, &members) {
+                    // They are judged from memory; after a restart they collect again.
+                    tracing::error!(
+                        class = &*class,
+                        ?error,
+                        "new assets of a class cannot be kept"
+                    );
+                }
+            }
+        });
+        // A task that cannot be run ends with detection.
+        let _ = keeping.await;
+    }
+
+    /// Learns a class as a job of its own, from what is stored.
+    fn train_class(&self, class: &str, (from, to): (DateTime<Utc>, DateTime<Utc>)) {
+        let learning = self.shared.config.class(class).learning.delta();
+        // Later windows count more, and an asset may be years older than its class's settings.
+        let from = match learning.is_zero() {
+            true => from,
+            false => from.max(to - learning * 2),
+        };
+        let request = JobRequest {
+            work: Work::TrainClass {
+                class: class.to_owned(),
+                then: Then::Promote,
+            },
+            asset: String::new(),
+            from,
+            to,
+            by: LEARNING.to_owned(),
+            key: None,
+        };
+        match self.shared.jobs.take(request, self.shared.clock.now()) {
+            Ok((cell, _)) => {
+                let parts = (Arc::clone(&self.shared), self.trained.clone());
+                work(parts, self.stop.clone(), cell);
+            }
+            Err(error) => {
+                tracing::warn!(class, %error, "a class goes on learning");
+                self.shared.engine().class_not_learned(class);
             }
         }
     }

@@ -79,6 +79,8 @@ fn asset(found: &Found) -> &str {
         Found::Raise(found) | Found::Worse(found) => &found.asset,
         Found::Return { asset, .. } => asset,
         Found::Train(job) => &job.asset,
+        Found::TrainClass { class, .. } => class,
+        Found::Refer { member, .. } => &member.asset,
     }
 }
 
@@ -116,7 +118,7 @@ async fn try_keep(shared: &Shared, finding: &Finding) -> Result<(), AlarmError> 
             let gone = Command::Return { at: *at };
             alarms.tell(asset, cause, &gone, progress, now).await
         }
-        Found::Train(_) => return Ok(()),
+        Found::Train(_) | Found::TrainClass { .. } | Found::Refer { .. } => return Ok(()),
     };
     match told {
         // A rule said no, and will say no again: a full list of evidence is no trouble.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use fieldwright_condition::Model;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Detection;
+use super::fleets::{ClassInUse, of_class, run_class};
 use super::follower::Trained;
 use super::shared::{READ_TRIES, Shared};
 use crate::detect::backtest::back_test;
@@ -21,23 +22,23 @@ use crate::detect::training::{TrainError, TrainingJob};
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
     /// Nobody knows it.
-    #[error("asset {asset} has no version {version} of its model")]
+    #[error("there is no version {version} {of}")]
     NotFound {
-        /// The asset.
-        asset: String,
+        /// Of which asset or class.
+        of: String,
         /// The version.
         version: String,
     },
     /// It was made for other settings.
-    #[error("version {version} of asset {asset} was made for other settings of its class")]
+    #[error("version {version} {of} was made for other settings of the class")]
     OtherSettings {
-        /// The asset.
-        asset: String,
+        /// Of which asset or class.
+        of: String,
         /// The version.
         version: String,
     },
     /// There is nothing beside which it could judge.
-    #[error("asset {0} has no model in use, so nothing can be tried beside it")]
+    #[error("no model {0} is in use, so nothing can be tried beside it")]
     NothingInUse(String),
     /// The disk refuses.
     #[error("the versions of a model cannot be read or kept")]
@@ -56,37 +57,8 @@ impl Detection {
         let (cell, is_new) = self.shared.jobs.take(request, now)?;
         let report = cell.report().clone();
         if is_new {
-            let (shared, trained) = (Arc::clone(&self.shared), self.trained.clone());
-            let mut stop = self.stop.subscribe();
-            tokio::spawn(async move {
-                let turns = Arc::clone(&shared.job_turns);
-                let turn = tokio::select! {
-                    biased;
-                    _ = stop.wait_for(|stop| *stop) => return,
-                    turn = turns.acquire_owned() => turn,
-                };
-                if turn.is_err() || !cell.begin() {
-                    return;
-                }
-                let (inner, working) = (Arc::clone(&shared), Arc::clone(&cell));
-                let work = tokio::task::spawn_blocking(move || run(&inner, &working));
-                let done = match work.await {
-                    Ok(Ok(Done { result, promoted })) => {
-                        if let Some(model) = promoted {
-                            let (installed, in_use) = oneshot::channel();
-                            let sent = Trained::ByHand { model, installed };
-                            if trained.send(sent).await.is_ok() {
-                                // Detection ends: the version is in use after the next start.
-                                let _ = in_use.await;
-                            }
-                        }
-                        Ok(result)
-                    }
-                    Ok(Err(failure)) => Err(failure),
-                    Err(error) => Err(error.to_string()),
-                };
-                cell.end(done, shared.clock.now());
-            });
+            let parts = (Arc::clone(&self.shared), self.trained.clone());
+            work(parts, self.stop.subscribe(), cell);
         }
         Ok(report)
     }
@@ -150,10 +122,10 @@ impl Detection {
     ///
     /// **Errors**: see [`VersionError`].
     pub fn begin_shadow(&self, asset: &str, version: &str) -> Result<ShadowReport, VersionError> {
-        let record = find(&self.shared, asset, version)?;
-        let nothing = || VersionError::NothingInUse(asset.to_owned());
+        let model = find_any(&self.shared, asset, version)?;
+        let nothing = || VersionError::NothingInUse(format!("of asset {asset}"));
         let mut engine = self.shared.engine();
-        if !engine.begin_shadow(asset, Arc::new(record.model)) {
+        if !engine.begin_shadow(asset, Arc::new(model)) {
             return Err(nothing());
         }
         engine.shadow(asset).ok_or_else(nothing)
@@ -173,23 +145,73 @@ impl Detection {
     }
 }
 
+/// Does the work of a job in its turn.
+pub(super) fn work(
+    (shared, trained): (Arc<Shared>, mpsc::Sender<Trained>),
+    mut stop: watch::Receiver<bool>,
+    cell: Arc<JobCell>,
+) {
+    tokio::spawn(async move {
+        let turns = Arc::clone(&shared.job_turns);
+        let turn = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            turn = turns.acquire_owned() => turn,
+        };
+        let is_class = match &cell.report().request.work {
+            Work::TrainClass { class, .. } => Some(class.clone()),
+            Work::Train { .. } | Work::BackTest { .. } => None,
+        };
+        if turn.is_err() || !cell.begin() {
+            // It was canceled while it waited.
+            is_class.inspect(|class| shared.engine().class_not_learned(class));
+            return;
+        }
+        let (inner, working) = (Arc::clone(&shared), Arc::clone(&cell));
+        let work = tokio::task::spawn_blocking(move || run(&inner, &working));
+        let done = match work.await {
+            Ok(Ok(done)) => {
+                let (installed, in_use) = oneshot::channel();
+                let sent = match (done.promoted, done.class_promoted) {
+                    (Some(model), _) => Some(Trained::ByHand { model, installed }),
+                    (None, Some(in_use)) => Some(Trained::Class { in_use, installed }),
+                    (None, None) => None,
+                };
+                if let Some(sent) = sent
+                    && trained.send(sent).await.is_ok()
+                {
+                    // Detection ends: the version is in use after the next start.
+                    let _ = in_use.await;
+                }
+                Ok(done.result)
+            }
+            Ok(Err(failure)) => Err(failure),
+            Err(error) => Err(error.to_string()),
+        };
+        is_class.inspect(|class| shared.engine().class_not_learned(class));
+        cell.end(done, shared.clock.now());
+    });
+}
+
 /// A version that fits what its class is today.
 fn find(shared: &Shared, asset: &str, version: &str) -> Result<ModelRecord, VersionError> {
-    let (tag, name) = (asset.to_owned(), version.to_owned());
+    let (of, name) = (format!("of asset {asset}"), version.to_owned());
     let record = shared.folder.version(asset, version)?;
     let Some(record) = record else {
-        return Err(VersionError::NotFound {
-            asset: tag,
-            version: name,
-        });
+        return Err(VersionError::NotFound { of, version: name });
     };
     if record.model.fits(shared.config.class(&record.model.class)) {
         return Ok(record);
     }
-    Err(VersionError::OtherSettings {
-        asset: tag,
-        version: name,
-    })
+    Err(VersionError::OtherSettings { of, version: name })
+}
+
+/// A version of an asset's model, or what a version of its class's model makes of it.
+fn find_any(shared: &Shared, asset: &str, version: &str) -> Result<Model, VersionError> {
+    match of_class(shared, asset, version)? {
+        Some(model) => Ok(model),
+        None => find(shared, asset, version).map(|record| record.model),
+    }
 }
 
 /// Makes a version the one in use after the next start, and notes who did.
@@ -230,14 +252,25 @@ pub(super) fn rows_of(
     found.ok_or_else(|| TrainError::UnknownAsset(asset.to_owned()))
 }
 
-struct Done {
-    result: JobResult,
-    promoted: Option<Box<Model>>,
+/// What a job has come to.
+pub(super) struct Done {
+    pub(super) result: JobResult,
+    /// A model of one asset that is in use from here on.
+    pub(super) promoted: Option<Box<Model>>,
+    /// A model of a class that is.
+    pub(super) class_promoted: Option<Box<ClassInUse>>,
+}
+
+/// Why a job has ended that somebody stopped.
+pub(super) fn canceled() -> String {
+    "it was told to stop".to_owned()
 }
 
 fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
     let request = cell.report().request.clone();
-    let canceled = || "it was told to stop".to_owned();
+    if let Work::TrainClass { class, then } = &request.work {
+        return run_class(shared, cell, class, *then);
+    }
     let span = (
         request.from.timestamp_micros(),
         request.to.timestamp_micros(),
@@ -252,8 +285,8 @@ fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
         Work::BackTest { version } => {
             let model = match version {
                 Some(version) => {
-                    let record = find(shared, &request.asset, &version);
-                    Arc::new(record.map_err(|error| error.to_string())?.model)
+                    let model = find_any(shared, &request.asset, &version);
+                    Arc::new(model.map_err(|error| error.to_string())?)
                 }
                 None => {
                     let live = shared.engine().model(&request.asset);
@@ -266,8 +299,10 @@ fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
             Ok(Done {
                 result,
                 promoted: None,
+                class_promoted: None,
             })
         }
+        Work::TrainClass { class, then } => run_class(shared, cell, &class, then),
         Work::Train { then } => {
             let own = Arc::clone(&settings);
             let job = TrainingJob::from_rows(class, request.asset, own, &batches, span.1);
@@ -285,7 +320,7 @@ fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
     }
 }
 
-fn keep(
+pub(super) fn keep(
     shared: &Shared,
     record: ModelRecord,
     then: Then,
@@ -308,10 +343,15 @@ fn keep(
             shared.folder.keep(&record, live).map_err(said)?;
             let model = Arc::new(record.model);
             if then == Then::Shadow && !shared.engine().begin_shadow(&asset, model) {
-                return Err(VersionError::NothingInUse(asset).to_string());
+                let of = format!("of asset {asset}");
+                return Err(VersionError::NothingInUse(of).to_string());
             }
             None
         }
     };
-    Ok(Done { result, promoted })
+    Ok(Done {
+        result,
+        promoted,
+        class_promoted: None,
+    })
 }

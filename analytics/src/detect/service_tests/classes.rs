@@ -73,6 +73,7 @@ fn one_tag_under_two_classes_is_watched_under_one() {
     two.second += 601;
     two.send(50, &["mill"]);
     two.check("mill");
+    let of_mill = Model::clone(&two.engine.models()[0]);
     let saved = {
         two.send(1, &["mill"]);
         two.saved()
@@ -89,8 +90,17 @@ fn one_tag_under_two_classes_is_watched_under_one() {
         engine: Engine::new(both()),
         second: two.second,
     };
-    two.engine.restore(saved, vec![model]);
+    two.engine.restore(saved.clone(), vec![model.clone()]);
     two.check("mill");
+    assert_eq!(two.engine.assets(), (1, 0), "it learns again");
+    let mut two = Two {
+        engine: Engine::new(both()),
+        second: two.second,
+    };
+    // Its former class may know it still.
+    two.engine.restore(saved, vec![of_mill, model]);
+    two.check("mill");
+    assert_eq!(two.engine.assets(), (0, 1));
     two.send(2, &["rig"]);
     two.send(2, &["mill"]);
     assert_eq!(two.engine.assets().0 + two.engine.assets().1, 1);
