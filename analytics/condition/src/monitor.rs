@@ -150,6 +150,12 @@ impl Monitor {
         }
     }
 
+    /// Takes another part of the newest reading: see [`Windows::join`]. Where every reading is
+    /// judged when it comes, it is too late for that.
+    pub fn join(&mut self, time: i64, metrics: usize, value: impl Fn(usize) -> f64) -> bool {
+        self.settings.judge == Judging::Step && self.windows.join(time, metrics, value)
+    }
+
     /// Takes a reading, cuts and judges.
     pub fn take(
         &mut self,

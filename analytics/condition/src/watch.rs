@@ -338,12 +338,19 @@ impl Watch {
         })
     }
 
-    /// What the detectors would say of a window from before, by what is normal at present, in the
-    /// order of [`Watch::names`]; nothing follows it, no alarm turns. `None` when it cannot be
-    /// judged. Means over windows count as missing in it.
+    /// What the detectors remember at present, in the order of [`Watch::names`].
+    pub fn detector_states(&self) -> Vec<Value> {
+        let members = self.members.iter();
+        members.map(|member| member.detector.save()).collect()
+    }
+
+    /// What the detectors would say of a window from before, by what is normal at present
+    /// (`states`: [`Watch::detector_states`]), in the order of [`Watch::names`]; nothing follows it,
+    /// no alarm turns. `None` when it cannot be judged. Means over windows count as missing in it.
     pub fn score_again(
         &self,
         window: &Window,
+        states: &[Value],
         settings: &ClassSettings,
     ) -> Option<Vec<Option<f64>>> {
         if f64::from(window.rows) < self.least_rows {
@@ -369,14 +376,14 @@ impl Watch {
             elapsed: model.spacing,
             values: &vector,
         };
-        let again = |member: &Member| {
+        let again = |(member, state): (&Member, &Value)| {
             let own = settings.detectors.get(&member.name)?;
             let mut detector = model.detectors.get(&member.name)?.begin(&own.detector)?;
-            detector.restore(&member.detector.save());
+            detector.restore(state);
             let ratio = detector.score(&sample)?.ratio / member.limit_factor;
             (!ratio.is_nan()).then(|| ratio.clamp(0.0, MAX_RATIO))
         };
-        Some(self.members.iter().map(again).collect())
+        Some(self.members.iter().zip(states).map(again).collect())
     }
 
     /// What the setting channels were in a window.

@@ -75,6 +75,18 @@ pub struct Seen {
     pub flat: bool,
 }
 
+/// Metrics that a reading has, a bit each. Few classes have more than 64: there is one of every
+/// asset.
+#[derive(Debug, Default)]
+struct Said {
+    first: u64,
+    #[expect(
+        clippy::box_collection,
+        reason = "a third of a list's size while there is none"
+    )]
+    more: Option<Box<Vec<u64>>>,
+}
+
 /// Cuts the readings of one asset into windows.
 #[derive(Debug)]
 pub struct Windows {
@@ -85,6 +97,7 @@ pub struct Windows {
     open: Option<(i64, Pane)>,
     origins: Box<[f64]>,
     newest: i64,
+    said: Said,
     measuring: Option<Box<Measuring>>,
 }
 
@@ -100,6 +113,7 @@ impl Windows {
             open: None,
             origins: Box::default(),
             newest: from.saturating_sub(1),
+            said: Said::default(),
             measuring: None,
         }
     }
@@ -152,7 +166,7 @@ impl Windows {
         let closed: usize = self.closed.iter().map(of).sum();
         let places = self.closed.capacity() * size_of::<Pane>();
         let measuring = self.measuring.as_ref().map_or(0, |own| own.heap_bytes());
-        open + closed + places + measuring + size_of_val(&*self.origins)
+        open + closed + places + measuring + size_of_val(&*self.origins) + self.said.heap_bytes()
     }
 
     /// Takes a reading: `value(m)` is the value of metric `m`, NaN when missing.
@@ -174,17 +188,15 @@ impl Windows {
         if self.open.as_ref().is_none_or(|(open, _)| *open != pane) {
             self.close_before(pane, &mut close);
         }
-        if self.origins.len() < metrics {
-            let mut origins = std::mem::take(&mut self.origins).into_vec();
-            grow(&mut origins, metrics, f64::NAN);
-            self.origins = origins.into();
-        }
-        let origins = &mut self.origins;
+        self.know_metrics(metrics);
+        self.said.clear();
+        let (origins, said) = (&mut self.origins, &mut self.said);
         let relative = |metric: usize| {
             let value = value(metric);
             if !value.is_finite() {
                 return f64::NAN;
             }
+            said.add(metric);
             let origin = &mut origins[metric];
             if origin.is_nan() {
                 *origin = value;
@@ -200,6 +212,50 @@ impl Windows {
                 _ => f64::NAN,
             };
             measuring.add(pane, time, metrics, relative);
+        }
+    }
+
+    /// Takes another part of the newest reading, from a device that sends its metrics apart:
+    /// `value(m)` is NaN where it says nothing of metric `m`. Whether all of it is taken: what the
+    /// reading had before stays, and of any other instant nothing is.
+    pub fn join(&mut self, time: i64, metrics: usize, value: impl Fn(usize) -> f64) -> bool {
+        let pane = time.div_euclid(self.step);
+        let open = self.open.as_ref();
+        let is_open = open.is_some_and(|(open, own)| *open == pane && own.rows > 0);
+        if self.steps == 0 || time != self.newest || !is_open {
+            return false;
+        }
+        self.know_metrics(metrics);
+        let mut all = true;
+        for metric in 0..metrics {
+            let value = value(metric);
+            if !value.is_finite() {
+                continue;
+            }
+            if !self.said.add(metric) {
+                all = false;
+                continue;
+            }
+            let origin = &mut self.origins[metric];
+            if origin.is_nan() {
+                *origin = value;
+            }
+            let relative = value - *origin;
+            if let Some((_, open)) = &mut self.open {
+                open.join(metric, relative);
+            }
+            if let Some(measuring) = &mut self.measuring {
+                measuring.join(pane, time, metric, relative);
+            }
+        }
+        all
+    }
+
+    fn know_metrics(&mut self, metrics: usize) {
+        if self.origins.len() < metrics {
+            let mut origins = std::mem::take(&mut self.origins).into_vec();
+            grow(&mut origins, metrics, f64::NAN);
+            self.origins = origins.into();
         }
     }
 
@@ -313,6 +369,36 @@ fn single(time: i64, metrics: usize, value: impl Fn(usize) -> f64) -> Window {
     }
 }
 
+impl Said {
+    fn clear(&mut self) {
+        self.first = 0;
+        if let Some(more) = &mut self.more {
+            more.fill(0);
+        }
+    }
+
+    /// Adds a metric; whether it was not there.
+    fn add(&mut self, metric: usize) -> bool {
+        let (word, bit) = (metric / 64, 1 << (metric % 64));
+        let own = match word {
+            0 => &mut self.first,
+            _ => {
+                let more = self.more.get_or_insert_default();
+                grow(more, word, 0);
+                &mut more[word - 1]
+            }
+        };
+        let was_there = *own & bit != 0;
+        *own |= bit;
+        !was_there
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let more = self.more.as_ref();
+        more.map_or(0, |more| size_of::<Vec<u64>>() + more.capacity() * 8)
+    }
+}
+
 impl Pane {
     /// Takes a reading: `value(m)` is NaN where metric `m` is missing.
     fn add(&mut self, metrics: usize, mut value: impl FnMut(usize) -> f64) {
@@ -328,6 +414,24 @@ impl Pane {
             grow(cells, metrics, Cell::default());
             for (metric, cell) in cells.iter_mut().enumerate().take(metrics) {
                 cell.join(Cell::of(value(metric)));
+            }
+        }
+    }
+
+    /// Takes a value that the newest reading did not have.
+    fn join(&mut self, metric: usize, value: f64) {
+        match &mut self.values {
+            Values::One(values) => {
+                if values.len() <= metric {
+                    let mut longer = std::mem::take(values).into_vec();
+                    grow(&mut longer, metric + 1, f64::NAN);
+                    *values = longer.into();
+                }
+                values[metric] = value;
+            }
+            Values::Sums(cells) => {
+                grow(cells, metric + 1, Cell::default());
+                cells[metric].join(Cell::of(value));
             }
         }
     }

@@ -8,6 +8,7 @@ mod lanes;
 #[cfg(test)]
 mod memory;
 mod owners;
+mod parts;
 mod prognosis;
 mod questions;
 mod restore;
@@ -26,6 +27,8 @@ use fieldwright_condition::{ClassSettings, Member, Model};
 pub(super) use self::columns::Columns;
 use self::lanes::{Done, ELSEWHERE};
 use self::owners::Owner;
+pub use self::parts::Arrived;
+use self::parts::{Parts, Place};
 pub use self::revisions::Due;
 use self::revisions::Late;
 pub use self::saving::Unsaved;
@@ -218,14 +221,21 @@ impl Engine {
         let Some(mut tracks) = self.classes.remove(class) else {
             return;
         };
-        self.take_rows(&mut tracks, batch, out);
+        self.take_rows(&mut tracks, batch, &Parts::default(), out);
         self.classes.insert(Arc::clone(class), tracks);
     }
 
-    fn take_rows(&mut self, tracks: &mut ClassTracks, batch: &RecordBatch, out: &mut Vec<Finding>) {
+    /// Gives the parts that were taken with their readings.
+    fn take_rows(
+        &mut self,
+        tracks: &mut ClassTracks,
+        batch: &RecordBatch,
+        parts: &Parts<'_>,
+        out: &mut Vec<Finding>,
+    ) -> Vec<Place> {
         let Some(columns) = Columns::of(batch, |name| tracks.metric(name)) else {
             self.counts.unreadable += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
-            return;
+            return Vec::new();
         };
         let mut seats = Vec::with_capacity(batch.num_rows());
         let mut last: Option<(&str, u32)> = None;
@@ -246,17 +256,16 @@ impl Engine {
             last = Some((tag, seat));
             seats.push(seat);
         }
-        let done = tracks.take(&columns, &seats, self.scores.is_some());
+        let mut done = tracks.take(&columns, &seats, parts, self.scores.is_some());
         let due = done.class_due.and_then(|at| tracks.is_due(at));
+        let joined = std::mem::take(&mut done.joined);
         self.finish(done, out);
         out.extend(due);
+        joined
     }
 
     /// Takes late rows of one class, which are older than what was taken before of their asset:
     /// detectors have judged past them, thresholds may not have seen their metrics yet.
-    ///
-    /// A device that sends each metric in a message of its own with one and the same time has all
-    /// but the first here.
     pub fn ingest_late(&mut self, class: &Arc<str>, batch: &RecordBatch, out: &mut Vec<Finding>) {
         let Some(tracks) = self.classes.get_mut(class) else {
             return;

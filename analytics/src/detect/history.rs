@@ -3,6 +3,7 @@
 mod merged;
 
 use std::collections::BTreeMap;
+use std::ops::Bound::Included;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -103,9 +104,15 @@ pub(super) fn read_spans(
     table: &TableSnapshot,
     spans: &BTreeMap<&str, Span>,
 ) -> Result<BTreeMap<String, Vec<RecordBatch>>, HistoryError> {
-    let from = spans.values().map(|span| span.0).min().unwrap_or(i64::MAX);
-    let to = spans.values().map(|span| span.1).max().unwrap_or(i64::MIN);
-    let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
+    let wanted = |file: &ColdFile| {
+        // A range that ends before it begins is none, and asking for one panics.
+        let assets = (file.min_asset <= file.max_asset)
+            .then(|| (Included(&*file.min_asset), Included(&*file.max_asset)));
+        let mut own = assets
+            .into_iter()
+            .flat_map(|own| spans.range::<str, _>(own));
+        own.any(|(_, (from, to))| file.max_time >= *from && file.min_time < *to)
+    };
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     read_table(lake, table, Rows::InOrder, wanted, |batch| {
         for (asset, rows) in rows_of(batch, spans).unwrap_or_default() {

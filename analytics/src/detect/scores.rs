@@ -124,6 +124,18 @@ impl Scores {
             .collect()
     }
 
+    /// Whether an instant is before all windows that are kept.
+    pub(super) fn is_gone(&self, instant: i64, settings: &ClassSettings) -> bool {
+        let oldest = self.said.front();
+        oldest.is_some_and(|said| settings.start_of(said.at) > instant)
+    }
+
+    /// Whether a window was judged by a model.
+    pub(super) fn is_by(&self, end: i64, version: &str) -> bool {
+        let known = self.models.iter().rev().find(|(from, _)| *from <= end);
+        known.is_some_and(|(_, model)| model.version == version)
+    }
+
     /// Takes note of what the detectors say of a window again; whether anything is new.
     pub(super) fn revise<'a>(
         &mut self,

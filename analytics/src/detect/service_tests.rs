@@ -165,7 +165,7 @@ impl Wire {
             min_time,
             max_time,
             min_asset: "".into(),
-            max_asset: "".into(),
+            max_asset: "~".into(),
             level: 0,
             late: false,
             sorted: false,
@@ -398,7 +398,7 @@ async fn late_rows_raise_nothing_and_silence_is_stale() {
     let mut wire = Wire::new();
     let detection = wire.start(&book, folder.path(), "").await;
     wire.send(60, 0.0).await;
-    let late: Vec<i64> = (0..600).map(|n| 2400 + 2 * n + 1).collect();
+    let late: Vec<i64> = (0..597).map(|n| 2400 + 2 * n + 1).collect();
     wire.commit(batch("R-1", &late, 50.0), true).await;
     // Even if they came unmarked, they are behind the watermark.
     wire.commit(batch("R-1", &late, 50.0), false).await;

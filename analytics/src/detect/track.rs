@@ -234,7 +234,9 @@ impl Track {
                     continue;
                 }
                 let began = watch.began(member).filter(|_| verdict.alarm);
-                verdict.turn = held.admit(detector, verdict.turn, is_past, began);
+                // What is below its limit by now may go on for a while, but is not still there.
+                let says_nothing = is_past || verdict.ratio < 1.0;
+                verdict.turn = held.admit(detector, verdict.turn, says_nothing, began);
                 let about = About {
                     tag,
                     settings,

@@ -1,5 +1,6 @@
 //! The training of one model, to be run away from the stream.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -11,6 +12,10 @@ use fieldwright_condition::{ClassSettings, FitError, Learning, Model, Monitor};
 use super::engine::Columns;
 use super::history::HistoryError;
 use super::models::ModelFolderError;
+
+/// Share of the stream's windows without a metric beyond which live windows are taken to miss it: a
+/// model leaves it out then.
+const MISSING_SHARE: f64 = 0.1;
 
 /// Everything that the training of one asset needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +103,55 @@ impl TrainingJob {
         waiting
     }
 
+    /// The same, unless live windows would not have what the new ones have: the model would judge
+    /// none of them. Then the job stays as it is.
+    ///
+    /// **Errors** say what the stream does not have.
+    pub(super) fn cut_as_streamed(
+        &mut self,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<Window>, Unlike> {
+        let stream = self.windows.clone();
+        let waiting = self.cut_again(batches);
+        match self.unlike(&stream) {
+            None => Ok(waiting),
+            Some(unlike) => {
+                self.windows = stream;
+                Err(unlike)
+            }
+        }
+    }
+
+    /// What the windows have and the newer half of those of the stream do not: what was late for a
+    /// while and came in time again is no trouble.
+    fn unlike(&self, stream: &Learning) -> Option<Unlike> {
+        if stream.is_empty() || self.windows.is_empty() {
+            return None;
+        }
+        let newer = stream.len() / 2..stream.len();
+        let missing = |windows: &Learning, which: Range<usize>, metric: usize| {
+            let has = |window: &usize| {
+                let mut kinds = self.settings.features.iter();
+                kinds.any(|kind| windows.value(*window, metric, *kind).is_finite())
+            };
+            let all = which.len();
+            1.0 - which.filter(has).count() as f64 / all as f64
+        };
+        let lost = |metric: &usize| {
+            missing(stream, newer.clone(), *metric) > MISSING_SHARE
+                && missing(&self.windows, 0..self.windows.len(), *metric) <= MISSING_SHARE
+        };
+        if let Some(metric) = (0..self.metrics.len()).find(lost) {
+            return Some(Unlike::Metric(self.metrics[metric].clone()));
+        }
+        let (live, stored) = (
+            usual_rows(stream, newer.clone()),
+            usual_rows(&self.windows, 0..self.windows.len()),
+        );
+        let too_few = live < self.settings.min_coverage * stored;
+        too_few.then_some(Unlike::Rows { live, stored })
+    }
+
     /// Trains. Takes milliseconds to seconds of one core.
     ///
     /// **Errors** when the windows are too few, nothing moved in them, or a detector cannot be
@@ -111,6 +165,29 @@ impl TrainingJob {
             &self.windows,
         )
     }
+}
+
+/// What stored windows of a learning period have, and those of the stream do not.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(super) enum Unlike {
+    /// A metric.
+    #[error("metric {0} of an asset comes late in more than a tenth of its windows")]
+    Metric(String),
+    /// Readings.
+    #[error("an asset's windows have {live} readings in time and {stored} with late ones")]
+    Rows {
+        /// Readings in a window of the stream, median.
+        live: f64,
+        /// Readings in a stored window, median.
+        stored: f64,
+    },
+}
+
+/// Readings that a window usually has.
+fn usual_rows(windows: &Learning, which: Range<usize>) -> f64 {
+    let mut rows: Vec<u32> = which.map(|window| windows.rows(window)).collect();
+    rows.sort_unstable();
+    f64::from(rows.get(rows.len() / 2).copied().unwrap_or(0))
 }
 
 /// The number of a metric among the known ones; a new one is added.

@@ -140,15 +140,12 @@ pub fn publish_all(
 ) -> std::io::Result<u64> {
     let mut reader = AckReader::new(stream.try_clone()?);
     let mut stream = std::io::BufWriter::with_capacity(64 * 1024, stream);
-    let mut sent = 0u64;
+    let (mut sent, mut packet) = (0u64, Vec::new());
     for (topic, payload) in messages {
-        let body = 2 + topic.len() + 2 + payload.len();
+        packet.clear();
         let identifier = (sent % RING as u64) as u16 + 1;
-        stream.write_all(&[0x32, (body % 128) as u8 | 0x80, (body / 128) as u8])?;
-        stream.write_all(&(topic.len() as u16).to_be_bytes())?;
-        stream.write_all(topic.as_bytes())?;
-        stream.write_all(&identifier.to_be_bytes())?;
-        stream.write_all(payload.as_bytes())?;
+        frame(&mut packet, &topic, &payload, identifier);
+        stream.write_all(&packet)?;
         sent += 1;
         if sent - reader.acknowledged > RING as u64 / 2 {
             stream.flush()?;
@@ -160,6 +157,21 @@ pub fn publish_all(
         reader.wait()?;
     }
     Ok(sent)
+}
+
+/// Appends a PUBLISH of QoS 1 of less than 16 KiB.
+pub fn frame(packets: &mut Vec<u8>, topic: &str, payload: &str, identifier: u16) {
+    let body = 2 + topic.len() + 2 + payload.len();
+    packets.push(0x32);
+    if body < 128 {
+        packets.push(body as u8);
+    } else {
+        packets.extend([(body % 128) as u8 | 0x80, (body / 128) as u8]);
+    }
+    packets.extend((topic.len() as u16).to_be_bytes());
+    packets.extend(topic.as_bytes());
+    packets.extend(identifier.to_be_bytes());
+    packets.extend(payload.as_bytes());
 }
 
 /// Counts PUBACK packets and answers pings.

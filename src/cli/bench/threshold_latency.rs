@@ -5,6 +5,7 @@
 //! two ends stand two syncs, one after the other, that of the journal and that of the store.
 
 use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use fieldwright_analytics::alarms::EventKind;
 use fieldwright_ingest::clock::{process_now, process_sleep, wall_now};
-use rumqttc::{AsyncClient, MqttOptions, NetworkOptions, QoS};
 
 use super::Failure;
+use super::feeder::{connect, frame};
+use super::lines::RING;
 use crate::app::App;
 use crate::config::{Layers, Settings};
 use crate::wiring::Parts;
@@ -44,7 +46,8 @@ pub async fn crossings(disk: &Path, rate: f64) -> Result<Vec<f64>, Failure> {
     let app = App::start(settings(dir.path())?, dir.path()).await?;
     let raised: Instants = Arc::default();
     let follower = tokio::spawn(follow(app.parts().clone(), Arc::clone(&raised)));
-    let sent = publish(&app, rate).await;
+    let address = app.endpoints().mqtt.replace("mqtt://", "");
+    let sent = tokio::task::spawn_blocking(move || publish(&address, rate)).await;
     let waiting = process_now();
     let count = || raised.lock().expect("no holder panics").len();
     while count() < ASSETS && waiting.elapsed() < Duration::from_secs(20) {
@@ -52,7 +55,8 @@ pub async fn crossings(disk: &Path, rate: f64) -> Result<Vec<f64>, Failure> {
     }
     follower.abort();
     app.shutdown().await?;
-    let (sent, raised) = (sent?, raised.lock().expect("no holder panics"));
+    let sent = sent.map_err(Failure::failed)?.map_err(Failure::failed)?;
+    let raised = raised.lock().expect("no holder panics");
     let times: Vec<f64> = sent
         .iter()
         .filter_map(|(asset, sent)| Some((*sent, *raised.get(asset)?)))
@@ -76,47 +80,42 @@ fn settings(dir: &Path) -> Result<Settings, Failure> {
     Ok(Settings::from_layers(&layers)?)
 }
 
-/// Gives when each asset's crossing was handed over.
-async fn publish(app: &App, rate: f64) -> Result<HashMap<String, Instant>, Failure> {
-    let address = app.endpoints().mqtt.replace("mqtt://", "");
-    let (host, port) = address.rsplit_once(':').unwrap_or((&address, "1883"));
-    let mut options = MqttOptions::new("crossing", host, port.parse().map_err(Failure::failed)?);
-    options.set_inflight(20_000);
-    options.set_keep_alive(Duration::from_secs(30));
-    let (client, mut events) = AsyncClient::new(options, 20_000);
-    // Otherwise a PUBLISH waits for the answer to the one before.
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    events.set_network_options(network);
-    let poll = tokio::spawn(async move { while events.poll().await.is_ok() {} });
+/// Gives when each asset's crossing was written to the socket.
+///
+/// The device is a socket of its own thread, as where acknowledgements are measured: what a client
+/// library takes is not the service's.
+fn publish(address: &str, rate: f64) -> std::io::Result<HashMap<String, Instant>> {
+    let address = address.parse().map_err(std::io::Error::other)?;
+    let mut stream = connect(address, "crossing")?;
+    let mut answers = stream.try_clone()?;
+    let reading = std::thread::spawn(move || {
+        let mut buffer = [0u8; 16 * 1024];
+        while answers.read(&mut buffer).is_ok_and(|read| read > 0) {}
+    });
 
     let start = wall_now() - TimeDelta::hours(1);
     let began = process_now();
     let (mut sent, mut crossed) = (0_u64, HashMap::new());
     let lasting = WARMING + STAGGER * u32::try_from(ASSETS).unwrap_or(u32::MAX);
-    while began.elapsed() < lasting {
+    let (mut packets, mut crossing) = (Vec::new(), Vec::new());
+    while began.elapsed() < lasting || crossed.len() < ASSETS {
         let due = (began.elapsed().as_secs_f64() * rate) as u64;
         while sent < due {
             let asset = usize::try_from(sent).unwrap_or(0) % ASSETS;
             let turn = WARMING + STAGGER * u32::try_from(asset).unwrap_or(0);
             let is_out = began.elapsed() >= turn;
             let tag = format!("bench-{asset}");
+            append(&mut packets, &tag, start, sent, is_out);
             if is_out && !crossed.contains_key(&tag) {
-                crossed.insert(tag.clone(), process_now());
+                crossing.push(tag);
             }
-            send(&client, &tag, start, sent, is_out).await?;
             sent += 1;
         }
-        process_sleep(BURST).await;
-    }
-    // Whoever had no turn within the last round has it now.
-    for asset in 0..ASSETS {
-        let tag = format!("bench-{asset}");
-        if !crossed.contains_key(&tag) {
-            crossed.insert(tag.clone(), process_now());
-            send(&client, &tag, start, sent, true).await?;
-            sent += 1;
-        }
+        let now = process_now();
+        crossed.extend(crossing.drain(..).map(|tag| (tag, now)));
+        stream.write_all(&packets)?;
+        packets.clear();
+        std::thread::park_timeout(BURST);
     }
     eprintln!(
         "{:.0} messages/s over {:.0} s, {} crossings",
@@ -124,26 +123,23 @@ async fn publish(app: &App, rate: f64) -> Result<HashMap<String, Instant>, Failu
         began.elapsed().as_secs_f64(),
         crossed.len()
     );
-    process_sleep(Duration::from_secs(1)).await;
-    poll.abort();
+    std::thread::sleep(Duration::from_secs(1));
+    stream.shutdown(std::net::Shutdown::Both)?;
+    reading.join().map_err(|_| std::io::ErrorKind::Other)?;
     Ok(crossed)
 }
 
-async fn send(
-    client: &AsyncClient,
-    tag: &str,
-    start: DateTime<Utc>,
-    number: u64,
-    is_out: bool,
-) -> Result<(), Failure> {
+fn append(packets: &mut Vec<u8>, tag: &str, start: DateTime<Utc>, number: u64, is_out: bool) {
     let time = start.timestamp_millis() + i64::try_from(number).unwrap_or(0);
     let value = if is_out { 99.0 } else { 20.0 };
     let payload = format!("{{\"time\":{time},\"metrics\":{{\"value\":{value}}}}}");
-    let topic = format!("fieldwright/bench/{tag}");
-    client
-        .publish(topic, QoS::AtLeastOnce, false, payload)
-        .await
-        .map_err(Failure::failed)
+    let identifier = (number % RING as u64) as u16 + 1;
+    frame(
+        packets,
+        &format!("fieldwright/bench/{tag}"),
+        &payload,
+        identifier,
+    );
 }
 
 async fn follow(parts: Parts, raised: Instants) {

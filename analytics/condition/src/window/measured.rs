@@ -131,6 +131,25 @@ impl Measuring {
         pane.times.push(time);
     }
 
+    /// Takes a value that the newest reading did not have.
+    pub(super) fn join(&mut self, index: i64, time: i64, metric: usize, value: f64) {
+        let Some(pane) = self.panes.back_mut().filter(|pane| pane.index == index) else {
+            return;
+        };
+        if pane.courses.len() <= metric {
+            pane.courses.resize(metric + 1, Course::NONE);
+        }
+        pane.courses[metric].add(hours(time - index * self.step), value);
+        if pane.times.last() == Some(&time) {
+            if pane.values.len() <= metric {
+                pane.values.resize(metric + 1, Vec::new());
+            }
+            let values = &mut pane.values[metric];
+            values.resize(pane.times.len() - 1, f64::NAN);
+            values.push(value);
+        }
+    }
+
     /// Measures the panes from the first to before the last; those before are forgotten.
     pub(super) fn measure(
         &mut self,

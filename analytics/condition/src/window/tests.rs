@@ -168,3 +168,36 @@ fn a_window_of_one_pane_keeps_none() {
     assert_eq!(windows.closed.capacity(), 0);
     assert_eq!(windows.heap_bytes(), 10 * (32 + 8));
 }
+
+#[test]
+fn parts_of_the_newest_reading_make_the_window_of_the_whole() {
+    use crate::settings::FeatureKind;
+    let features = [FeatureKind::Max, FeatureKind::Slope, FeatureKind::Rms];
+    let cut = |parts: bool| {
+        let mut windows = Windows::new(10, 1, i64::MIN + 1).measured_for(&features);
+        let mut closed = Vec::new();
+        for time in [0, 3, 7, 9, 12, 15, 17, 21] {
+            let whole = |metric: usize| (time * 7 % 5) as f64 + metric as f64;
+            // The seventieth metric is known from the third reading on.
+            let metrics = if time < 7 { 2 } else { 70 };
+            let close = |window| closed.push(window);
+            if !parts {
+                windows.add(time, metrics, whole, close);
+                continue;
+            }
+            let only = |own: usize| move |metric| if metric == own { whole(own) } else { f64::NAN };
+            windows.add(time, 1, only(0), close);
+            for metric in 1..metrics {
+                assert!(windows.join(time, metric + 1, only(metric)));
+            }
+            // What it has stays, and no other instant is its.
+            assert!(!windows.join(time, metrics, |_| 99.0));
+            assert!(!windows.join(time - 1, metrics, only(0)));
+            assert!(!windows.join(time + 1, metrics, only(0)));
+        }
+        closed
+    };
+    let [whole, parts] = [cut(false), cut(true)];
+    assert_eq!(whole.len(), 2);
+    assert_eq!(format!("{whole:?}"), format!("{parts:?}"));
+}

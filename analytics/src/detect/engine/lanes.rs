@@ -12,6 +12,7 @@ use super::super::recording::ScoredWindow;
 use super::super::track::Track;
 use super::super::training::TrainingJob;
 use super::columns::{Columns, Slice};
+use super::parts::{Parts, Place};
 use super::saving::progress;
 use super::{ClassTracks, EngineCounts, Finding, Found};
 
@@ -50,6 +51,8 @@ pub(super) struct Done {
     pub(super) class_due: Option<i64>,
     /// With the row that they come from.
     pub(super) findings: Vec<(usize, Finding)>,
+    /// Late rows that were taken as parts of a reading.
+    pub(super) joined: Vec<Place>,
 }
 
 impl ClassTracks {
@@ -81,23 +84,24 @@ impl ClassTracks {
         &mut self,
         columns: &Columns<'_>,
         seats: &[u32],
+        parts: &Parts<'_>,
         wants_scores: bool,
     ) -> Done {
         let slices = columns.by_metric(self.metrics.len());
         let wanted = (seats.len() / ROWS_PER_LANE).clamp(1, MAX_LANES.min(cores()));
         let mut lanes = self.lanes(wanted, wants_scores);
         if let [lane] = &mut lanes[..] {
-            lane.take(columns, &slices, seats);
+            lane.take((columns, &slices), seats, parts);
             return std::mem::take(&mut lane.done);
         }
         std::thread::scope(|scope| {
             let mut rest = lanes.iter_mut();
             let own = rest.next();
             for lane in rest {
-                scope.spawn(|| lane.take(columns, &slices, seats));
+                scope.spawn(|| lane.take((columns, &slices), seats, parts));
             }
             if let Some(own) = own {
-                own.take(columns, &slices, seats);
+                own.take((columns, &slices), seats, parts);
             }
         });
         let mut all = Done::default();
@@ -106,6 +110,7 @@ impl ClassTracks {
             all.scores.extend(lane.done.scores);
             all.findings.extend(lane.done.findings);
             all.class_due = all.class_due.max(lane.done.class_due);
+            all.joined.extend(lane.done.joined);
         }
         // As if one thread had taken row by row.
         all.findings.sort_by_key(|(row, _)| *row);
@@ -159,7 +164,12 @@ impl Lane<'_> {
         }
     }
 
-    fn take(&mut self, columns: &Columns<'_>, slices: &[Option<Slice<'_>>], seats: &[u32]) {
+    fn take(
+        &mut self,
+        (columns, slices): (&Columns<'_>, &[Option<Slice<'_>>]),
+        seats: &[u32],
+        parts: &Parts<'_>,
+    ) {
         let mut closed = Vec::new();
         let own = self.first..self.first + self.tracks.len();
         let backfill_after = self.settings.backfill_after.micros();
@@ -186,7 +196,13 @@ impl Lane<'_> {
             self.guard((row, number - self.first), (time, is_past), value);
             let close = |window| closed.push(window);
             let track = &mut self.tracks[number - self.first];
-            track.monitor.cut(time, slices.len(), value, close);
+            let more = parts.at(columns.asset(row), time);
+            if !more.is_empty() && time > track.monitor.newest() {
+                let joined = parts.joined(more, slices.len(), value);
+                self.done.joined.extend(joined);
+            }
+            let whole = |metric: usize| parts.whole(value(metric), more, metric);
+            track.monitor.cut(time, slices.len(), whole, close);
             for window in closed.drain(..) {
                 self.done.counts.windows += 1;
                 self.close(row, number - self.first, window);

@@ -21,6 +21,9 @@ pub const MAX_LATE_INSTANTS_OF_AN_ASSET: usize = 512;
 pub(super) struct Late {
     /// By class and tag. **Units**: microseconds of event time since 1970.
     instants: BTreeMap<(Arc<str>, Arc<str>), BTreeSet<i64>>,
+    /// The newest reading of each of them, and since when it is. **Units**: microseconds of event
+    /// time and of the clock.
+    newest: BTreeMap<(Arc<str>, Arc<str>), (i64, i64)>,
     count: usize,
     /// Where the next round begins.
     next: Option<(Arc<str>, Arc<str>)>,
@@ -42,14 +45,21 @@ pub struct Due {
 impl Engine {
     /// Takes late rows of one class. Those of assets that learn have their windows cut again when
     /// that is over; those of assets that are judged wait for [`Engine::due_revisions`], unless
-    /// they are `stored`: read again, so nobody knows which of them have been seen.
-    pub fn note_late(&mut self, class: &Arc<str>, batch: &RecordBatch, stored: bool) {
+    /// they are `stored`: read again, so nobody knows which of them have been seen. Rows that were
+    /// taken as parts of a reading are not late.
+    pub(super) fn note_late(
+        &mut self,
+        class: &Arc<str>,
+        batch: &RecordBatch,
+        stored: bool,
+        is_part: impl Fn(usize) -> bool,
+    ) {
         let tracks = class_tracks(&mut self.classes, &self.config, class);
         // A metric that only late rows have is one of the class's.
         let Some(columns) = Columns::of(batch, |name| tracks.metric(name)) else {
             return;
         };
-        for row in 0..batch.num_rows() {
+        for row in (0..batch.num_rows()).filter(|row| !is_part(*row)) {
             let (tag, time) = (columns.asset(row), columns.time(row));
             let Some((tag, number)) = tracks.numbers.get_key_value(tag) else {
                 continue;
@@ -65,8 +75,10 @@ impl Engine {
             if stored || is_learning && track.monitor.is_collecting() {
                 continue;
             }
+            let scores = track.scores.as_ref();
+            let is_gone = scores.is_some_and(|scores| scores.is_gone(time, &tracks.settings));
             let key = (Arc::clone(class), Arc::clone(tag));
-            if !self.late.take(key, time) {
+            if is_gone || !self.late.take(key, time) {
                 self.counts.not_revised += 1;
             }
         }
@@ -74,7 +86,11 @@ impl Engine {
 
     /// Judged windows that late rows belong to, so many at most, and all of them closed. Asked
     /// again, it gives others.
-    pub fn due_revisions(&mut self, limit: usize) -> Vec<Due> {
+    ///
+    /// `now`: the clock, microseconds since 1970. An asset that has sent nothing by it for
+    /// `stale_after` closes no window: what waits for that is counted and revises nothing, as does
+    /// what is of an asset that is watched elsewhere or learns again.
+    pub fn due_revisions(&mut self, limit: usize, now: i64) -> Vec<Due> {
         let mut all = Vec::new();
         let mut windows = 0;
         let mut late = std::mem::take(&mut self.late);
@@ -89,20 +105,29 @@ impl Engine {
                 late.next = Some(key);
                 break;
             }
-            let Some(class) = self.classes.get(&key.0) else {
+            let class = self.classes.get(&key.0);
+            let track = class.and_then(|class| {
+                let track = &class.tracks[*class.numbers.get(&key.1)?];
+                (track.owned && !track.monitor.is_collecting()).then_some((class, track))
+            });
+            let Some((class, track)) = track else {
+                self.counts.not_revised += late.drop_all(&key);
                 continue;
             };
-            let track = class
-                .numbers
-                .get(&key.1)
-                .map(|number| &class.tracks[*number]);
-            let Some(track) = track.filter(|track| track.monitor.watch().is_some()) else {
+            let silent = late.silent_for(&key, track.monitor.newest(), now);
+            if silent > class.settings.stale_after.micros() {
+                self.counts.not_revised += late.drop_all(&key);
                 continue;
-            };
+            }
+            // Its model is on the way.
+            if track.monitor.watch().is_none() {
+                continue;
+            }
             let settings = &class.settings;
             // Until then a window with it may still be open.
             let closed = track.monitor.through().saturating_sub(settings.reach());
-            let instants = late.take_until(&key, closed);
+            // Where the last of them ends another step begins, which is revised as a whole.
+            let instants = late.take_until(&key, closed.saturating_sub(1));
             let mut ends = BTreeSet::new();
             for instant in instants {
                 let scores = track.scores.as_ref();
@@ -140,9 +165,12 @@ impl Engine {
         let (Some(watch), Some(scores)) = (track.monitor.watch(), &mut track.scores) else {
             return;
         };
+        let states = watch.detector_states();
         for window in windows {
-            let ratios = watch.score_again(&window, &settings).unwrap_or_default();
-            let said = watch.names().zip(ratios);
+            // A score names the model that made it: another one does not speak for it.
+            let is_own = scores.is_by(window.end, &watch.model().version);
+            let again = is_own.then(|| watch.score_again(&window, &states, &settings));
+            let said = watch.names().zip(again.flatten().unwrap_or_default());
             let revised = scores.revise(window.end, said, &settings);
             self.counts.revised += u64::from(revised);
             self.counts.not_revised += u64::from(!revised);
@@ -223,8 +251,27 @@ impl Late {
         self.count -= done.len();
         if own.is_empty() {
             self.instants.remove(key);
+            self.newest.remove(key);
         }
         done
+    }
+
+    /// Drops those of an asset; how many there were.
+    fn drop_all(&mut self, key: &(Arc<str>, Arc<str>)) -> u64 {
+        self.newest.remove(key);
+        let dropped = self.instants.remove(key).map_or(0, |own| own.len());
+        self.count -= dropped;
+        dropped as u64
+    }
+
+    /// For how long an asset's newest reading has been the same while its instants wait.
+    /// **Units**: microseconds.
+    fn silent_for(&mut self, key: &(Arc<str>, Arc<str>), newest: i64, now: i64) -> i64 {
+        let known = self.newest.entry(key.clone()).or_insert((newest, now));
+        if known.0 != newest {
+            *known = (newest, now);
+        }
+        now.saturating_sub(known.1)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use fieldwright_condition::window::Window;
-use fieldwright_condition::{Member, Model};
+use fieldwright_condition::{FitError, Member, Model};
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use super::keeper::Keeper;
 use super::rereading::{Reading, Stored, read, read_again};
 use super::shared::{Shared, stopped};
 use super::studies::{put_in_use, rows_of, work};
-use crate::detect::engine::{Finding, Found};
+use crate::detect::engine::{Arrived, Due, Finding, Found};
 use crate::detect::jobs::{JobRequest, Then, Work};
 use crate::detect::registry::ModelRecord;
 use crate::detect::training::TrainingJob;
@@ -36,7 +36,7 @@ const REVISIONS_PER_LOOK: usize = 256;
 /// How long the end waits for a training that has begun.
 const LAST_TRAINING: Duration = Duration::from_secs(2);
 
-/// What comes back from a training.
+/// What comes back from a training, or another reading.
 pub(super) enum Trained {
     /// Of an asset whose learning period is over.
     Learned {
@@ -55,6 +55,8 @@ pub(super) enum Trained {
         model: Box<Model>,
         installed: oneshot::Sender<()>,
     },
+    /// The stored rows of windows that late rows have changed.
+    Reread(Vec<(Due, Vec<RecordBatch>)>),
 }
 
 pub(super) struct Follower {
@@ -67,6 +69,8 @@ pub(super) struct Follower {
     through: u64,
     /// Where that stood when it was last seen behind although nothing came.
     quiet_at: Option<u64>,
+    /// Whether stored rows are being read for windows that late rows have changed.
+    is_rereading: bool,
 }
 
 impl Follower {
@@ -83,6 +87,7 @@ impl Follower {
             trainings: Arc::new(Semaphore::new(TRAININGS)),
             through: 0,
             quiet_at: None,
+            is_rereading: false,
         }
     }
 
@@ -135,12 +140,15 @@ impl Follower {
             self.catch_up(models).await;
             return;
         }
-        for part in &committed.parts {
-            let (class, batch) = (&part.class, &part.rows.batch);
-            self.take(class, batch, part.late).await;
-            if part.late {
-                self.shared.engine().note_late(class, batch, false);
+        for parts in committed.parts.chunk_by(|a, b| a.class == b.class) {
+            let mut arrived = Arrived::default();
+            for part in parts {
+                match part.late {
+                    false => arrived.in_order.push(&part.rows.batch),
+                    true => arrived.late.push(&part.rows.batch),
+                }
             }
+            self.take(&parts[0].class, &arrived).await;
         }
         self.came_through(committed.sequence);
     }
@@ -156,31 +164,31 @@ impl Follower {
         if behind && still {
             self.catch_up(models).await;
         }
-        self.revise().await;
+        self.reread();
     }
 
-    /// Scores windows again that late rows have changed.
-    async fn revise(&mut self) {
-        let due = self.shared.engine().due_revisions(REVISIONS_PER_LOOK);
+    /// Reads the rows of windows that late rows have changed, one reading at a time: alarms do not
+    /// wait for files. The rows come back through the channel.
+    fn reread(&mut self) {
+        if self.is_rereading {
+            return;
+        }
+        let now = self.shared.clock.now().timestamp_micros();
+        let due = self.shared.engine().due_revisions(REVISIONS_PER_LOOK, now);
         if due.is_empty() {
             return;
         }
-        let shared = Arc::clone(&self.shared);
-        let read = tokio::task::spawn_blocking(move || read_again(&shared, due));
-        let mut stop = self.stop.clone();
-        let read = tokio::select! {
-            biased;
-            () = stopped(&mut stop) => return,
-            read = read => read,
-        };
-        match read {
-            Ok(found) => {
-                for (due, rows) in found {
-                    self.shared.engine().revise(&due, &rows);
-                }
-            }
-            Err(error) => tracing::error!(%error, "late readings revise nothing"),
-        }
+        self.is_rereading = true;
+        let (shared, trained) = (Arc::clone(&self.shared), self.trained.clone());
+        tokio::spawn(async move {
+            let read = tokio::task::spawn_blocking(move || read_again(&shared, due)).await;
+            let found = read.unwrap_or_else(|error| {
+                tracing::error!(%error, "late readings revise nothing");
+                Vec::new()
+            });
+            // The follower is gone when it was told to stop.
+            let _ = trained.send(Trained::Reread(found)).await;
+        });
     }
 
     /// Follows what is stored and was not seen: the feed leaves out commits when it is full.
@@ -204,11 +212,12 @@ impl Follower {
                 Some(trained) = models.recv() => self.install(trained).await,
                 next = batches.recv() => match next {
                     Some(stored) => {
-                        let (class, batch) = (&stored.class, &stored.batch);
-                        self.take(class, batch, stored.late).await;
-                        if stored.late {
-                            self.shared.engine().note_late(class, batch, true);
-                        }
+                        let arrived = Arrived {
+                            in_order: stored.in_order.iter().collect(),
+                            late: stored.late.iter().collect(),
+                            stored: true,
+                        };
+                        self.take(&stored.class, &arrived).await;
                     }
                     None => break,
                 },
@@ -232,14 +241,9 @@ impl Follower {
         counter.fetch_max(self.through, Ordering::Relaxed);
     }
 
-    async fn take(&mut self, class: &Arc<str>, batch: &RecordBatch, late: bool) {
+    async fn take(&mut self, class: &Arc<str>, arrived: &Arrived<'_>) {
         let mut findings = Vec::new();
-        if late {
-            let mut engine = self.shared.engine();
-            engine.ingest_late(class, batch, &mut findings);
-        } else {
-            self.shared.engine().ingest(class, batch, &mut findings);
-        }
+        self.shared.engine().take(class, arrived, &mut findings);
         self.keep_all(findings).await;
     }
 
@@ -273,6 +277,12 @@ impl Follower {
                 self.shared.engine().install(*model, &mut findings);
                 // Nobody waits for it when the request was given up.
                 let _ = installed.send(());
+            }
+            Trained::Reread(found) => {
+                self.is_rereading = false;
+                for (due, rows) in found {
+                    self.shared.engine().revise(&due, &rows);
+                }
             }
         }
         self.keep_all(findings).await;
@@ -359,11 +369,18 @@ impl Follower {
             };
             let work = tokio::task::spawn_blocking(move || {
                 let mut job = job;
-                let waiting = cut_again(&shared, &mut job);
-                let model = learn(&shared, &job);
+                let mut waiting = cut_again(&shared, &mut job).unwrap_or_default();
+                let mut model = job.run();
+                // What came late in the meantime belongs to it too. Once: of a device whose
+                // readings are always late there is always more.
+                if let Some(again) = cut_again(&shared, &mut job) {
+                    waiting = again;
+                    model = job.run();
+                }
+                let model = keep_learned(&shared, &job, model).map(Box::new);
                 Trained::Learned {
                     job,
-                    model: model.map(Box::new),
+                    model,
                     waiting,
                 }
             });
@@ -376,27 +393,42 @@ impl Follower {
 }
 
 /// Cuts the windows of a learning period again when late rows belong to them; gives those after it,
-/// which wait for the model.
-fn cut_again(shared: &Shared, job: &mut TrainingJob) -> Vec<Window> {
+/// which wait for the model. `None`: the windows are as they were.
+fn cut_again(shared: &Shared, job: &mut TrainingJob) -> Option<Vec<Window>> {
     if !shared.engine().take_revised(&job.asset, &job.class) {
-        return Vec::new();
+        return None;
     }
     match rows_of(shared, &job.asset, (job.from, i64::MAX)) {
-        Ok((class, rows)) if class == job.class => job.cut_again(&rows),
-        Ok(_) => Vec::new(),
+        Ok((class, rows)) if class == job.class => match job.cut_as_streamed(&rows) {
+            Ok(waiting) => Some(waiting),
+            Err(unlike) => {
+                tracing::warn!(
+                    asset = job.asset,
+                    "{unlike}; it learns without its late readings: send all metrics of an \
+                     instant in one message, or each with its own time"
+                );
+                None
+            }
+        },
+        Ok(_) => None,
         Err(error) => {
             tracing::error!(
                 asset = job.asset,
                 ?error,
                 "stored rows cannot be read again; an asset learns without its late readings"
             );
-            Vec::new()
+            None
         }
     }
 }
 
-fn learn(shared: &Shared, job: &TrainingJob) -> Option<Model> {
-    let model = match job.run() {
+/// Puts what was learned in use.
+fn keep_learned(
+    shared: &Shared,
+    job: &TrainingJob,
+    learned: Result<Model, FitError>,
+) -> Option<Model> {
+    let model = match learned {
         Ok(model) => model,
         Err(error) => {
             tracing::warn!(asset = job.asset, %error, "an asset goes on learning");

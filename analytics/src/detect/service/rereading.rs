@@ -1,16 +1,18 @@
 //! Rows that the feed does not bring: from before the start, and those that it had to leave out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::UInt64Array;
+use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use fieldwright_ingest::snapshot::{ColdFile, Snapshot};
 use tokio::sync::mpsc;
 
 use super::followed::Followed;
 use super::shared::{READ_TRIES, Shared};
-use crate::detect::engine::Due;
+use crate::detect::engine::{Columns, Due};
 use crate::detect::history::{HistoryError, Rows, read_spans, read_table};
 
 /// What has to be read.
@@ -27,14 +29,19 @@ pub(super) enum Reading {
 pub(super) struct Stored {
     /// The class of their table.
     pub(super) class: Arc<str>,
-    /// Whether they are late rows.
-    pub(super) late: bool,
-    /// The rows.
-    pub(super) batch: RecordBatch,
+    /// Rows that came in order.
+    pub(super) in_order: Option<RecordBatch>,
+    /// Late ones that may be parts of those, or late rows by themselves.
+    pub(super) late: Vec<RecordBatch>,
 }
 
-/// Reads rows and sends them on, per asset in order of event time, then the late ones of their
-/// class, until nobody listens; gives the snapshot that they are from.
+/// Late rows that are laid beside those that came in order, at most; what is beyond is no part of a
+/// reading and revises its window. **Units**: rows, some hundred bytes each.
+const MAX_BESIDE: usize = 1_000_000;
+
+/// Reads rows and sends them on, per asset in order of event time, each with the late ones of its
+/// instant, then the late ones of their class, until nobody listens; gives the snapshot that they
+/// are from.
 ///
 /// Among them are rows that the engine has seen: it knows by their time.
 pub(super) fn read(
@@ -70,11 +77,11 @@ fn read_snapshot(
 ) -> Result<(), HistoryError> {
     let mut trouble = Ok(());
     for (class, table) in &snapshot.tables {
-        let send = |batch: &RecordBatch, late| {
+        let send = |in_order, late| {
             let stored = Stored {
                 class: Arc::clone(class),
+                in_order,
                 late,
-                batch: batch.clone(),
             };
             match sender.blocking_send(stored) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -93,10 +100,18 @@ fn read_snapshot(
         };
         let wanted = |file: &ColdFile| file.through > done || file.max_time >= from;
         let lake = &snapshot.lake;
-        let read = read_table(lake, table, Rows::InOrder, wanted, |batch| {
-            send(batch, false)
-        })
-        .and_then(|()| read_table(lake, table, Rows::Late, wanted, |batch| send(batch, true)));
+        let mut beside = Beside::default();
+        let read = read_table(lake, table, Rows::Late, wanted, |batch| beside.take(batch))
+            .and_then(|()| {
+                read_table(lake, table, Rows::InOrder, wanted, |batch| {
+                    send(Some(batch.clone()), beside.of(batch))
+                })
+            })
+            .and_then(|()| {
+                read_table(lake, table, Rows::Late, wanted, |batch| {
+                    send(None, vec![batch.clone()])
+                })
+            });
         // A damaged file of one class is no trouble of the others.
         match read {
             Err(error @ HistoryError::Open { .. }) => return Err(error),
@@ -105,6 +120,67 @@ fn read_snapshot(
         }
     }
     trouble
+}
+
+/// Late rows by asset and event time.
+#[derive(Default)]
+struct Beside {
+    batches: Vec<RecordBatch>,
+    /// Batch and row, in order of arrival.
+    places: HashMap<String, BTreeMap<i64, Vec<(usize, u64)>>>,
+    rows: usize,
+}
+
+impl Beside {
+    fn take(&mut self, batch: &RecordBatch) -> ControlFlow<()> {
+        let Some(columns) = Columns::of(batch, |_| usize::MAX) else {
+            return ControlFlow::Continue(());
+        };
+        self.rows += batch.num_rows();
+        if self.rows > MAX_BESIDE {
+            tracing::warn!(
+                rows = MAX_BESIDE,
+                "so many late rows are not compacted yet; parts of readings beyond them revise \
+                 windows and are not judged with them"
+            );
+            return ControlFlow::Break(());
+        }
+        let number = self.batches.len();
+        for row in 0..batch.num_rows() {
+            let tag = columns.asset(row);
+            if !self.places.contains_key(tag) {
+                self.places.insert(tag.to_owned(), BTreeMap::new());
+            }
+            if let Some(own) = self.places.get_mut(tag) {
+                let at = own.entry(columns.time(row)).or_default();
+                at.push((number, row as u64));
+            }
+        }
+        self.batches.push(batch.clone());
+        ControlFlow::Continue(())
+    }
+
+    /// The late rows of the instants of these.
+    fn of(&self, in_order: &RecordBatch) -> Vec<RecordBatch> {
+        if self.batches.is_empty() {
+            return Vec::new();
+        }
+        let Some(columns) = Columns::of(in_order, |_| usize::MAX) else {
+            return Vec::new();
+        };
+        let mut taken: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for row in 0..in_order.num_rows() {
+            let own = self.places.get(columns.asset(row));
+            let at = own.and_then(|own| own.get(&columns.time(row)));
+            for (batch, row) in at.into_iter().flatten() {
+                taken.entry(*batch).or_default().push(*row);
+            }
+        }
+        let rows = taken.into_iter().filter_map(|(batch, rows)| {
+            take_record_batch(&self.batches[batch], &UInt64Array::from(rows)).ok()
+        });
+        rows.collect()
+    }
 }
 
 /// The rows of windows that are to be cut again, in order of event time.

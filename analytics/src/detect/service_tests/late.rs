@@ -40,7 +40,7 @@ async fn late_rows_revise_scores_and_turn_no_alarm() {
     let up = [("pca".to_owned(), State::ActiveUnacknowledged, 1)];
     assert_eq!(alarms(&book).await, up);
     wire.commit(batch("R-1", &seconds(50, 56), 0.0), true).await;
-    wire.send(2, 60.0).await;
+    wire.send(3, 60.0).await;
     wait_for("six more are revised", async || {
         (detection.stats().revised == 11).then_some(())
     })
