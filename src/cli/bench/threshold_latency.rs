@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -123,8 +124,9 @@ fn publish(address: &str, rate: f64) -> std::io::Result<HashMap<String, Instant>
         began.elapsed().as_secs_f64(),
         crossed.len()
     );
-    std::thread::sleep(Duration::from_secs(1));
-    stream.shutdown(std::net::Shutdown::Both)?;
+    // DISCONNECT; what was sent is taken before.
+    stream.write_all(&[0xE0, 0])?;
+    stream.shutdown(Shutdown::Write)?;
     reading.join().map_err(|_| std::io::ErrorKind::Other)?;
     Ok(crossed)
 }
