@@ -11,13 +11,40 @@ use super::super::rate::Raise;
 use super::super::store::{AlarmStoreError, Progress};
 use super::failed;
 
+/// A new alarm; its bindings are those of [`bind_alarm`].
+macro_rules! insert_alarm {
+    () => {
+        "INSERT INTO alarms (id, asset, class, cause, open_key, severity, summary, evidence, \
+         active, acknowledged_by, acknowledged_at, shelved_by, shelved_until, closed_by, \
+         closed_at, began_at, raised_at, returned_at, occurrences, evidence_updates, version, \
+         shelved_reason, chattering_since, first_out) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+         $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
+    };
+}
+
+/// The beginning of an entry of the feed.
+macro_rules! insert_event {
+    () => {
+        "INSERT INTO alarm_events (seq, alarm_id, kind, time, asset, class, cause, severity, \
+         summary, actor, occurrence, data) VALUES "
+    };
+}
+
+/// The beginning and the end of progress that is saved.
+macro_rules! insert_progress {
+    () => {
+        "INSERT INTO detector_progress (asset, class, scored_through, state) VALUES "
+    };
+}
+macro_rules! over_former_progress {
+    () => {
+        " ON CONFLICT (asset) DO UPDATE SET class = excluded.class, \
+         scored_through = excluded.scored_through, state = excluded.state"
+    };
+}
+
 /// Makes a new alarm; does nothing where its identity or its open key is taken.
-pub(super) const INSERT: &str = "INSERT INTO alarms (id, asset, class, cause, open_key, severity, \
-    summary, evidence, active, acknowledged_by, acknowledged_at, shelved_by, shelved_until, \
-    closed_by, closed_at, began_at, raised_at, returned_at, occurrences, evidence_updates, \
-    version, shelved_reason, chattering_since, first_out) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
-    $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) \
-    ON CONFLICT DO NOTHING";
+pub(super) const INSERT: &str = concat!(insert_alarm!(), " ON CONFLICT DO NOTHING");
 
 /// Replaces an alarm of the version before; does nothing where it is another one.
 pub(super) const UPDATE: &str = "UPDATE alarms SET asset = $2, class = $3, cause = $4, \
@@ -29,24 +56,22 @@ pub(super) const UPDATE: &str = "UPDATE alarms SET asset = $2, class = $3, cause
     WHERE id = $1 AND version = $21 - 1";
 
 /// Appends to the feed.
-pub(super) const INSERT_EVENT: &str = "INSERT INTO alarm_events (seq, alarm_id, kind, time, \
-    asset, class, cause, severity, summary, actor, occurrence, data) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+pub(super) const INSERT_EVENT: &str = concat!(
+    insert_event!(),
+    "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+);
 
 /// The text of a raise, with more behind it.
 macro_rules! raise {
-    ($more:literal) => {
+    ($($more:expr),*) => {
         concat!(
-            "BEGIN IMMEDIATE; INSERT INTO alarms (id, asset, class, cause, open_key, severity, \
-    summary, evidence, active, acknowledged_by, acknowledged_at, shelved_by, shelved_until, \
-    closed_by, closed_at, began_at, raised_at, returned_at, occurrences, evidence_updates, \
-    version, shelved_reason, chattering_since, first_out) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
-    $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24); \
-    UPDATE alarm_counters SET value = value + 1 WHERE name = 'events' RETURNING value; \
-    INSERT INTO alarm_events (seq, alarm_id, kind, time, asset, class, cause, severity, summary, \
-    actor, occurrence, data) VALUES ((SELECT value FROM alarm_counters WHERE name = 'events'), \
-    $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
-            $more,
+            "BEGIN IMMEDIATE; ",
+            insert_alarm!(),
+            "; UPDATE alarm_counters SET value = value + 1 WHERE name = 'events' RETURNING value; ",
+            insert_event!(),
+            "((SELECT value FROM alarm_counters WHERE name = 'events'), $25, $26, $27, $28, $29, \
+             $30, $31, $32, $33, $34, $35)",
+            $($more,)*
             "; COMMIT"
         )
     };
@@ -56,13 +81,14 @@ macro_rules! raise {
 /// runs several statements at once (SQLite): a raise waits for one answer instead of five. Where its
 /// identity or its open key is taken, it fails, and the transaction is open until it is rolled back.
 /// The bindings are those of [`INSERT`], then of [`INSERT_EVENT`] without the place.
-pub(super) const RAISE: &str = raise!("");
+pub(super) const RAISE: &str = raise!();
 
 /// The same with the progress of one asset behind it.
 pub(super) const RAISE_WITH_PROGRESS: &str = raise!(
-    "; INSERT INTO detector_progress (asset, class, scored_through, state) \
-    VALUES ($36, $37, $38, $39) ON CONFLICT (asset) DO UPDATE SET class = excluded.class, \
-    scored_through = excluded.scored_through, state = excluded.state"
+    "; ",
+    insert_progress!(),
+    "($36, $37, $38, $39)",
+    over_former_progress!()
 );
 
 /// Saves the progress of so many assets.
@@ -71,12 +97,8 @@ pub(super) fn progress_upsert(assets: usize) -> String {
         let [a, b, c, d] = [1, 2, 3, 4].map(|place| 4 * asset + place);
         format!("(${a}, ${b}, ${c}, ${d})")
     });
-    format!(
-        "INSERT INTO detector_progress (asset, class, scored_through, state) VALUES {} \
-         ON CONFLICT (asset) DO UPDATE SET class = excluded.class, \
-         scored_through = excluded.scored_through, state = excluded.state",
-        values.collect::<Vec<_>>().join(", ")
-    )
+    let values = values.collect::<Vec<_>>().join(", ");
+    [insert_progress!(), &values, over_former_progress!()].concat()
 }
 
 pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
