@@ -24,6 +24,7 @@ pub mod words;
 pub mod alarm_load;
 pub mod alarms;
 pub mod assets;
+pub mod back_tests;
 pub mod bookings;
 pub mod cases;
 pub mod class_models;
@@ -37,6 +38,7 @@ pub mod invoices;
 pub mod lake;
 pub mod last_values;
 pub mod ledger;
+pub mod lives;
 pub mod metrics;
 pub mod models;
 pub mod notices;
@@ -147,6 +149,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(proposals::take_back))
         .routes(routes!(class_models::versions))
         .routes(routes!(class_models::promote))
+        .routes(routes!(lives::versions))
+        .routes(routes!(lives::promote))
         .routes(routes!(models::versions))
         .routes(routes!(models::promote))
         .routes(routes!(models::shadows, models::begin_shadow))

@@ -3,7 +3,9 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use fieldwright_analytics::detect::{AssetDegradation, Condition, Degradation, NoDegradation};
+use fieldwright_analytics::detect::{
+    AssetDegradation, Condition, Degradation, NoDegradation, NoRemainingLife,
+};
 use fieldwright_condition::health::{Below, HealthIndex, of_place};
 use fieldwright_workorders::registry::assets::{self, AssetFilter};
 use fieldwright_workorders::registry::{RegistryError, accounts, sites};
@@ -38,6 +40,9 @@ pub struct AssetHealth {
     components: Vec<PartHealth>,
     /// Where the index is going.
     outlook: HealthOutlook,
+    /// How long it will last, learned from assets of its class that failed; null where its class
+    /// declares nothing that tells of it.
+    remaining_life: Option<RemainingLife>,
     /// Event time of the end of the window that this is of; UTC, as all instants.
     as_of: Option<Instant>,
     /// How old that is by the business clock. **Units**: seconds.
@@ -64,6 +69,36 @@ pub struct HealthOutlook {
     lower_at: Option<Instant>,
     /// Reached before with a probability of 95 %, likewise.
     upper_at: Option<Instant>,
+    /// One sentence: the same, or why nobody can say.
+    text: String,
+}
+
+/// How long an asset will last: hours of its age from `as_of` on, and the dates that they make.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = AssetRemainingLife)]
+pub struct RemainingLife {
+    /// Version of the class's model that says so; none when nobody can say.
+    model: Option<String>,
+    /// The best single number. **Units**: hours.
+    expected_h: Option<f64>,
+    /// Lower end of the interval. **Units**: hours.
+    lower_h: Option<f64>,
+    /// Upper end of the interval; at `cap_h` it means that or more. **Units**: hours.
+    upper_h: Option<f64>,
+    /// Longest remaining life that the model tells apart. **Units**: hours.
+    cap_h: Option<f64>,
+    /// Share of truths that such intervals shall hold, 0 to 1.
+    coverage: Option<f64>,
+    /// When it is expected to fail; none when that is at the cap or farther ahead.
+    expected_at: Option<Instant>,
+    /// The early end of the interval, likewise.
+    lower_at: Option<Instant>,
+    /// The late end of the interval, likewise.
+    upper_at: Option<Instant>,
+    /// Event time of the newest reading that it stands on.
+    as_of: Option<Instant>,
+    /// How old that is by the business clock. **Units**: seconds.
+    age_s: Option<i64>,
     /// One sentence: the same, or why nobody can say.
     text: String,
 }
@@ -165,6 +200,7 @@ pub async fn of_asset(
     drop(connection);
     let degradation = state.detection.degradation(&asset.tag);
     let health = state.detection.health(&asset.tag);
+    let remaining_life = remaining_life(&state, &asset.tag);
     let condition = state.detection.condition(&asset.tag);
     let (index, reasons) = match condition.as_ref().map(|condition| &condition.asset) {
         Some(own) => (Some(rounded(own.index)), shown(own)),
@@ -187,6 +223,7 @@ pub async fn of_asset(
             Some(found) => outlook(&found.asset),
             None => nothing_sent(),
         },
+        remaining_life,
         as_of: condition.as_ref().map(|own| as_of(own).into()),
         age_s: condition
             .as_ref()
@@ -202,8 +239,8 @@ pub async fn of_asset(
 
 /// Says how likely an asset is to fail before a date.
 ///
-/// By the trend of its health index where that falls, else by its age and the lives of its class;
-/// where neither says anything the probability is null, and `text` says why.
+/// By its remaining life where a model of its class says anything of that date, else by the trend of
+/// its health index where that falls, else by its age and the lives of its class; where none says anything the probability is null, and `text` says why.
 #[utoipa::path(get, path = "/assets/{id}/failure-probability",
     operation_id = "get_failure_probability", tag = "registry",
     params(("id" = String, Path, description = "Id or tag of the asset"), Ahead),
@@ -389,6 +426,34 @@ fn outlook(found: &Result<Degradation, NoDegradation>) -> HealthOutlook {
     }
 }
 
+fn remaining_life(state: &ApiState, tag: &str) -> Option<RemainingLife> {
+    let life = match state.detection.remaining_life(tag) {
+        Ok(life) => life,
+        Err(NoRemainingLife::NotDeclared | NoRemainingLife::Unknown) => return None,
+        Err(reason) => {
+            return Some(RemainingLife {
+                text: reason.to_string(),
+                ..RemainingLife::default()
+            });
+        }
+    };
+    let age = state.clock.now() - life.as_of;
+    Some(RemainingLife {
+        model: Some(life.version.clone()),
+        expected_h: Some(hours(life.remaining.expected)),
+        lower_h: Some(hours(life.remaining.lower)),
+        upper_h: Some(hours(life.remaining.upper)),
+        cap_h: Some(hours(life.cap)),
+        coverage: Some(life.coverage),
+        expected_at: life.expected_at().map(Instant),
+        lower_at: life.lower_at().map(Instant),
+        upper_at: life.upper_at().map(Instant),
+        as_of: Some(life.as_of.into()),
+        age_s: Some(age.num_seconds()),
+        text: life.sentence(),
+    })
+}
+
 fn nothing_sent() -> HealthOutlook {
     HealthOutlook {
         text: "it has never sent anything".to_owned(),
@@ -411,4 +476,8 @@ fn as_of(condition: &Condition) -> chrono::DateTime<chrono::Utc> {
 
 fn rounded(index: f64) -> f64 {
     (index * 10.0).round() / 10.0
+}
+
+fn hours(hours: f64) -> f64 {
+    (hours * 1000.0).round() / 1000.0
 }

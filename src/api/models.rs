@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use fieldwright_analytics::detect::{
-    BackTestEpisode, BackTestReport, JobReport, JobRequest, JobResult, ModelRecord, ShadowReport,
-    Then, Work,
+    JobReport, JobRequest, JobResult, ModelRecord, ShadowReport, Then, Work,
 };
 use fieldwright_workorders::registry::assets;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::back_tests::BackTest;
 use super::command::Command;
 use super::idempotency::KeyOptional;
 use super::page::{Page, Parameters, Part, Window};
@@ -113,6 +113,8 @@ pub enum Kind {
     Train,
     /// Learn a version for all assets of a class.
     TrainClass,
+    /// Learn how long the assets of a class last, from those whose lives ended in the span.
+    TrainLife,
     /// Judge the past.
     BackTest,
 }
@@ -138,11 +140,11 @@ pub enum Afterward {
 pub struct NewJob {
     /// What it does.
     kind: Kind,
-    /// Id or tag of the asset; not with `train_class`.
+    /// Id or tag of the asset; not with `train_class` and `train_life`.
     asset: Option<String>,
-    /// The class; only with `train_class`.
+    /// The class; only with `train_class` and `train_life`.
     class: Option<String>,
-    /// Event time of the first reading.
+    /// Event time of the first reading; with `train_life` of the first failure.
     from: Instant,
     /// Event time before which the last one lies.
     to: Instant,
@@ -186,37 +188,6 @@ pub struct DetectJob {
     version: Option<String>,
     /// What the back-test has found.
     back_test: Option<BackTest>,
-}
-
-/// What a model would have said of a span of the past.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BackTest {
-    /// Windows that it judged.
-    windows: u64,
-    /// Windows that it could not judge.
-    skipped: u64,
-    /// Windows out of band.
-    out_of_band: u64,
-    /// Alarms that it would have raised.
-    alarms: u64,
-    /// The first 200 of them.
-    episodes: Vec<Episode>,
-}
-
-/// An alarm that would have been.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = BackTestEpisode)]
-pub struct Episode {
-    /// The detector.
-    detector: String,
-    /// Event time of the end of the first window out of band.
-    began_at: Instant,
-    /// Event time at which it would have been raised.
-    raised_at: Instant,
-    /// Event time at which it would have returned; null when the span ended before.
-    returned_at: Option<Instant>,
-    /// Largest statistic in multiples of the limit.
-    peak: f64,
 }
 
 /// Of which asset.
@@ -316,7 +287,13 @@ pub async fn begin(
     let key = command.key().map(|key| key.key.clone());
     let job = command.body;
     let version = job.version;
+    let raises = !matches!(job.kind, Kind::TrainLife);
     let then = match job.then {
+        Afterward::Shadow if !raises => {
+            let text = "a model of remaining life raises nothing that a shadow would withhold; \
+                        keep it, read its evaluation and promote it";
+            return Err(Problem::new(problem::INVALID, text).field("/then", text));
+        }
         Afterward::Keep => Then::Keep,
         Afterward::Shadow => Then::Shadow,
         Afterward::Promote => Then::Promote,
@@ -328,7 +305,12 @@ pub async fn begin(
             let class = class.to_lowercase();
             (Work::TrainClass { class, then }, String::new())
         }
-        (Kind::TrainClass, ..) => {
+        (Kind::TrainLife, None, Some(class)) => {
+            let class = class.to_lowercase();
+            let promote = then == Then::Promote;
+            (Work::TrainLife { class, promote }, String::new())
+        }
+        (Kind::TrainClass | Kind::TrainLife, ..) => {
             let text = "a class is learned by its name alone: say `class` and no `asset`";
             return Err(Problem::new(problem::INVALID, text).field("/class", text));
         }
@@ -441,9 +423,11 @@ impl From<ShadowReport> for Shadow {
 impl From<JobReport> for DetectJob {
     fn from(report: JobReport) -> Self {
         let (version, back_test) = match report.result {
-            Some(JobResult::Trained { version } | JobResult::TrainedClass { version, .. }) => {
-                (Some(version), None)
-            }
+            Some(
+                JobResult::Trained { version }
+                | JobResult::TrainedClass { version, .. }
+                | JobResult::TrainedLife { version, .. },
+            ) => (Some(version), None),
             Some(JobResult::BackTest(found)) => {
                 (Some(found.version.clone()), Some(BackTest::from(*found)))
             }
@@ -453,6 +437,7 @@ impl From<JobReport> for DetectJob {
             Work::Train { .. } => (Kind::Train, Some(report.request.asset), None),
             Work::BackTest { .. } => (Kind::BackTest, Some(report.request.asset), None),
             Work::TrainClass { class, .. } => (Kind::TrainClass, None, Some(class)),
+            Work::TrainLife { class, .. } => (Kind::TrainLife, None, Some(class)),
         };
         Self {
             number: report.number,
@@ -470,30 +455,6 @@ impl From<JobReport> for DetectJob {
             failure: report.failure,
             version,
             back_test,
-        }
-    }
-}
-
-impl From<BackTestReport> for BackTest {
-    fn from(report: BackTestReport) -> Self {
-        Self {
-            windows: report.windows,
-            skipped: report.skipped,
-            out_of_band: report.out_of_band,
-            alarms: report.alarms,
-            episodes: report.episodes.into_iter().map(Episode::from).collect(),
-        }
-    }
-}
-
-impl From<BackTestEpisode> for Episode {
-    fn from(episode: BackTestEpisode) -> Self {
-        Self {
-            detector: episode.detector,
-            began_at: episode.began_at.into(),
-            raised_at: episode.raised_at.into(),
-            returned_at: episode.returned_at.map(Instant),
-            peak: episode.peak,
         }
     }
 }

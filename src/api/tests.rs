@@ -6,5 +6,6 @@ mod conventions;
 mod detection;
 mod document;
 mod limits;
+mod lives;
 mod reading;
 mod world;

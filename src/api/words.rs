@@ -77,6 +77,9 @@ pub enum AppliedBy {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ForecastBasis {
+    /// Its remaining life, as its class has learned it from assets that failed: it knows of the
+    /// condition.
+    Life,
     /// The trend of the asset's own health: it knows of the condition.
     Trend,
     /// Its age and the lives of its class: it knows nothing of the condition.

@@ -18,6 +18,7 @@ impl Parts {
         Some(Forecast {
             ppm: millionths(found.probability),
             basis: match found.basis {
+                Basis::Life => ForecastBasis::Life,
                 Basis::Trend => ForecastBasis::Trend,
                 Basis::Age => ForecastBasis::Age,
             },

@@ -6,6 +6,7 @@
 
 pub mod ages;
 pub mod boosting;
+pub mod class_life;
 pub mod conformal;
 pub mod course;
 pub mod degradation;

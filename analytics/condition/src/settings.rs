@@ -11,6 +11,7 @@ pub use self::kinds::Kinds;
 use super::detectors::DetectorSettings;
 pub use super::features::FeatureKind;
 use super::guard::ThresholdSettings;
+use super::prognosis::class_life::ClassLifeSettings;
 use super::prognosis::degradation::DegradationSettings;
 use super::regimes::levels::RegimeSettings;
 use super::span::Span;
@@ -203,6 +204,9 @@ pub struct ClassSettings {
     pub components: BTreeMap<String, Vec<String>>,
     /// How the course of the health index is kept and read.
     pub degradation: DegradationSettings,
+    /// What tells of the remaining life of its assets, where it is learned from those that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<ClassLifeSettings>,
     /// Declared limits of single metrics by name; the name is the cause of their alarms.
     #[serde(default)]
     pub thresholds: BTreeMap<String, ThresholdSettings>,
@@ -379,6 +383,8 @@ impl ClassSettings {
         found.extend(super::fleet::mistakes(self));
         let own = self.degradation.mistakes().into_iter();
         found.extend(own.map(|mistake| format!("degradation: {mistake}")));
+        let own = self.life.iter().flat_map(ClassLifeSettings::mistakes);
+        found.extend(own.map(|mistake| format!("life: {mistake}")));
         for (name, threshold) in &self.thresholds {
             let own = threshold.mistakes().into_iter();
             found.extend(own.map(|mistake| format!("thresholds.{name}: {mistake}")));

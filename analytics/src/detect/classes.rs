@@ -288,7 +288,7 @@ fn records(folder: &Path) -> Result<Vec<ClassRecord>, ModelFolderError> {
     Ok(found)
 }
 
-fn read_text(path: &Path) -> Result<Option<String>, ModelFolderError> {
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, ModelFolderError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

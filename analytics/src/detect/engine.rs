@@ -144,6 +144,8 @@ struct ClassTracks {
     tracks: Vec<Track>,
     /// Where the class learns as a whole.
     learning: ClassLearning,
+    /// Version of its model of remaining life, where one is in use.
+    life: Option<String>,
 }
 
 impl Engine {
@@ -372,6 +374,7 @@ impl ClassTracks {
             tags: Vec::new(),
             tracks: Vec::new(),
             learning: ClassLearning::default(),
+            life: None,
         }
     }
 

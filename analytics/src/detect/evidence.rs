@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use fieldwright_condition::features::Feature;
-use fieldwright_condition::prognosis::degradation::HealthHistory;
+use fieldwright_condition::prognosis::class_life::LifeEstimate;
+use fieldwright_condition::prognosis::degradation::{DegradationSettings, HealthHistory};
 use fieldwright_condition::window::Window;
-use fieldwright_condition::{ClassSettings, Explanation, Model, Verdict};
+use fieldwright_condition::{Explanation, Model, Verdict};
 use serde_json::{Value, json};
 
 /// Contributions that are kept with an alarm.
@@ -110,19 +111,38 @@ impl Finding<'_> {
     }
 }
 
-/// Evidence with where the health index of the asset is going.
-pub(super) fn with_outlook(
-    mut evidence: Value,
-    history: Option<&HealthHistory>,
-    settings: &ClassSettings,
-) -> Value {
-    let own = &settings.degradation;
-    let Some(history) = history else {
-        return evidence;
-    };
-    let outlook = match history.of_asset(own) {
+/// Evidence with what the asset is heading for.
+pub(super) fn with_outlook(mut evidence: Value, outlook: Option<Value>) -> Value {
+    if let (Some(evidence), Some(outlook)) = (evidence.as_object_mut(), outlook) {
+        evidence.insert("outlook".to_owned(), outlook);
+    }
+    evidence
+}
+
+/// How long the asset will last, as its evidence says it.
+pub(super) fn by_life(life: &LifeEstimate, settings: &DegradationSettings) -> Value {
+    let before = life.as_of + settings.horizon.delta();
+    json!({
+        "by": "life",
+        "model": life.version,
+        "as_of": text(life.as_of),
+        "before": text(before),
+        "failure_probability": round(life.outlook.probability_of_failure(before), 4),
+        "remaining_h": round(life.remaining.expected, 1),
+        "lower_h": round(life.remaining.lower, 1),
+        "upper_h": round(life.remaining.upper, 1),
+        "expected_at": life.expected_at().map(text),
+        "lower_at": life.lower_at().map(text),
+        "upper_at": life.upper_at().map(text),
+        "text": life.sentence(),
+    })
+}
+
+/// Where the health index of the asset is going, as its evidence says it.
+pub(super) fn by_trend(history: &HealthHistory, settings: &DegradationSettings) -> Value {
+    match history.of_asset(settings) {
         Ok(found) => {
-            let before = found.as_of + own.horizon.delta();
+            let before = found.as_of + settings.horizon.delta();
             json!({
                 "by": "trend",
                 "as_of": text(found.as_of),
@@ -135,11 +155,7 @@ pub(super) fn with_outlook(
             })
         }
         Err(reason) => json!({ "by": null, "text": reason.to_string() }),
-    };
-    if let Some(evidence) = evidence.as_object_mut() {
-        evidence.insert("outlook".to_owned(), outlook);
     }
-    evidence
 }
 
 /// A fact with its numbers rounded.

@@ -28,6 +28,14 @@ pub enum Work {
         /// What becomes of the version.
         then: Then,
     },
+    /// Learn how long the assets of a class last from those whose lives ended in the span.
+    TrainLife {
+        /// The class.
+        class: String,
+        /// Whether the version takes the place of the one in use; otherwise it is kept. It raises
+        /// nothing, so there is nothing to try in the shadow.
+        promote: bool,
+    },
     /// Judge a span of the asset's readings as if they came now.
     BackTest {
         /// The version; `None`: the one in use.
@@ -110,6 +118,15 @@ pub enum JobResult {
         /// Assets that it can judge.
         assets: usize,
         /// Assets that it cannot; the version says why.
+        left_out: usize,
+    },
+    /// The version of a class's model of remaining life that was learned.
+    TrainedLife {
+        /// Its name.
+        version: String,
+        /// Lives that it was learned from.
+        lives: usize,
+        /// Lives that it was not; the version says why.
         left_out: usize,
     },
     /// What the back-test has found.

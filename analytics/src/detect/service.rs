@@ -10,6 +10,8 @@ mod followed;
 mod follower;
 mod house;
 mod keeper;
+mod lasting;
+mod lives;
 mod prognosis;
 mod rereading;
 mod retired;
@@ -31,6 +33,7 @@ use tokio::task::JoinHandle;
 use self::followed::Followed;
 use self::follower::{Follower, Trained};
 use self::house::House;
+use self::lasting::Lasting;
 use self::retired::Retired;
 use self::shared::{Shared, train_by_hand};
 pub use self::studies::VersionError;
@@ -182,12 +185,15 @@ impl Detection {
             folder,
             Arc::clone(&snapshots),
         ));
+        *shared.life_models() = shared.folder.lives_in_use(&config)?;
         Retired(&shared).give_back(parts.clock.now()).await?;
         let (stop, stopped) = watch::channel(false);
         let (trained, models) = mpsc::channel(TRAINED_WAITING);
         let follower = Follower::new(Arc::clone(&shared), trained.clone(), stopped.clone());
         let house = Arc::new(House::new(Arc::clone(&shared), seen));
         let mut tasks = vec![tokio::spawn(Arc::clone(&house).run(stopped.clone()))];
+        let lasting = Lasting::new(Arc::clone(&shared));
+        tasks.push(tokio::spawn(lasting.run(stopped.clone())));
         tasks.push(tokio::spawn(async move {
             follower.run(parts.feed, models).await;
             house.finish().await;

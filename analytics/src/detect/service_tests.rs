@@ -4,6 +4,7 @@ mod classes;
 mod fleets;
 mod late;
 mod limits;
+mod lives;
 mod outages;
 mod store;
 mod suppressed;

@@ -7,14 +7,17 @@ use chrono::{DateTime, Utc};
 use fieldwright_condition::episode::{Episode, Turn};
 use fieldwright_condition::guard::{Guards, SavedGuards};
 use fieldwright_condition::monitor::Carried;
+use fieldwright_condition::prognosis::class_life::LifeEstimate;
 use fieldwright_condition::prognosis::degradation::HealthHistory;
 use fieldwright_condition::watch::SavedWatch;
 use fieldwright_condition::window::Window;
 use fieldwright_condition::{ClassSettings, Judgement, Monitor, Verdict, Watch};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::engine::Found;
-use super::evidence::{Finding, instant, with_outlook};
+use super::evidence::{Finding, by_life, by_trend, instant, with_outlook};
+use super::forecast::is_fresh_life;
 use super::scores::Scores;
 use super::shadow::Shadow;
 use super::withheld::Withheld;
@@ -73,6 +76,8 @@ pub(super) struct Track {
     pub(super) scores: Option<Box<Scores>>,
     /// The course of its health index; nothing before a window was judged.
     pub(super) history: Option<Box<HealthHistory>>,
+    /// How long it will last; nothing where no model of its class says so.
+    pub(super) life: Option<Arc<LifeEstimate>>,
     /// A candidate that judges beside the model.
     pub(super) shadow: Option<Box<Shadow>>,
     /// What began in the past, is still there and is not raised.
@@ -116,6 +121,7 @@ impl Track {
             guards: None,
             scores: None,
             history: None,
+            life: None,
             shadow: None,
             withheld: Withheld::default(),
             past_through: i64::MIN,
@@ -243,6 +249,7 @@ impl Track {
                     watch,
                     window,
                     history: self.history.as_deref(),
+                    life: self.life.as_deref(),
                 };
                 found.extend(about.found((member, detector), verdict));
             }
@@ -269,9 +276,24 @@ struct About<'a> {
     watch: &'a Watch,
     window: &'a Window,
     history: Option<&'a HealthHistory>,
+    life: Option<&'a LifeEstimate>,
 }
 
 impl About<'_> {
+    /// What the asset is heading for: by its remaining life where a model says so, else by the
+    /// trend of its health index; nothing where there is neither.
+    fn outlook(&self, at: DateTime<Utc>) -> Option<Value> {
+        let own = &self.settings.degradation;
+        let fresh = |life: &&LifeEstimate| {
+            is_fresh_life(life, self.settings, at)
+                && life.tells_of(life.as_of + own.horizon.delta())
+        };
+        match self.life.filter(fresh) {
+            Some(life) => Some(by_life(life, own)),
+            None => self.history.map(|history| by_trend(history, own)),
+        }
+    }
+
     fn found(&self, (member, detector): (usize, &str), verdict: Verdict) -> Option<Found> {
         let at = instant(self.window.end);
         let began_at = match verdict.turn {
@@ -303,7 +325,7 @@ impl About<'_> {
             cause: detector.to_owned(),
             severity: self.settings.severity_of(detector),
             summary: finding.summary(),
-            evidence: with_outlook(finding.evidence(), self.history, self.settings),
+            evidence: with_outlook(finding.evidence(), self.outlook(at)),
             began_at,
             raised_at: at,
         };

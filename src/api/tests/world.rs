@@ -180,7 +180,8 @@ impl World {
     }
 }
 
-/// The settings that every service starts with, and a class that is learned in half an hour.
+/// The settings that every service starts with, a class that is learned in half an hour, and one
+/// whose detectors never judge, with a declared life.
 fn detection_config() -> DetectConfig {
     let mut table: toml::Table = toml::from_str(&crate::config::default_toml()).unwrap();
     let mut detect = table.remove("detect").unwrap();
@@ -196,6 +197,14 @@ fn detection_config() -> DetectConfig {
     "#;
     let classes = detect["classes"].as_table_mut().unwrap();
     classes.insert("rig".to_owned(), toml::from_str(rig).unwrap());
+    let mill = r#"
+        window = "1m"
+        step = "1m"
+        learning = "10d"
+        stale_after = "30m"
+        life = { metrics = ["a"], cap = "40m", every = "1m" }
+    "#;
+    classes.insert("mill".to_owned(), toml::from_str(mill).unwrap());
     detect.try_into().unwrap()
 }
 

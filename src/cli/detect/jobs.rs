@@ -60,11 +60,15 @@ impl Jobs {
 fn line(job: &Value) -> String {
     let text = |name: &str| job[name].as_str().unwrap_or_default();
     let done = job["progress"].as_f64().unwrap_or_default() * 100.0;
+    let of = match job["class"].as_str() {
+        Some(class) => format!("class {class}"),
+        None => text("asset").to_owned(),
+    };
     let mut line = format!(
         "{} {} of {} from {} to {}: {}, {done:.0} %",
         job["number"],
         text("kind"),
-        text("asset"),
+        of,
         text("from"),
         text("to"),
         text("state"),

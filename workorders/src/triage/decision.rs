@@ -160,6 +160,7 @@ impl Case<'_> {
         };
         let ppm = ppm.min(1_000_000);
         match basis {
+            ForecastBasis::Life => (ppm, "by its remaining life".to_owned()),
             ForecastBasis::Trend => (ppm, "by the trend of its health".to_owned()),
             ForecastBasis::Age if ppm > flat => {
                 let which = format!(

@@ -285,7 +285,7 @@ fn a_forecast_takes_the_place_of_the_classs_figure() {
         assert!(decision.reason.contains(said), "{}", decision.reason);
         assert_eq!(decision.tier, tier, "{}", decision.reason);
     }
-    use ForecastBasis::{Age, Trend};
+    use ForecastBasis::{Age, Life, Trend};
     check(
         None,
         None,
@@ -304,6 +304,12 @@ fn a_forecast_takes_the_place_of_the_classs_figure() {
         Some((Trend, 1)),
         Tier::RemoteCheck,
         "0.8 % likely to fail within 30 d (by the trend of its health)",
+    );
+    check(
+        None,
+        Some((Life, 95)),
+        Tier::Dispatch,
+        "76.0 % likely to fail within 30 d (by its remaining life)",
     );
     // Age makes a failure likelier, never less likely.
     check(

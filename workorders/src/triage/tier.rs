@@ -38,6 +38,9 @@ pub struct Agreement {
 words! {
     /// What a forecast of failure stands on.
     ForecastBasis {
+        /// Its remaining life, as its class has learned it from assets that failed: it knows of the
+        /// condition.
+        Life => "life",
         /// The trend of the asset's own health: it knows of the condition.
         Trend => "trend",
         /// Its age and the lives of its class: it knows nothing of the condition.

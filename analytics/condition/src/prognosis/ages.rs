@@ -26,6 +26,9 @@ pub struct AssetLives {
     pub failures: Vec<DateTime<Utc>>,
 }
 
+/// The beginning and the end of a life.
+type Ended = (DateTime<Utc>, DateTime<Utc>);
+
 /// What the ages of all assets say, by class.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ages {
@@ -71,21 +74,34 @@ pub enum NoAge {
 }
 
 impl AssetLives {
-    /// The lives until `now`, oldest first, and when the present one began.
-    fn until(&self, now: DateTime<Utc>) -> (Vec<Lifetime>, DateTime<Utc>) {
+    /// The lives that ended in a failure until `now`, from beginning to end, oldest first, and when
+    /// the present one began.
+    pub fn ended(&self, now: DateTime<Utc>) -> (Vec<Ended>, DateTime<Utc>) {
         let mut failures: Vec<DateTime<Utc>> = self.failures.clone();
         failures.sort_unstable();
         failures.dedup();
         let mut began = self.installed_at.unwrap_or(self.seen_since).min(now);
-        let mut entered = days(self.seen_since - began).max(0.0);
-        let mut lives = Vec::new();
+        let mut ended = Vec::new();
         for at in failures.into_iter().filter(|at| *at <= now) {
+            ended.push((began, at));
+            began = at;
+        }
+        (ended, began)
+    }
+
+    /// The lives until `now`, oldest first, and when the present one began.
+    fn until(&self, now: DateTime<Utc>) -> (Vec<Lifetime>, DateTime<Utc>) {
+        let (ended, began) = self.ended(now);
+        let first = ended.first().map_or(began, |(began, _)| *began);
+        // Only the first life may have begun before anybody looked.
+        let mut entered = days(self.seen_since - first).max(0.0);
+        let mut lives = Vec::new();
+        for (began, at) in ended {
             lives.push(Lifetime {
-                entered,
+                entered: std::mem::take(&mut entered),
                 age: days(at - began),
                 failed: true,
             });
-            (began, entered) = (at, 0.0);
         }
         lives.push(Lifetime {
             entered,

@@ -99,6 +99,10 @@ pub struct LifeEvaluation {
     pub rmse: f64,
     /// Mean of predicted less true.
     pub bias: f64,
+    /// Share of the truths that lay in intervals learned from the other parts.
+    pub coverage: f64,
+    /// Mean width of those intervals.
+    pub width: f64,
 }
 
 /// A predicted remaining life.
@@ -137,6 +141,9 @@ impl LifeError {
     }
 }
 
+/// Predicted and true remaining lives of a part.
+type Pairs = Vec<(f64, f64)>;
+
 /// Fewer assets cannot be divided into parts that say anything about an unseen one.
 const LEAST_ASSETS: usize = 4;
 
@@ -155,8 +162,26 @@ impl LifeSettings {
     /// # Errors
     /// When there are too few assets or readings.
     pub fn fit(&self, lives: &[Life]) -> Result<LifeModel, LifeError> {
-        let pairs = self.back_test(lives)?;
+        let model = self.fit_watched(lives, |_| true)?;
+        Ok(model.expect("nobody has stopped it"))
+    }
+
+    /// The same, telling after each part which share is done; nothing when that is answered with
+    /// `false`.
+    ///
+    /// # Errors
+    /// When there are too few assets or readings.
+    pub fn fit_watched(
+        &self,
+        lives: &[Life],
+        mut goes_on: impl FnMut(f64) -> bool,
+    ) -> Result<Option<LifeModel>, LifeError> {
+        let Some(parts) = self.back_test_watched(lives, &mut goes_on)? else {
+            return Ok(None);
+        };
         let fitted = Fitted::fit(self, &lives.iter().collect::<Vec<_>>())?;
+        let (coverage, width) = self.intervals(&parts)?;
+        let pairs = parts.concat();
         let errors = || pairs.iter().map(|(said, truth)| said - truth);
         let count = pairs.len().max(1) as f64;
         let evaluation = LifeEvaluation {
@@ -164,14 +189,17 @@ impl LifeSettings {
             predictions: pairs.len(),
             rmse: (errors().map(|error| error * error).sum::<f64>() / count).sqrt(),
             bias: errors().sum::<f64>() / count,
+            coverage,
+            width,
         };
-        Ok(LifeModel {
+        let model = LifeModel {
             settings: self.clone(),
             normal: fitted.normal,
             members: fitted.members,
             conformal: Conformal::learn(&pairs)?,
             evaluation,
-        })
+        };
+        Ok(goes_on(1.0).then_some(model))
     }
 
     /// What is said of assets that the model did not see, part by part, and what came true.
@@ -179,23 +207,79 @@ impl LifeSettings {
     /// # Errors
     /// When there are too few assets or readings.
     pub fn back_test(&self, lives: &[Life]) -> Result<Vec<(f64, f64)>, LifeError> {
+        let parts = self.back_test_watched(lives, &mut |_| true)?;
+        Ok(parts.unwrap_or_default().concat())
+    }
+
+    fn back_test_watched(
+        &self,
+        lives: &[Life],
+        goes_on: &mut impl FnMut(f64) -> bool,
+    ) -> Result<Option<Vec<Pairs>>, LifeError> {
         if lives.len() < LEAST_ASSETS {
             return Err(LifeError::Assets(lives.len()));
         }
         let folds = self.folds.clamp(2, lives.len());
-        let mut pairs = Vec::new();
+        let mut parts = Vec::with_capacity(folds);
         for fold in 0..folds {
+            // The model of all assets is one more.
+            if !goes_on(fold as f64 / (folds + 1) as f64) {
+                return Ok(None);
+            }
             let part = |inside: bool| {
                 let numbered = lives.iter().enumerate();
                 let of = numbered.filter(move |(number, _)| (number % folds == fold) == inside);
                 of.map(|(_, life)| life).collect::<Vec<&Life>>()
             };
             let fitted = Fitted::fit(self, &part(false))?;
-            for life in part(true) {
-                pairs.extend(self.left_out(&fitted, life));
+            let left_out = part(true).into_iter();
+            parts.push(
+                left_out
+                    .flat_map(|life| self.left_out(&fitted, life))
+                    .collect(),
+            );
+        }
+        Ok(goes_on(folds as f64 / (folds + 1) as f64).then_some(parts))
+    }
+
+    /// How many truths of each part lie in the intervals that the other parts make, and how wide
+    /// those are on average: intervals are judged as predictions are, by what they have not seen.
+    fn intervals(&self, parts: &[Pairs]) -> Result<(f64, f64), LifeError> {
+        let (mut inside, mut width, mut all) = (0.0, 0.0, 0.0);
+        for (number, part) in parts.iter().enumerate() {
+            let others = parts
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != number);
+            let others: Vec<_> = others.flat_map(|(_, part)| part).copied().collect();
+            let conformal = Conformal::learn(&others)?;
+            for (said, truth) in part {
+                let found = self.remaining(&conformal, *said);
+                inside += f64::from(u8::from((found.lower..=found.upper).contains(truth)));
+                width += found.upper - found.lower;
+                all += 1.0;
             }
         }
-        Ok(pairs)
+        Ok((inside / f64::max(all, 1.0), width / f64::max(all, 1.0)))
+    }
+
+    /// A prediction with its interval.
+    fn remaining(&self, conformal: &Conformal, said: f64) -> Remaining {
+        let cap = self.cap;
+        let quantiles = conformal.quantiles(said);
+        let (lower, upper) = shortest(&quantiles, self.coverage, cap);
+        let expected = (said - self.caution * (upper - lower) / 2.0).max(0.0);
+        let known = quantiles.iter().zip(LEVELS);
+        let distribution = known
+            .filter(|(remaining, _)| **remaining < cap)
+            .map(|(remaining, level)| (remaining.max(0.0), level))
+            .collect();
+        Remaining {
+            expected,
+            lower: lower.min(expected),
+            upper: upper.max(expected),
+            distribution,
+        }
     }
 
     /// Predicted and true remaining lives of an asset that was left out.
@@ -284,22 +368,19 @@ impl LifeModel {
     /// The remaining life now; none before the first reading in a known regime.
     pub fn remaining(&self, course: &Course) -> Option<Remaining> {
         let features = self.settings.course.features(course)?;
-        let cap = self.settings.cap;
-        let said = answer(&self.members, cap, &features);
-        let quantiles = self.conformal.quantiles(said);
-        let (lower, upper) = shortest(&quantiles, self.settings.coverage, cap);
-        let expected = (said - self.settings.caution * (upper - lower) / 2.0).max(0.0);
-        let known = quantiles.iter().zip(LEVELS);
-        let distribution = known
-            .filter(|(remaining, _)| **remaining < cap)
-            .map(|(remaining, level)| (remaining.max(0.0), level))
-            .collect();
-        Some(Remaining {
-            expected,
-            lower: lower.min(expected),
-            upper: upper.max(expected),
-            distribution,
-        })
+        let said = answer(&self.members, self.settings.cap, &features);
+        Some(self.settings.remaining(&self.conformal, said))
+    }
+
+    /// Whether it knows the way of running that these settings say. A reading of another one leaves
+    /// no trace in a course but the age.
+    pub fn knows(&self, settings: &[f64]) -> bool {
+        self.normal.regimes().of(settings).is_some()
+    }
+
+    /// What it was fitted with.
+    pub fn settings(&self) -> &LifeSettings {
+        &self.settings
     }
 
     /// How many operating regimes were found.

@@ -1,10 +1,13 @@
 //! What the tasks of detection share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use fieldwright_condition::Model;
+use fieldwright_condition::prognosis::ages::AssetLives;
+use fieldwright_condition::prognosis::class_life::ClassLifeModel;
 use fieldwright_ingest::clock::SharedClock;
 use tokio::sync::{Semaphore, watch};
 
@@ -52,6 +55,10 @@ pub(super) struct Shared {
     pub(super) clock: SharedClock,
     pub(super) counters: Counters,
     pub(super) jobs: JobBoard,
+    /// What was told of the lives of all assets.
+    lives: Mutex<Arc<Vec<AssetLives>>>,
+    /// The models of remaining life in use, by class.
+    life_models: Mutex<BTreeMap<String, Arc<ClassLifeModel>>>,
     /// One job at a time works; it must not take the cores from the stream.
     pub(super) job_turns: Arc<Semaphore>,
 }
@@ -90,6 +97,8 @@ impl Shared {
             clock,
             counters,
             jobs: JobBoard::default(),
+            lives: Mutex::default(),
+            life_models: Mutex::default(),
             job_turns: Arc::new(Semaphore::new(1)),
         }
     }
@@ -97,6 +106,20 @@ impl Shared {
     /// The engine; held for one batch or one question at a time.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().expect("no holder panics")
+    }
+
+    /// What was told last of the lives of all assets.
+    pub(super) fn lives(&self) -> Arc<Vec<AssetLives>> {
+        Arc::clone(&self.lives.lock().expect("no holder panics"))
+    }
+
+    pub(super) fn take_lives(&self, lives: Arc<Vec<AssetLives>>) {
+        *self.lives.lock().expect("no holder panics") = lives;
+    }
+
+    /// The models of remaining life in use, by class.
+    pub(super) fn life_models(&self) -> MutexGuard<'_, BTreeMap<String, Arc<ClassLifeModel>>> {
+        self.life_models.lock().expect("no holder panics")
     }
 
     /// Which files have been followed.

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::Detection;
 use super::fleets::{ClassInUse, of_class, run_class};
 use super::follower::Trained;
+use super::lives::run_life;
 use super::shared::{READ_TRIES, Shared};
 use crate::detect::backtest::back_test;
 use crate::detect::history::{AssetRows, HistoryError, read_asset};
@@ -160,7 +161,7 @@ pub(super) fn work(
         };
         let is_class = match &cell.report().request.work {
             Work::TrainClass { class, .. } => Some(class.clone()),
-            Work::Train { .. } | Work::BackTest { .. } => None,
+            Work::Train { .. } | Work::TrainLife { .. } | Work::BackTest { .. } => None,
         };
         if turn.is_err() || !cell.begin() {
             // It was canceled while it waited.
@@ -268,8 +269,10 @@ pub(super) fn canceled() -> String {
 
 fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
     let request = cell.report().request.clone();
-    if let Work::TrainClass { class, then } = &request.work {
-        return run_class(shared, cell, class, *then);
+    match &request.work {
+        Work::TrainClass { class, then } => return run_class(shared, cell, class, *then),
+        Work::TrainLife { class, promote } => return run_life(shared, cell, class, *promote),
+        Work::Train { .. } | Work::BackTest { .. } => {}
     }
     let span = (
         request.from.timestamp_micros(),
@@ -303,6 +306,7 @@ fn run(shared: &Shared, cell: &JobCell) -> Result<Done, String> {
             })
         }
         Work::TrainClass { class, then } => run_class(shared, cell, &class, then),
+        Work::TrainLife { class, promote } => run_life(shared, cell, &class, promote),
         Work::Train { then } => {
             let own = Arc::clone(&settings);
             let job = TrainingJob::from_rows(class, request.asset, own, &batches, span.1);
