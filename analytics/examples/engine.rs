@@ -22,6 +22,8 @@ struct Class {
     assets: usize,
     /// From reading to reading of an asset. **Units**: seconds of event time.
     sampling: i64,
+    /// Readings of an asset before it is timed.
+    warm: i64,
     /// Rows that are timed.
     rows: usize,
 }
@@ -34,6 +36,7 @@ const CLASSES: [Class; 6] = [
         metrics: 10,
         assets: 200,
         sampling: 30,
+        warm: 0,
         rows: TIMED,
     },
     Class {
@@ -43,6 +46,7 @@ const CLASSES: [Class; 6] = [
         metrics: 10,
         assets: 200,
         sampling: 30,
+        warm: 0,
         rows: TIMED,
     },
     Class {
@@ -51,6 +55,7 @@ const CLASSES: [Class; 6] = [
         metrics: 10,
         assets: 200,
         sampling: 600,
+        warm: 0,
         rows: TIMED,
     },
     Class {
@@ -59,6 +64,7 @@ const CLASSES: [Class; 6] = [
         metrics: 8,
         assets: 50,
         sampling: 1,
+        warm: 0,
         rows: TIMED,
     },
     Class {
@@ -67,6 +73,7 @@ const CLASSES: [Class; 6] = [
         metrics: 20,
         assets: 20,
         sampling: 180,
+        warm: 0,
         rows: TIMED,
     },
     Class {
@@ -75,6 +82,8 @@ const CLASSES: [Class; 6] = [
         metrics: 1,
         assets: 50,
         sampling: 300,
+        // Its neighbors are all there.
+        warm: 2_100,
         rows: TIMED,
     },
 ];
@@ -97,11 +106,9 @@ impl Fleet<'_> {
         let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");
         let name = self.class.name;
         let tags = all().map(|(_, asset)| format!("{name}-{asset:04}"));
+        let tags: Vec<String> = tags.collect();
         let mut columns: Vec<(String, ArrayRef)> = vec![
-            (
-                "asset".to_owned(),
-                Arc::new(StringArray::from_iter_values(tags)),
-            ),
+            ("asset".to_owned(), Arc::new(StringArray::from(tags))),
             ("time".to_owned(), Arc::new(times)),
         ];
         for metric in 0..self.class.metrics {
@@ -133,8 +140,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{cores} cores, commits of {rows} rows of one class");
     let (mut of_all, mut rows_taken, mut values) = (0.0, 0, 0);
+    // Seconds that a reading of each takes.
+    let mut of_one = 0.0;
     for fleet in &mut fleets {
         learn(&mut engine, fleet)?;
+        while fleet.round < fleet.class.warm {
+            let batch = fleet.batch(rows);
+            engine.ingest(&fleet.tag, &batch, &mut Vec::new());
+        }
         let batches: Vec<RecordBatch> = (0..fleet.class.rows.div_ceil(rows))
             .map(|_| fleet.batch(rows))
             .collect();
@@ -157,6 +170,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             found.len()
         );
         of_all += spent;
+        of_one += spent / (count(taken) * count(fleet.class.metrics as u64));
         rows_taken += taken;
         values += taken * fleet.class.metrics as u64;
     }
@@ -164,6 +178,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "mixed, as many rows of each: {:.0} rows/s, {:.0} readings/s",
         count(rows_taken) / of_all,
         count(values) / of_all
+    );
+    println!(
+        "mixed, as many readings of each: {:.0} readings/s",
+        count(CLASSES.len() as u64) / of_one
     );
     Ok(())
 }

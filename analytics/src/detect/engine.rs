@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use fieldwright_condition::prognosis::ages::Ages;
 use fieldwright_condition::{ClassSettings, Member, Model};
 
-pub(super) use self::columns::Columns;
+pub(super) use self::columns::{Columns, Slice};
 use self::lanes::{Done, ELSEWHERE};
 use self::owners::Owner;
 pub use self::parts::Arrived;

@@ -132,6 +132,45 @@ pub(super) fn read_spans(
         .collect())
 }
 
+/// The late rows of a table in a span, by asset and in order of event time, one of an instant; of
+/// more than `limit` only those that are read first.
+///
+/// **Errors** when a file cannot be read.
+pub(super) fn read_late(
+    lake: &LakeRoot,
+    table: &TableSnapshot,
+    (from, to): Span,
+    limit: usize,
+) -> Result<BTreeMap<String, Vec<RecordBatch>>, HistoryError> {
+    let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
+    let mut found: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+    let mut read = 0;
+    read_table(lake, table, Rows::Late, wanted, |batch| {
+        let tags = batch.column_by_name(ASSET);
+        let tags = tags.and_then(|column| column.as_any().downcast_ref::<StringArray>());
+        let all = tags.into_iter().flatten().flatten();
+        let spans = all.map(|tag| (tag, (from, to))).collect();
+        for (asset, rows) in rows_of(batch, &spans).unwrap_or_default() {
+            read += rows.num_rows();
+            found.entry(asset).or_default().push(rows);
+        }
+        if read < limit {
+            ControlFlow::Continue(())
+        } else {
+            tracing::warn!(
+                class = &*table.class,
+                limit,
+                "there are too many late rows; the others are left out"
+            );
+            ControlFlow::Break(())
+        }
+    })?;
+    let found = found.into_iter();
+    Ok(found
+        .map(|(asset, late)| (asset, merged(Vec::new(), &late)))
+        .collect())
+}
+
 /// The rows of one asset as they are stored.
 #[derive(Default)]
 struct Found {

@@ -1,29 +1,26 @@
 //! Classes that learn as a whole: the job that learns them from what is stored, and their versions.
 
+mod rows;
+
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use fieldwright_condition::fleet::{Learned, Part};
+use fieldwright_condition::fleet::Learned;
 use fieldwright_condition::{ClassModel, Fleet, Member, Model, Sharing};
-use fieldwright_ingest::snapshot::ColdFile;
 use tokio::sync::oneshot;
 
+use self::rows::Reader;
 use super::Detection;
 use super::follower::Trained;
-use super::shared::{READ_TRIES, Shared};
+use super::shared::Shared;
 use super::studies::{Done, VersionError, canceled, keep};
 use crate::detect::classes::ClassRecord;
-use crate::detect::engine::Columns;
-use crate::detect::history::{HistoryError, Rows, read_table};
 use crate::detect::jobs::{JobCell, JobResult, Then};
 use crate::detect::models::ModelFolderError;
 use crate::detect::registry::ModelRecord;
 
-/// Share of a job that is over when all rows are read, and when the detectors are fitted.
-const READ: f64 = 0.7;
+/// Share of a job that is over when the detectors are fitted.
 const FITTED: f64 = 0.8;
 
 /// A class's model on its way into use, with its assets.
@@ -155,14 +152,12 @@ pub(super) fn run_class(
     }
     cell.note_assets(0, tags.len());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut reader = Reader {
-        fleet: Fleet::new(class, &settings, tags, metrics),
-        span: (
-            request.from.timestamp_micros(),
-            request.to.timestamp_micros(),
-        ),
-        threads: (cores - 1).max(1),
-    };
+    let span = (
+        request.from.timestamp_micros(),
+        request.to.timestamp_micros(),
+    );
+    let fleet = Fleet::new(class, &settings, tags, metrics);
+    let mut reader = Reader::new(fleet, span, (cores - 1).max(1));
     reader.read(shared, cell, class)?;
     let assets = reader.fleet.len();
     let learned = reader.fleet.learn(reader.threads, |done| {
@@ -230,93 +225,4 @@ fn finish(
             }
         }
     }
-}
-
-/// Stored rows on their way into a fleet.
-struct Reader {
-    fleet: Fleet,
-    span: (i64, i64),
-    threads: usize,
-}
-
-impl Reader {
-    fn read(&mut self, shared: &Shared, cell: &JobCell, class: &str) -> Result<(), String> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let snapshot = (shared.snapshots)();
-            let table = snapshot.tables.iter().find(|(name, _)| ***name == *class);
-            let Some((_, table)) = table else {
-                return Err(format!("class {class} has no stored readings"));
-            };
-            let (from, to) = self.span;
-            let wanted = |file: &ColdFile| file.max_time >= from && file.min_time < to;
-            let files = table.files.iter().filter(|file| wanted(file)).count();
-            let batches = (files * BATCHES_PER_FILE + table.hot.len()).max(1);
-            let (mut taken, mut stopped) = (0, false);
-            let read = read_table(&snapshot.lake, table, Rows::InOrder, wanted, |batch| {
-                self.take(batch);
-                taken += 1;
-                stopped = !cell.goes_on(READ * part(taken, batches));
-                match stopped {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                }
-            });
-            match read {
-                _ if stopped => return Err(canceled()),
-                // Files may be put together while they are read; a newer picture knows the new
-                // ones, and rows that were taken before change nothing the second time.
-                Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
-                Err(error) => return Err(format!("class {class}: {error}")),
-                Ok(()) => return Ok(()),
-            }
-        }
-    }
-
-    fn take(&mut self, batch: &RecordBatch) {
-        let fleet = &mut self.fleet;
-        let Some(columns) = Columns::of(batch, |name| fleet.metric(name)) else {
-            return;
-        };
-        let in_span = self.span.0..self.span.1;
-        let slices = columns.by_metric(fleet.metrics().len());
-        let mut seats = Vec::with_capacity(batch.num_rows());
-        let mut last: Option<(&str, Option<usize>)> = None;
-        for row in 0..batch.num_rows() {
-            let tag = columns.asset(row);
-            let seat = match last {
-                Some((known, seat)) if known == tag => seat,
-                _ => fleet.asset(tag),
-            };
-            last = Some((tag, seat));
-            if let Some(seat) = seat.filter(|_| in_span.contains(&columns.time(row))) {
-                seats.push((row, seat));
-            }
-        }
-        let take = |part: &mut Part<'_>| {
-            for (row, seat) in &seats {
-                let value =
-                    |metric: usize| slices[metric].as_ref().map_or(f64::NAN, |s| s.value(*row));
-                part.take(*seat, columns.time(*row), slices.len(), value);
-            }
-        };
-        let mut parts: Vec<_> = self.fleet.parts(self.threads).collect();
-        if let [part] = &mut parts[..] {
-            return take(part);
-        }
-        std::thread::scope(|scope| {
-            for part in &mut parts {
-                scope.spawn(|| take(part));
-            }
-        });
-    }
-}
-
-/// Batches that a file has, for want of a better guess.
-const BATCHES_PER_FILE: usize = 8;
-
-#[expect(clippy::cast_precision_loss, reason = "counts of batches are small")]
-fn part(done: usize, all: usize) -> f64 {
-    (done as f64 / all as f64).min(1.0)
 }
