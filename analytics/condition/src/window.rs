@@ -6,11 +6,13 @@
 //! so a silent asset has no windows rather than empty ones.
 
 mod measured;
+mod said;
 
 use std::collections::VecDeque;
 
 use self::measured::Measuring;
 pub use self::measured::{MAX_READINGS, Measured};
+use self::said::Said;
 use super::settings::FeatureKind;
 
 /// The values of one metric in a pane or a window, kept relative to the asset's first value of
@@ -73,18 +75,6 @@ pub struct Seen {
     pub deviation: f64,
     /// All values are the same to the last bit: a sensor that is stuck, or a constant.
     pub flat: bool,
-}
-
-/// Metrics that a reading has, a bit each. Few classes have more than 64: there is one of every
-/// asset.
-#[derive(Debug, Default)]
-struct Said {
-    first: u64,
-    #[expect(
-        clippy::box_collection,
-        reason = "a third of a list's size while there is none"
-    )]
-    more: Option<Box<Vec<u64>>>,
 }
 
 /// Cuts the readings of one asset into windows.
@@ -366,36 +356,6 @@ fn single(time: i64, metrics: usize, value: impl Fn(usize) -> f64) -> Window {
         rows: 1,
         metrics: (0..metrics).map(seen).collect(),
         measured: None,
-    }
-}
-
-impl Said {
-    fn clear(&mut self) {
-        self.first = 0;
-        if let Some(more) = &mut self.more {
-            more.fill(0);
-        }
-    }
-
-    /// Adds a metric; whether it was not there.
-    fn add(&mut self, metric: usize) -> bool {
-        let (word, bit) = (metric / 64, 1 << (metric % 64));
-        let own = match word {
-            0 => &mut self.first,
-            _ => {
-                let more = self.more.get_or_insert_default();
-                grow(more, word, 0);
-                &mut more[word - 1]
-            }
-        };
-        let was_there = *own & bit != 0;
-        *own |= bit;
-        !was_there
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let more = self.more.as_ref();
-        more.map_or(0, |more| size_of::<Vec<u64>>() + more.capacity() * 8)
     }
 }
 

@@ -164,6 +164,35 @@ async fn mills_that_failed_tell_how_long_the_next_one_lasts() {
     assert_eq!(promoted["in_use"], true);
     assert_eq!(promoted["promotions"][0]["by"], "api");
 
+    until("it is followed", async || {
+        ask("health").await["remaining_life"]["as_of"].is_string()
+    })
+    .await;
+    let life = &ask("health").await["remaining_life"];
+    assert_eq!(
+        (&life["model"], &life["coverage"]),
+        (&job["version"], &json!(0.9))
+    );
+    let hours = |name: &str| life[name].as_f64().unwrap();
+    assert!((0.0..0.5).contains(&hours("expected_h")), "{life}");
+    assert!(hours("lower_h") <= hours("expected_h") && hours("expected_h") <= hours("upper_h"));
+    assert!(
+        life["lower_at"].as_str() <= life["expected_at"].as_str(),
+        "{life}"
+    );
+    assert!(
+        life["age_s"]
+            .as_i64()
+            .is_some_and(|age| (0..600).contains(&age)),
+        "{life}"
+    );
+    let found = ask(&path).await;
+    assert_eq!(
+        (&found["basis"], &found["as_of"]),
+        (&json!("life"), &life["as_of"])
+    );
+    assert!(found["probability"].as_f64() > Some(0.5), "{found}");
+
     // One of the class that has sent nothing, and one of a class that declares none.
     let none = world.get("/assets/mill-2/health").await.expect(200).json;
     assert_eq!(none["remaining_life"], NONE);
