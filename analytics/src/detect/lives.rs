@@ -122,6 +122,9 @@ impl ModelFolder {
         }
         for entry in fs::read_dir(&folder).map_err(failed("read", &folder))? {
             let path = entry.map_err(failed("read", &folder))?.path();
+            if !path.is_dir() {
+                continue;
+            }
             let Some(version) = read_text(&path.join(IN_USE))? else {
                 continue;
             };

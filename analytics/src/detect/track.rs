@@ -241,7 +241,8 @@ impl Track {
                 }
                 let began = watch.began(member).filter(|_| verdict.alarm);
                 // What is below its limit by now may go on for a while, but is not still there.
-                let says_nothing = is_past || verdict.ratio < 1.0;
+                let is_ending = held.holds(detector) && verdict.ratio < 1.0;
+                let says_nothing = is_past || is_ending;
                 verdict.turn = held.admit(detector, verdict.turn, says_nothing, began);
                 let about = About {
                     tag,

@@ -103,20 +103,21 @@ impl TrainingJob {
         waiting
     }
 
-    /// The same, unless live windows would not have what the new ones have: the model would judge
+    /// The same, unless live windows, as those of the `stream`, would not have what the new ones have: the model would judge
     /// none of them. Then the job stays as it is.
     ///
     /// **Errors** say what the stream does not have.
     pub(super) fn cut_as_streamed(
         &mut self,
         batches: &[RecordBatch],
+        stream: &Learning,
     ) -> Result<Vec<Window>, Unlike> {
-        let stream = self.windows.clone();
+        let before = self.windows.clone();
         let waiting = self.cut_again(batches);
-        match self.unlike(&stream) {
+        match self.unlike(stream) {
             None => Ok(waiting),
             Some(unlike) => {
-                self.windows = stream;
+                self.windows = before;
                 Err(unlike)
             }
         }

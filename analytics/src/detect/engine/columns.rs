@@ -18,6 +18,8 @@ pub(in crate::detect) struct Columns<'a> {
     times: &'a TimestampMicrosecondArray,
     received: Option<&'a TimestampMicrosecondArray>,
     metrics: Vec<(usize, Slice<'a>)>,
+    /// By metric, the rows whose value is bad as rows that have none.
+    bad: Vec<NullBuffer>,
 }
 
 /// The values of one metric.
@@ -73,7 +75,13 @@ impl<'a> Columns<'a> {
             times,
             received,
             metrics,
+            bad: bad.into_values().collect(),
         })
+    }
+
+    /// Whether a row has a value that is bad.
+    pub(in crate::detect) fn has_bad(&self, row: usize) -> bool {
+        self.bad.iter().any(|bad| bad.is_null(row))
     }
 
     /// How old a row was when it was received; nothing where that is not known.

@@ -4,6 +4,7 @@
 use std::ops::AddAssign;
 use std::sync::{Arc, OnceLock};
 
+use fieldwright_condition::settings::Judging;
 use fieldwright_condition::window::Window;
 use fieldwright_condition::{ClassModel, ClassSettings, Member, News, Sharing};
 
@@ -196,7 +197,12 @@ impl Lane<'_> {
             self.guard((row, number - self.first), (time, is_past), value);
             let close = |window| closed.push(window);
             let track = &mut self.tracks[number - self.first];
-            let more = parts.at(columns.asset(row), time);
+            // Judged at every reading, those that come a commit later are too late: so are these,
+            // or what is learned would depend on who came with whom.
+            let more = match self.settings.judge {
+                Judging::Step => parts.at(columns.asset(row), time),
+                Judging::Reading => &[],
+            };
             if !more.is_empty() && time > track.monitor.newest() {
                 let joined = parts.joined(more, slices.len(), value);
                 self.done.joined.extend(joined);

@@ -47,7 +47,11 @@ impl<'a> Parts<'a> {
             let Some(columns) = columns else {
                 continue;
             };
-            for row in 0..batch.num_rows() {
+            let backfill_after = tracks.settings.backfill_after.micros();
+            // What is bad may take back what was good, and the past turns no alarm: both revise.
+            let may_join =
+                |row: &usize| !columns.has_bad(*row) && columns.age(*row) <= backfill_after;
+            for row in (0..batch.num_rows()).filter(may_join) {
                 let own = parts.rows.entry(columns.asset(row)).or_default();
                 let at = own.entry(columns.time(row)).or_default();
                 at.push((number, row));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use fieldwright_condition::window::Window;
-use fieldwright_condition::{FitError, Member, Model};
+use fieldwright_condition::{FitError, Learning, Member, Model};
 use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -369,11 +369,12 @@ impl Follower {
             };
             let work = tokio::task::spawn_blocking(move || {
                 let mut job = job;
-                let mut waiting = cut_again(&shared, &mut job).unwrap_or_default();
+                let stream = job.windows.clone();
+                let mut waiting = cut_again(&shared, &mut job, &stream).unwrap_or_default();
                 let mut model = job.run();
                 // What came late in the meantime belongs to it too. Once: of a device whose
                 // readings are always late there is always more.
-                if let Some(again) = cut_again(&shared, &mut job) {
+                if let Some(again) = cut_again(&shared, &mut job, &stream) {
                     waiting = again;
                     model = job.run();
                 }
@@ -394,12 +395,12 @@ impl Follower {
 
 /// Cuts the windows of a learning period again when late rows belong to them; gives those after it,
 /// which wait for the model. `None`: the windows are as they were.
-fn cut_again(shared: &Shared, job: &mut TrainingJob) -> Option<Vec<Window>> {
+fn cut_again(shared: &Shared, job: &mut TrainingJob, stream: &Learning) -> Option<Vec<Window>> {
     if !shared.engine().take_revised(&job.asset, &job.class) {
         return None;
     }
     match rows_of(shared, &job.asset, (job.from, i64::MAX)) {
-        Ok((class, rows)) if class == job.class => match job.cut_as_streamed(&rows) {
+        Ok((class, rows)) if class == job.class => match job.cut_as_streamed(&rows, stream) {
             Ok(waiting) => Some(waiting),
             Err(unlike) => {
                 tracing::warn!(

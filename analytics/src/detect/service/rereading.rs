@@ -36,8 +36,10 @@ pub(super) struct Stored {
 }
 
 /// Late rows that are laid beside those that came in order, at most; what is beyond is no part of a
-/// reading and revises its window. **Units**: rows, some hundred bytes each.
+/// reading and revises its window. **Units**: rows, some hundred bytes each beside their own.
 const MAX_BESIDE: usize = 1_000_000;
+/// What these rows take themselves, at most. **Units**: bytes.
+const MAX_BESIDE_BYTES: usize = 256 << 20;
 
 /// Reads rows and sends them on, per asset in order of event time, each with the late ones of its
 /// instant, then the late ones of their class, until nobody listens; gives the snapshot that they
@@ -101,22 +103,26 @@ fn read_snapshot(
         let wanted = |file: &ColdFile| file.through > done || file.max_time >= from;
         let lake = &snapshot.lake;
         let mut beside = Beside::default();
-        let read = read_table(lake, table, Rows::Late, wanted, |batch| beside.take(batch))
-            .and_then(|()| {
-                read_table(lake, table, Rows::InOrder, wanted, |batch| {
-                    send(Some(batch.clone()), beside.of(batch))
-                })
-            })
-            .and_then(|()| {
-                read_table(lake, table, Rows::Late, wanted, |batch| {
-                    send(None, vec![batch.clone()])
-                })
-            });
-        // A damaged file of one class is no trouble of the others.
-        match read {
-            Err(error @ HistoryError::Open { .. }) => return Err(error),
-            Err(error) => trouble = trouble.and(Err(error)),
-            Ok(()) => {}
+        let laid = read_table(lake, table, Rows::Late, wanted, |batch| {
+            match sender.is_closed() {
+                true => ControlFlow::Break(()),
+                false => beside.take(batch),
+            }
+        });
+        let in_order = read_table(lake, table, Rows::InOrder, wanted, |batch| {
+            send(Some(batch.clone()), beside.of(batch))
+        });
+        let late = read_table(lake, table, Rows::Late, wanted, |batch| {
+            send(None, vec![batch.clone()])
+        });
+        // A damaged file of one class is no trouble of the others, nor one of late rows of those
+        // that came in order.
+        for read in [laid, in_order, late] {
+            match read {
+                Err(error @ HistoryError::Open { .. }) => return Err(error),
+                Err(error) => trouble = trouble.and(Err(error)),
+                Ok(()) => {}
+            }
         }
     }
     trouble
@@ -129,6 +135,7 @@ struct Beside {
     /// Batch and row, in order of arrival.
     places: HashMap<String, BTreeMap<i64, Vec<(usize, u64)>>>,
     rows: usize,
+    bytes: usize,
 }
 
 impl Beside {
@@ -137,9 +144,10 @@ impl Beside {
             return ControlFlow::Continue(());
         };
         self.rows += batch.num_rows();
-        if self.rows > MAX_BESIDE {
+        self.bytes += batch.get_array_memory_size();
+        if self.rows > MAX_BESIDE || self.bytes > MAX_BESIDE_BYTES {
             tracing::warn!(
-                rows = MAX_BESIDE,
+                rows = self.rows,
                 "so many late rows are not compacted yet; parts of readings beyond them revise \
                  windows and are not judged with them"
             );

@@ -115,7 +115,8 @@ impl World {
             };
             let rows = self.stored(job.from, i64::MAX);
             if self.engine.take_revised(TAG, "rig") {
-                let waiting = job.cut_as_streamed(&rows).unwrap_or_default();
+                let stream = job.windows.clone();
+                let waiting = job.cut_as_streamed(&rows, &stream).unwrap_or_default();
                 self.engine.revise_waiting(TAG, "rig", waiting);
             }
             let model = job.run().unwrap();
