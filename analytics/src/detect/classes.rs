@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::models::{ModelFolder, ModelFolderError, failed, write_whole};
-use super::registry::{KEPT_VERSIONS, Promotion, noted};
+use super::registry::{KEPT_VERSIONS, Promotion, last_used, noted, records};
 
 /// Folder of the classes beside the models of single assets.
 const CLASSES: &str = "classes";
@@ -188,7 +188,7 @@ impl ModelFolder {
             let Some(version) = read_text(&path.join(IN_USE))? else {
                 continue;
             };
-            let all = records(&path)?.into_iter();
+            let all = records::<ClassRecord>(&path, "a class")?.into_iter();
             let used = all
                 .map(|record| record.model)
                 .find(|m| m.version == version);
@@ -214,11 +214,8 @@ impl ModelFolder {
     ///
     /// **Errors** when the folder cannot be read.
     pub fn class_versions(&self, class: &str) -> Result<Vec<ClassRecord>, ModelFolderError> {
-        let mut found = records(&self.class_folder(class))?;
-        let last_used = |one: &ClassRecord| {
-            let promoted = one.promotions.last().map(|promotion| promotion.at);
-            promoted.unwrap_or(one.made_at).max(one.made_at)
-        };
+        let mut found = records(&self.class_folder(class), "a class")?;
+        let last_used = |one: &ClassRecord| last_used(&one.promotions, one.made_at);
         found.sort_by(|a, b| {
             (last_used(b), &b.model.version).cmp(&(last_used(a), &a.model.version))
         });
@@ -265,27 +262,6 @@ fn line(member: &Member, text: &mut Vec<u8>) {
     // After a torn line a new one begins.
     text.extend_from_slice(b"\n");
     text.extend(serde_json::to_vec(member).unwrap_or_default());
-}
-
-fn records(folder: &Path) -> Result<Vec<ClassRecord>, ModelFolderError> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
-        let path = entry.map_err(failed("read", folder))?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let text = fs::read(&path).map_err(failed("read", &path))?;
-        match serde_json::from_slice::<ClassRecord>(&text) {
-            Ok(record) => found.push(record),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a version of a class is unreadable and left out");
-            }
-        }
-    }
-    Ok(found)
 }
 
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, ModelFolderError> {

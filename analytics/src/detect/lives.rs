@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::classes::read_text;
 use super::config::DetectConfig;
 use super::models::{ModelFolder, ModelFolderError, failed, write_whole};
-use super::registry::{KEPT_VERSIONS, Promotion, noted};
+use super::registry::{KEPT_VERSIONS, Promotion, last_used, noted, records};
 
 /// Folder of the models of remaining life beside those of single assets.
 const LIVES: &str = "lives";
@@ -67,8 +67,7 @@ impl LifeRecord {
     }
 
     fn last_used(&self) -> DateTime<Utc> {
-        let promoted = self.promotions.last().map(|promotion| promotion.at);
-        promoted.unwrap_or(self.made_at).max(self.made_at)
+        last_used(&self.promotions, self.made_at)
     }
 }
 
@@ -128,7 +127,7 @@ impl ModelFolder {
             let Some(version) = read_text(&path.join(IN_USE))? else {
                 continue;
             };
-            let all = records(&path)?.into_iter();
+            let all = records::<LifeRecord>(&path, "a model of remaining life")?.into_iter();
             let mut used = all.filter(|record| record.model.version == version);
             match used.next().map(|record| record.model) {
                 Some(model) if model.fits(config.class(&model.class)) => {
@@ -152,7 +151,8 @@ impl ModelFolder {
     ///
     /// **Errors** when the folder cannot be read.
     pub fn life_versions(&self, class: &str) -> Result<Vec<LifeRecord>, ModelFolderError> {
-        let mut found = records(&self.life_folder(class))?;
+        let mut found =
+            records::<LifeRecord>(&self.life_folder(class), "a model of remaining life")?;
         found.sort_by(|a, b| {
             (b.last_used(), &b.model.version).cmp(&(a.last_used(), &a.model.version))
         });
@@ -174,25 +174,4 @@ impl ModelFolder {
         let name = name.file_name().unwrap_or_default();
         self.life_folder(class).join(name)
     }
-}
-
-fn records(folder: &Path) -> Result<Vec<LifeRecord>, ModelFolderError> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
-        let path = entry.map_err(failed("read", folder))?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let text = fs::read(&path).map_err(failed("read", &path))?;
-        match serde_json::from_slice::<LifeRecord>(&text) {
-            Ok(record) => found.push(record),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a version of a model of remaining life is unreadable and left out");
-            }
-        }
-    }
-    Ok(found)
 }

@@ -3,10 +3,11 @@
 
 use std::cmp::Reverse;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use fieldwright_condition::{ClassSettings, Model};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -61,9 +62,42 @@ impl ModelRecord {
     }
 
     fn last_used(&self) -> DateTime<Utc> {
-        let promoted = self.promotions.last().map(|promotion| promotion.at);
-        promoted.unwrap_or(self.made_at).max(self.made_at)
+        last_used(&self.promotions, self.made_at)
     }
+}
+
+/// When a version was made or last put in use.
+pub(super) fn last_used(promotions: &[Promotion], made_at: DateTime<Utc>) -> DateTime<Utc> {
+    let promoted = promotions.last().map(|promotion| promotion.at);
+    promoted.unwrap_or(made_at).max(made_at)
+}
+
+/// The versions in a folder, a JSON file each; one that cannot be understood is left out with a
+/// warning that says of `what` it is.
+///
+/// **Errors** when the folder or a file cannot be read.
+pub(super) fn records<T: DeserializeOwned>(
+    folder: &Path,
+    what: &str,
+) -> Result<Vec<T>, ModelFolderError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
+        let path = entry.map_err(failed("read", folder))?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = fs::read(&path).map_err(failed("read", &path))?;
+        match serde_json::from_slice::<T>(&text) {
+            Ok(record) => found.push(record),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a version of {what} is unreadable and left out");
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Notes a promotion; the oldest ones are forgotten.
