@@ -11,6 +11,7 @@
 //! is the metric's column and its side columns together ([`SIDE_OF`]): one of them that says
 //! something takes the place of all.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -78,6 +79,25 @@ pub struct TableSnapshot {
     pub late_hot: Vec<Arc<HotBatch>>,
     /// Late rows in Parquet files.
     pub late_files: Vec<Arc<ColdFile>>,
+}
+
+impl TableSnapshot {
+    /// The files of in-order rows, so that each asset's rows come in order of event time: the
+    /// compacted ones, which are disjoint in time, by time, then the flushed ones as they were
+    /// written. Rows in memory come after them.
+    ///
+    /// The names of the files do not say that: a compaction may write old rows while newer ones are
+    /// flushed, and may leave newer files as they are.
+    pub fn in_order(&self) -> Vec<&Arc<ColdFile>> {
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_by(|one, other| match (one.level, other.level) {
+            (0, 0) => (one.through, &one.path).cmp(&(other.through, &other.path)),
+            (0, _) => Ordering::Greater,
+            (_, 0) => Ordering::Less,
+            _ => (one.min_time, &one.path).cmp(&(other.min_time, &other.path)),
+        });
+        files
+    }
 }
 
 /// Rows in memory. Columns are matched to the table's schema by name; a missing one is null.

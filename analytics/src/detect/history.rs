@@ -64,10 +64,10 @@ pub(super) fn read_table(
     mut take: impl FnMut(&RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), HistoryError> {
     let (files, hot) = match rows {
-        Rows::InOrder => (&table.files, &table.hot),
-        Rows::Late => (&table.late_files, &table.late_hot),
+        Rows::InOrder => (table.in_order(), &table.hot),
+        Rows::Late => (table.late_files.iter().collect(), &table.late_hot),
     };
-    for file in files.iter().filter(|file| wanted(file)) {
+    for file in files.into_iter().filter(|file| wanted(file)) {
         let open = |source| HistoryError::Open {
             path: file.path.to_string(),
             source,

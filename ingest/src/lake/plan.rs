@@ -11,7 +11,8 @@ pub(crate) struct CompactionLimits {
     pub rows: u64,
     /// Flushed files, or files of late rows, at which a table is compacted.
     pub files: usize,
-    /// Rows that one compaction takes from flushed files, and from files of late rows.
+    /// Rows that one compaction takes from flushed files, and from files of late rows; more where
+    /// late rows take flushed files along.
     pub input_rows: u64,
     /// Whether roll-ups are made.
     pub rollups: bool,
@@ -70,7 +71,12 @@ impl Plan {
     ///
     /// Every in-order file that may have a key of a late row, because a key stands in one in-order
     /// row only; every compacted file that one of these overlaps, because compacted files do not
-    /// overlap; and small compacted files that lie side by side or before the flushed ones.
+    /// overlap; and small compacted files that lie side by side or before the flushed ones. Of the
+    /// flushed ones none stays that was written before one that is taken, or that begins before a
+    /// late row: so what stays flushed comes, for each asset, after all that is compacted, and
+    /// [`TableSnapshot::in_order`] can say in which order to read.
+    ///
+    /// [`TableSnapshot::in_order`]: crate::snapshot::TableSnapshot::in_order
     pub(super) fn complete(&mut self, files: &[Arc<ColdFile>], late_times: &[i64], rows: u64) {
         let mut left: Vec<Arc<ColdFile>> = files
             .iter()
@@ -82,6 +88,16 @@ impl Plan {
             late_times
                 .get(from)
                 .is_some_and(|time| *time <= file.max_time)
+        });
+        if let Some(newest) = late_times.last() {
+            self.take(&mut left, |_, file| {
+                file.level == 0 && file.min_time <= *newest
+            });
+        }
+        let flushed = self.sources.iter().filter(|file| file.level == 0);
+        let through = flushed.map(|file| file.through).max().unwrap_or(0);
+        self.take(&mut left, |_, file| {
+            file.level == 0 && file.through <= through
         });
         let mut whole: Vec<_> = left.iter().filter(|file| file.level > 0).cloned().collect();
         whole.sort_by_key(|file| file.min_time);

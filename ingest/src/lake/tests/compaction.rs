@@ -25,9 +25,18 @@ impl Numbers {
 }
 
 pub(super) fn compact(world: &World, lake: &Lake, force: bool) -> Option<Compacted> {
+    compact_some(world, lake, LIMITS, force)
+}
+
+fn compact_some(
+    world: &World,
+    lake: &Lake,
+    limits: CompactionLimits,
+    force: bool,
+) -> Option<Compacted> {
     match lake.compact(
         &"pump".into(),
-        LIMITS,
+        limits,
         force,
         i64::MIN,
         &world.tables,
@@ -82,6 +91,60 @@ fn check_disjoint(lake: &Lake) {
     );
 }
 
+/// Each asset's rows are read in order of event time, whatever was compacted beside what was flushed.
+fn check_order(lake: &Lake, seed: u64) {
+    let table = snapshot_table(&lake.tables()[0]);
+    let mut newest: BTreeMap<String, i64> = BTreeMap::new();
+    for file in table.in_order() {
+        for rows in readings::read(&lake.root(), &table, file) {
+            let (assets, times) = sorting::keys(&rows).unwrap();
+            for row in 0..rows.num_rows() {
+                let (asset, time) = (assets.value(row), times.value(row));
+                if let Some(before) = newest.insert(asset.to_owned(), time) {
+                    assert!(
+                        before < time,
+                        "seed {seed}: {asset} at {time} after {before}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_compacted_in_parts_is_read_in_order() {
+    // A compaction takes hardly more than one flush, so newer ones stay beside it.
+    let limits = CompactionLimits {
+        input_rows: 10,
+        files: 2,
+        ..LIMITS
+    };
+    for seed in 0..8 {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = open(folder.path());
+        let mut world = World::new(&lake);
+        let mut numbers = Numbers::new(seed);
+        let (mut at, mut stayed) = (3000, 0);
+        for _ in 0..60 {
+            match numbers.below(8) {
+                0..=3 => commit_some(&mut world, &mut numbers, &mut at),
+                4..=6 => world.flush(&lake),
+                _ => {
+                    compact_some(&world, &lake, limits, false);
+                    let tables = lake.tables();
+                    let files = tables.first().map_or(&[][..], |table| &table.files);
+                    stayed += files.iter().filter(|file| file.level == 0).count();
+                    if !files.is_empty() {
+                        check_order(&lake, seed);
+                        check_disjoint(&lake);
+                    }
+                }
+            }
+        }
+        assert!(stayed > 0, "seed {seed}: nothing was ever left beside");
+    }
+}
+
 #[test]
 fn whatever_is_merged_every_reading_stays() {
     for seed in 0..4 {
@@ -101,6 +164,7 @@ fn whatever_is_merged_every_reading_stays() {
                     compactions += usize::from(compact(&world, &lake, force).is_some());
                     assert_eq!(world.readings(), before, "seed {seed}");
                     check_disjoint(&lake);
+                    check_order(&lake, seed);
                 }
                 _ => {
                     // A start finds the same.
@@ -121,6 +185,7 @@ fn whatever_is_merged_every_reading_stays() {
         let table = &lake.tables()[0];
         assert!(table.late_files.is_empty() && table.files.iter().all(|file| file.level == 1));
         check_disjoint(&lake);
+        check_order(&lake, seed);
         assert_eq!(reread(folder.path()).1, world.readings(), "seed {seed}");
         assert!(compactions > 0);
         // What the new files replaced goes when nobody needs it.
