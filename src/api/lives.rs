@@ -113,7 +113,7 @@ pub async fn versions(
 ) -> Result<Page<LifeModelVersion>, Problem> {
     let window = Window::read("life_model_versions", which.limit, which.cursor.as_deref())?;
     let class = which.class.to_lowercase();
-    let found = state.detection.life_versions(&class);
+    let found = state.detection.life_versions(&class).await;
     let (mut all, live) = found.map_err(problem::of_version)?;
     let key = |record: &LifeRecord| record.model.version.clone();
     all.sort_by_cached_key(key);

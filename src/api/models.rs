@@ -148,7 +148,7 @@ pub struct NewJob {
     from: Instant,
     /// Event time before which the last one lies.
     to: Instant,
-    /// The version to judge the past with; the one in use when it is missing.
+    /// The version to judge the past with, only with `back_test`; the one in use when it is missing.
     version: Option<String>,
     /// What becomes of a version that is learned.
     #[serde(default)]
@@ -287,6 +287,11 @@ pub async fn begin(
     let key = command.key().map(|key| key.key.clone());
     let job = command.body;
     let version = job.version;
+    if version.is_some() && !matches!(job.kind, Kind::BackTest) {
+        let text = "only a back-test judges with a version that is there: leave `version` out, \
+                    what is learned gets one of its own";
+        return Err(Problem::new(problem::INVALID, text).field("/version", text));
+    }
     let raises = !matches!(job.kind, Kind::TrainLife);
     let then = match job.then {
         Afterward::Shadow if !raises => {

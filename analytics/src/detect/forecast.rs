@@ -62,7 +62,7 @@ pub enum NoRemainingLife {
     /// It has led its present life too shortly, nobody has told when that began, or it runs as no
     /// life before.
     #[error(
-        "version {0} of its class's model of remaining life has no reading of its present life in a          known way of running"
+        "version {0} of its class's model of remaining life has no reading of its present life in a known way of running"
     )]
     NoReading(String),
 }

@@ -60,6 +60,7 @@ const CASES: &[Case] = &[
     ("POST", "/api/v1/detect/jobs", &[JSON], r#"{"kind":"train","class":"a","from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#, 422, "invalid"),
     ("POST", "/api/v1/detect/jobs", &[JSON], r#"{"kind":"train_life","asset":"a","from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#, 422, "invalid"),
     ("POST", "/api/v1/detect/jobs", &[JSON], r#"{"kind":"train_life","class":"a","then":"shadow","from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#, 422, "invalid"),
+    ("POST", "/api/v1/detect/jobs", &[JSON], r#"{"kind":"train_life","class":"a","version":"v","from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#, 422, "invalid"),
     ("POST", "/api/v1/models/lives/promote", &[JSON], r#"{"class":"pump","version":"none"}"#, 404, "not_found"),
     ("POST", "/api/v1/models/classes/promote", &[JSON], r#"{"class":"pump","version":"none"}"#, 404, "not_found"),
     ("POST", "/api/v1/sql", &[JSON], r#"{"query":"DROP TABLE assets"}"#, 403, "sql_not_read_only"),

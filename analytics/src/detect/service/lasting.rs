@@ -6,6 +6,7 @@
 //! that were stored since the last look. Late rows count once compaction has put them in order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::Included;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::detect::history::{HistoryError, Rows, read_table};
 
 /// Between two looks at what is stored. **Units**: process clock. Tests want to see many.
 const LOOK_PERIOD: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
+/// Looks that are left out at most after files could not be opened.
+const MOST_LEFT_OUT: u32 = 60;
 
 /// The present lives of all assets whose class has a model of remaining life in use.
 pub(super) struct Lasting {
@@ -43,6 +46,12 @@ struct ClassLives {
     through: u64,
     /// The last batch that was read from memory.
     hot: Weak<HotBatch>,
+    /// When lives began whose stored rows were not read yet, by asset.
+    fresh: BTreeMap<Arc<str>, i64>,
+    /// Files that cannot be read; nothing of them is followed any more.
+    damaged: BTreeSet<String>,
+    /// Looks to leave out, and how many it will be after the next failure.
+    left_out: (u32, u32),
 }
 
 /// A life, and up to where its estimate was told.
@@ -131,6 +140,9 @@ impl ClassLives {
             sequence: 0,
             through: 0,
             hot: Weak::new(),
+            fresh: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            left_out: (0, 1),
         }
     }
 
@@ -140,30 +152,49 @@ impl ClassLives {
         begun: Option<&BTreeMap<String, i64>>,
         stop: &watch::Receiver<bool>,
     ) {
-        let fresh = self.begin(shared, begun);
-        let sequence = (shared.snapshots)().sequence;
-        if fresh.is_none() && sequence == self.sequence {
+        self.begin(shared, begun);
+        if self.left_out.0 > 0 {
+            self.left_out.0 -= 1;
             return;
         }
+        let sequence = (shared.snapshots)().sequence;
+        if self.fresh.is_empty() && sequence == self.sequence {
+            return;
+        }
+        let class = Arc::clone(&self.model);
+        let class = &class.class;
         let mut tries = 0;
         loop {
-            tries += 1;
             let snapshot = (shared.snapshots)();
-            match self.read(&snapshot, fresh.unwrap_or(i64::MAX), stop) {
-                // Files may be put together while they are read; a newer picture knows the new
-                // ones, and rows that were taken before change nothing the second time.
-                Err(HistoryError::Open { .. }) if tries < READ_TRIES => {}
-                Err(error) => {
-                    let class = &self.model.class;
+            match self.read(&snapshot, stop) {
+                Ok(()) => {
+                    self.left_out.1 = 1;
+                    break;
+                }
+                Err(error @ HistoryError::Read { .. }) => {
                     tracing::error!(
                         class,
                         ?error,
-                        "stored rows cannot be read; remaining lives go without them"
+                        "a stored file is damaged; remaining lives go without its rows"
                     );
-                    self.sequence = snapshot.sequence;
-                    break;
+                    if let HistoryError::Read { path, .. } = error {
+                        self.damaged.insert(path);
+                    }
                 }
-                Ok(()) => break,
+                // Files may be put together while they are read; a newer picture knows the new
+                // ones, and rows that were taken before change nothing the second time.
+                Err(HistoryError::Open { .. }) if tries < READ_TRIES => tries += 1,
+                Err(error) => {
+                    let wait = self.left_out.1;
+                    tracing::error!(
+                        class,
+                        ?error,
+                        "stored rows cannot be read; remaining lives stay as they are, and \
+                         this is tried again after {wait} looks"
+                    );
+                    self.left_out = (wait, (wait * 2).min(MOST_LEFT_OUT));
+                    return;
+                }
             }
         }
         // What is half read says nothing yet.
@@ -172,11 +203,9 @@ impl ClassLives {
         }
     }
 
-    /// Begins the lives that are new, ends those that are over; gives when the first of the new ones
-    /// began.
-    fn begin(&mut self, shared: &Shared, begun: Option<&BTreeMap<String, i64>>) -> Option<i64> {
+    /// Begins the lives that are new, ends those that are over.
+    fn begin(&mut self, shared: &Shared, begun: Option<&BTreeMap<String, i64>>) {
         let (watched, _) = shared.engine().assets_of(&self.model.class);
-        let mut first = None;
         let mut present = BTreeSet::new();
         for tag in watched {
             let Some(began) = begun.and_then(|begun| begun.get(&*tag)).copied() else {
@@ -188,19 +217,18 @@ impl ClassLives {
                 let course = self.model.begin(began);
                 // What was said of another life, or by another version, is to be taken back.
                 let told = Some(i64::MIN);
+                self.fresh.insert(Arc::clone(&tag), began);
                 self.lives.insert(tag, Followed { course, told });
-                first = Some(first.map_or(began, |first: i64| first.min(began)));
             }
         }
         self.lives.retain(|tag, _| present.contains(tag));
-        first
+        self.fresh.retain(|tag, _| present.contains(tag));
     }
 
-    /// Reads what was not read yet, and all rows from `from` on.
+    /// Reads what was not read yet, and of the fresh lives all rows from their beginnings on.
     fn read(
         &mut self,
         snapshot: &Snapshot,
-        from: i64,
         stop: &watch::Receiver<bool>,
     ) -> Result<(), HistoryError> {
         let Some(table) = snapshot.tables.get(&*self.model.class) else {
@@ -209,7 +237,7 @@ impl ClassLives {
         };
         let mut table = TableSnapshot::clone(table);
         let last = table.hot.last().map(Arc::downgrade).unwrap_or_default();
-        if from == i64::MAX {
+        if self.fresh.is_empty() {
             let known = |hot: &Arc<HotBatch>| Weak::ptr_eq(&self.hot, &Arc::downgrade(hot));
             let read = table
                 .hot
@@ -218,8 +246,11 @@ impl ClassLives {
                 .map_or(0, |place| place + 1);
             table.hot.drain(..read);
         }
-        let through = self.through;
-        let wanted = |file: &ColdFile| file.through > through || file.max_time >= from;
+        let (through, fresh, damaged) = (self.through, self.fresh.clone(), self.damaged.clone());
+        let wanted = |file: &ColdFile| {
+            let needed = file.through > through || holds(file, &fresh);
+            needed && !damaged.contains(file.path.as_ref())
+        };
         let mut stopped = false;
         read_table(&snapshot.lake, &table, Rows::InOrder, wanted, |batch| {
             self.take(batch);
@@ -233,6 +264,7 @@ impl ClassLives {
             let files = table.files.iter().map(|file| file.through);
             self.through = files.max().unwrap_or(0).max(through);
             (self.hot, self.sequence) = (last, snapshot.sequence);
+            self.fresh.clear();
         }
         Ok(())
     }
@@ -278,4 +310,13 @@ impl ClassLives {
         let (class, version) = (&self.model.class, &self.model.version);
         shared.engine().take_estimates(class, version, changed);
     }
+}
+
+/// Whether a file may hold rows of one of the assets from its instant on.
+fn holds(file: &ColdFile, assets: &BTreeMap<Arc<str>, i64>) -> bool {
+    // A range that ends before it begins is none, and asking for one panics.
+    file.min_asset <= file.max_asset
+        && assets
+            .range::<str, _>((Included(&*file.min_asset), Included(&*file.max_asset)))
+            .any(|(_, from)| file.max_time >= *from)
 }

@@ -32,14 +32,19 @@ impl Detection {
     /// All versions of a class's model of remaining life, the latest one first, and the one in use.
     ///
     /// **Errors** when they cannot be read.
-    pub fn life_versions(
+    pub async fn life_versions(
         &self,
         class: &str,
     ) -> Result<(Vec<LifeRecord>, Option<String>), VersionError> {
-        let models = self.shared.life_models();
-        let in_use = models.get(class).map(|model| model.version.clone());
-        drop(models);
-        Ok((self.shared.folder.life_versions(class)?, in_use))
+        let (shared, class) = (Arc::clone(&self.shared), class.to_owned());
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = shared.life_turn();
+            let models = shared.life_models();
+            let in_use = models.get(&class).map(|model| model.version.clone());
+            drop(models);
+            Ok((shared.folder.life_versions(&class)?, in_use))
+        });
+        work.await.map_err(|_| VersionError::ShuttingDown)?
     }
 
     /// Puts a version of a class's model of remaining life in use for all of its assets: a
@@ -56,6 +61,7 @@ impl Detection {
         let shared = Arc::clone(&self.shared);
         let (class, name, by) = (class.to_owned(), version.to_owned(), by.to_owned());
         let work = tokio::task::spawn_blocking(move || {
+            let _turn = shared.life_turn();
             let record = find(&shared, &class, &name)?;
             Ok(put_in_use(&shared, record, &by, shared.clock.now())?)
         });
@@ -129,6 +135,7 @@ pub(super) fn run_life(
         left_out: left_out.len(),
     };
     let record = LifeRecord::new(model, &left_out, (&request.by, now));
+    let _turn = shared.life_turn();
     let kept = match promote {
         true => put_in_use(shared, record, &request.by, now).map(drop),
         false => shared.folder.keep_life(&record),

@@ -59,6 +59,8 @@ pub(super) struct Shared {
     lives: Mutex<Arc<Vec<AssetLives>>>,
     /// The models of remaining life in use, by class.
     life_models: Mutex<BTreeMap<String, Arc<ClassLifeModel>>>,
+    /// Held over what changes or lists the versions of remaining life, on disk and in use.
+    life_turn: Mutex<()>,
     /// One job at a time works; it must not take the cores from the stream.
     pub(super) job_turns: Arc<Semaphore>,
 }
@@ -99,6 +101,7 @@ impl Shared {
             jobs: JobBoard::default(),
             lives: Mutex::default(),
             life_models: Mutex::default(),
+            life_turn: Mutex::default(),
             job_turns: Arc::new(Semaphore::new(1)),
         }
     }
@@ -120,6 +123,12 @@ impl Shared {
     /// The models of remaining life in use, by class.
     pub(super) fn life_models(&self) -> MutexGuard<'_, BTreeMap<String, Arc<ClassLifeModel>>> {
         self.life_models.lock().expect("no holder panics")
+    }
+
+    /// Held over what changes or lists the versions of remaining life: two promotions at a time
+    /// would leave another version in use than on disk. It waits for the disk.
+    pub(super) fn life_turn(&self) -> MutexGuard<'_, ()> {
+        self.life_turn.lock().expect("no holder panics")
     }
 
     /// Which files have been followed.
