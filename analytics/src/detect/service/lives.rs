@@ -1,6 +1,6 @@
 //! Remaining life of classes: the job that learns it from what is stored, and its versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ use crate::detect::models::ModelFolderError;
 /// Readings that a model is learned from, of the newest lives: a minute of one core, and 100 MB at
 /// ten metrics.
 const MOST_READINGS: usize = 100_000;
+/// Why a life is left out that there is no room for.
+const ENOUGH: &str = "newer lives are enough";
 /// Share of a job that is over when all rows are read.
 const READ: f64 = 0.5;
 /// Batches that a file has, for want of a better guess.
@@ -112,11 +114,8 @@ pub(super) fn run_life(
         ));
     };
     let request = cell.report().request.clone();
-    let (told, mut left_out) = ended(shared, class, &declared, (request.from, request.to));
-    let mut reader = Reader::new(&declared, told);
-    reader.read(shared, cell, class)?;
-    let (lives, not_seen) = reader.done();
-    left_out.extend(not_seen);
+    let told = ended(shared, class, &declared, (request.from, request.to));
+    let (lives, left_out) = newest(shared, cell, &declared, (class, told))?;
     let learned = ClassLifeModel::learn(class, &declared, &lives, |done| {
         cell.goes_on(READ + (1.0 - READ) * done)
     });
@@ -151,14 +150,13 @@ pub(super) fn run_life(
 /// Lives with the reason why they are not learned from.
 type LeftOut = Vec<(String, String)>;
 
-/// The lives of a class that ended in the span, in the order of their ends; the newest ones, as many
-/// as a model is learned from, and the others with the reason.
+/// The lives of a class that ended in the span, the newest first.
 fn ended(
     shared: &Shared,
     class: &str,
     declared: &ClassLifeSettings,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
-) -> (Vec<EndedLife>, LeftOut) {
+) -> Vec<EndedLife> {
     let (told, now) = (shared.lives(), shared.clock.now());
     let mut lives = Vec::new();
     for one in told.iter().filter(|one| one.class.to_lowercase() == class) {
@@ -167,21 +165,71 @@ fn ended(
         lives.extend(ended.map(|span| EndedLife::new(&one.asset, span, declared)));
     }
     lives.sort_by(|a, b| (b.ended, &b.asset).cmp(&(a.ended, &a.asset)));
-    let mut readings = 0_usize;
-    let fits = |life: &EndedLife| {
-        readings = readings.saturating_add(life.span(declared));
-        readings <= MOST_READINGS
-    };
-    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
-    let mut fits = fits;
-    for life in lives {
-        match fits(&life) {
-            true => kept.push(life),
-            false => left_out.push((life.asset, "newer lives are enough".to_owned())),
+    lives
+}
+
+/// Of lives that stand the newest first those that a model is learned from, with their readings, in
+/// the order of their ends; and the others with the reason.
+///
+/// Only readings that are there count, and only of lives that can be learned from. How many there
+/// are is known once they are read: so as many lives are read at a time as fit by the time that they
+/// lasted, until there are enough, and never is more in memory than that and one life.
+fn newest(
+    shared: &Shared,
+    cell: &JobCell,
+    declared: &ClassLifeSettings,
+    (class, told): (&str, Vec<EndedLife>),
+) -> Result<(Vec<EndedLife>, LeftOut), String> {
+    let all = told.len();
+    let mut waiting = VecDeque::from(told);
+    let (mut kept, mut left_out): (Vec<EndedLife>, LeftOut) = (Vec::new(), Vec::new());
+    let mut room = MOST_READINGS;
+    while room > 0 && !waiting.is_empty() {
+        let begun = all - waiting.len();
+        let some = next_lives(&mut waiting, declared, room);
+        let share = (part(begun, all), part(some.len(), all));
+        let mut reader = Reader::new(declared, some);
+        reader.read(shared, (cell, share), class)?;
+        for life in reader.lives {
+            match life.mistake(declared) {
+                Some(why) => left_out.push((life.asset, why.to_string())),
+                None if life.len() > room => {
+                    // Lives that follow are older.
+                    room = 0;
+                    left_out.push((life.asset, ENOUGH.to_owned()));
+                }
+                None => {
+                    room -= life.len();
+                    kept.push(life);
+                }
+            }
         }
     }
+    left_out.extend(
+        waiting
+            .into_iter()
+            .map(|life| (life.asset, ENOUGH.to_owned())),
+    );
     kept.reverse();
-    (kept, left_out)
+    Ok((kept, left_out))
+}
+
+/// The next lives that have so many readings at most when nothing is missing, and one at least.
+fn next_lives(
+    waiting: &mut VecDeque<EndedLife>,
+    declared: &ClassLifeSettings,
+    room: usize,
+) -> Vec<EndedLife> {
+    let (mut some, mut readings) = (Vec::new(), 0_usize);
+    while let Some(life) = waiting.pop_front() {
+        readings = readings.saturating_add(life.span(declared));
+        if readings > room && !some.is_empty() {
+            waiting.push_front(life);
+            break;
+        }
+        some.push(life);
+    }
+    some
 }
 
 /// Stored rows on their way into lives.
@@ -205,7 +253,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn read(&mut self, shared: &Shared, cell: &JobCell, class: &str) -> Result<(), String> {
+    /// Reads them; `begun` and `own` are the shares of all lives that were read before and that
+    /// these are.
+    fn read(
+        &mut self,
+        shared: &Shared,
+        (cell, (begun, own)): (&JobCell, (f64, f64)),
+        class: &str,
+    ) -> Result<(), String> {
         let micros = |at: DateTime<Utc>| at.timestamp_micros();
         let from = self.lives.iter().map(|life| micros(life.began)).min();
         let to = self.lives.iter().map(|life| micros(life.ended)).max();
@@ -227,7 +282,7 @@ impl<'a> Reader<'a> {
             let read = read_table(&snapshot.lake, table, Rows::InOrder, wanted, |batch| {
                 self.take(batch);
                 taken += 1;
-                stopped = !cell.goes_on(READ * part(taken, batches));
+                stopped = !cell.goes_on(READ * (begun + own * part(taken, batches)));
                 match stopped {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
@@ -268,18 +323,6 @@ impl<'a> Reader<'a> {
                 self.lives[*place].take(self.declared, columns.time(row), value);
             }
         }
-    }
-
-    /// The lives that can be learned from, and the others with the reason.
-    fn done(self) -> (Vec<EndedLife>, LeftOut) {
-        let (mut lives, mut left_out) = (Vec::new(), Vec::new());
-        for life in self.lives {
-            match life.mistake(self.declared) {
-                None => lives.push(life),
-                Some(why) => left_out.push((life.asset, why.to_string())),
-            }
-        }
-        (lives, left_out)
     }
 }
 

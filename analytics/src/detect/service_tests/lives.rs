@@ -1,6 +1,7 @@
 //! Remaining life in the service: from lives that ended to an answer, and over a restart.
 
 use super::super::jobs::{JobReport, JobRequest, JobResult, JobState, Work};
+use super::super::models::ModelFolder;
 use super::*;
 
 const HOUR: i64 = 3_600;
@@ -348,6 +349,77 @@ async fn too_few_lives_are_told_and_a_training_can_be_stopped() {
         assert_eq!(report.state, JobState::Canceled, "{report:?}");
     }
     assert_eq!(detection.life_versions("rig").await.unwrap().0, []);
+    detection.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_life_that_nobody_saw_takes_no_room_from_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = memory_book().await;
+    let mut wire = Wire::new();
+    let detection = wire.start(&book, folder.path(), LASTING).await;
+    let mut lives = wire.failed(&LASTED).await;
+    // Seventeen years of readings would be more than a model is learned from.
+    let long = 150_000;
+    lives.push(told("F-9", 0, &[long]));
+    wire.clock.set(at((long + 1) * HOUR));
+    detection.take_lives(lives).await;
+    let mut asked = training(false);
+    asked.to = at((long + 1) * HOUR);
+    let job = detection.begin_job(asked).unwrap();
+    let report = ended(&detection, job.number).await;
+    let Some(JobResult::TrainedLife {
+        lives: 6,
+        left_out: 1,
+        ..
+    }) = report.result
+    else {
+        panic!("{report:?}")
+    };
+    let (versions, _) = detection.life_versions("rig").await.unwrap();
+    let (asset, why) = &versions[0].left_out[0];
+    assert!(
+        asset == "F-9" && why.starts_with("0 readings"),
+        "{asset}: {why}"
+    );
+    detection.shutdown().await;
+}
+
+#[tokio::test]
+async fn of_two_promotions_at_the_same_moment_one_is_last_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = memory_book().await;
+    let mut wire = Wire::new();
+    let detection = wire.start(&book, folder.path(), LASTING).await;
+    let lives = wire.failed(&LASTED).await;
+    detection.take_lives(lives).await;
+    wire.follows(&detection).await;
+    let first = learned(&detection, false).await;
+    wire.clock.set(at(135 * HOUR));
+    let mut asked = training(false);
+    asked.from = at(105 * HOUR);
+    let job = detection.begin_job(asked).unwrap();
+    let Some(JobResult::TrainedLife {
+        version: second, ..
+    }) = ended(&detection, job.number).await.result
+    else {
+        panic!("it is learned")
+    };
+    assert_ne!(first, second);
+    let models = ModelFolder::open(&folder.path().join("models")).unwrap();
+    let settings = config(&configured(LASTING)).unwrap();
+    for _ in 0..20 {
+        let (one, other) = tokio::join!(
+            detection.promote_life("rig", &first, "ada"),
+            detection.promote_life("rig", &second, "bob"),
+        );
+        one.unwrap();
+        other.unwrap();
+        let (_, live) = detection.life_versions("rig").await.unwrap();
+        let kept = models.lives_in_use(&settings).unwrap();
+        let kept = &kept["rig"];
+        assert_eq!(live.as_ref(), Some(&kept.version));
+    }
     detection.shutdown().await;
 }
 
