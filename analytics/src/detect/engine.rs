@@ -78,6 +78,19 @@ pub enum Found {
     },
 }
 
+impl Found {
+    /// The tag of the asset that it is about; the class where it is about a whole one.
+    pub fn asset(&self) -> &str {
+        match self {
+            Self::Raise(found) | Self::Worse(found) => &found.asset,
+            Self::Return { asset, .. } => asset,
+            Self::Train(job) => &job.asset,
+            Self::TrainClass { class, .. } => class,
+            Self::Refer { member, .. } => &member.asset,
+        }
+    }
+}
+
 /// A finding and the progress that is saved with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {

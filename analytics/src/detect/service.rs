@@ -5,6 +5,7 @@
 //! store is away the follower waits, the feed fills and leaves commits out, and the follower reads
 //! them from the lake afterwards: telemetry never waits for the store.
 
+mod backlog;
 mod fleets;
 mod followed;
 mod follower;

@@ -85,6 +85,16 @@ impl Engine {
         tracks.map(|track| u64::from(track.unkept)).sum()
     }
 
+    /// Whether an asset has findings that are not kept yet.
+    pub fn has_unkept(&self, asset: &str) -> bool {
+        let own = |class: &ClassTracks| {
+            let number = class.numbers.get(asset).copied();
+            let track = number.and_then(|number| class.tracks.get(number));
+            track.is_some_and(|track| track.unkept > 0)
+        };
+        self.classes.values().any(own)
+    }
+
     fn track_mut(&mut self, class: &str, asset: &str) -> Option<&mut Track> {
         self.classes.get_mut(class)?.track_mut(asset)
     }

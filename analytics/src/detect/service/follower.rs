@@ -1,6 +1,7 @@
 //! The task that follows the stream and keeps what is found.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use fieldwright_ingest::clock::process_sleep;
 use fieldwright_ingest::snapshot::Committed;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::backlog::Backlog;
 use super::fleets::ClassInUse;
 use super::keeper::Keeper;
 use super::rereading::{Reading, Stored, read, read_again};
@@ -33,6 +35,8 @@ const STORED_BATCHES: usize = 4;
 const LOOK_PERIOD: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
 /// Windows that late rows revise between two looks.
 const REVISIONS_PER_LOOK: usize = 256;
+/// Commits after which one finding that waits is kept although more commits have come.
+const COMMITS_PER_WAITING: u64 = 4;
 /// How long the end waits for a training that has begun.
 const LAST_TRAINING: Duration = Duration::from_secs(2);
 
@@ -62,6 +66,10 @@ pub(super) enum Trained {
 pub(super) struct Follower {
     shared: Arc<Shared>,
     keeper: Keeper,
+    /// What assets have found faster than it can be kept.
+    backlog: Backlog,
+    /// Commits that were followed while something waited.
+    commits: u64,
     trained: mpsc::Sender<Trained>,
     stop: watch::Receiver<bool>,
     trainings: Arc<Semaphore>,
@@ -81,6 +89,8 @@ impl Follower {
     ) -> Self {
         Self {
             keeper: Keeper::new(Arc::clone(&shared), stop.clone()),
+            backlog: Backlog::default(),
+            commits: 0,
             shared,
             trained,
             stop,
@@ -116,9 +126,13 @@ impl Follower {
                     look = Box::pin(process_sleep(LOOK_PERIOD));
                 }
                 next = feed.recv(), if stream_open => match next {
-                    Some(committed) => self.next(&committed, &mut models).await,
+                    Some(committed) => {
+                        self.next(&committed, &mut models).await;
+                        self.let_wait(feed.is_empty()).await;
+                    }
                     None => stream_open = false,
                 },
+                () = ready(()), if !self.backlog.is_empty() => self.keep_waiting().await,
             }
         }
         drop((feed, models));
@@ -151,6 +165,25 @@ impl Follower {
             self.take(&parts[0].class, &arrived).await;
         }
         self.came_through(committed.sequence);
+    }
+
+    /// After a commit: lets findings that wait have a part of the time while the stream is busy.
+    async fn let_wait(&mut self, feed_is_empty: bool) {
+        if feed_is_empty {
+            self.backlog.idle();
+        } else if !self.backlog.is_empty() {
+            self.commits += 1;
+            if self.commits.is_multiple_of(COMMITS_PER_WAITING) {
+                self.keep_waiting().await;
+            }
+        }
+    }
+
+    /// Keeps the finding that waits and has its turn.
+    async fn keep_waiting(&mut self) {
+        if let Some(finding) = self.backlog.next() {
+            self.keeper.keep(&finding).await;
+        }
     }
 
     /// Moves the mark; and where the feed left out the newest commits, nothing comes that says so.
@@ -295,8 +328,15 @@ impl Follower {
                 Found::Train(job) => self.train(job),
                 Found::TrainClass { class, from, to } => self.train_class(&class, (from, to)),
                 Found::Refer { class, member } => referred.entry(class).or_default().push(*member),
-                _ => self.keeper.keep(&finding).await,
+                _ => {
+                    if let Some(finding) = self.backlog.take(finding) {
+                        self.keeper.keep(&finding).await;
+                    }
+                }
             }
+        }
+        while self.backlog.is_full() && !*self.stop.borrow() {
+            self.keep_waiting().await;
         }
         if !referred.is_empty() {
             self.keep_members(referred).await;

@@ -58,7 +58,7 @@ impl House {
     /// Raises what stands although its suppression is over.
     ///
     /// Of a detector's finding that is known up to the last step before the asset's newest reading,
-    /// once all findings are kept; a rule says of every evaluation what it names.
+    /// once all of its findings are kept; a rule says of every evaluation what it names.
     async fn release(&self, now: DateTime<Utc>) -> Result<usize, AlarmError> {
         let shared = &*self.shared;
         let through = |asset: &str, cause: &str| {
@@ -66,7 +66,7 @@ impl House {
                 return Some(now);
             }
             let engine = shared.engine();
-            if engine.unkept() > 0 {
+            if engine.has_unkept(asset) {
                 return None;
             }
             let (_, newest) = engine.newest(asset)?;

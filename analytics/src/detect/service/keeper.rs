@@ -43,7 +43,7 @@ impl Keeper {
                 tried = try_keep(&self.shared, finding) => tried,
             };
             let Err(error) = tried else { break };
-            let asset = asset(&finding.found);
+            let asset = finding.found.asset();
             if !is_passing(&error) {
                 permanent += 1;
                 if permanent >= PERMANENT_TRIES {
@@ -72,16 +72,6 @@ fn is_passing(error: &AlarmError) -> bool {
         error,
         AlarmError::Store(AlarmStoreError::Unavailable { .. } | AlarmStoreError::Conflict)
     )
-}
-
-fn asset(found: &Found) -> &str {
-    match found {
-        Found::Raise(found) | Found::Worse(found) => &found.asset,
-        Found::Return { asset, .. } => asset,
-        Found::Train(job) => &job.asset,
-        Found::TrainClass { class, .. } => class,
-        Found::Refer { member, .. } => &member.asset,
-    }
 }
 
 async fn try_keep(shared: &Shared, finding: &Finding) -> Result<(), AlarmError> {

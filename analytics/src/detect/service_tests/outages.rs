@@ -253,3 +253,48 @@ async fn what_is_committed_after_the_stop_is_found_at_the_next_start() {
         second.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn a_device_that_flaps_does_not_delay_the_alarms_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (book, store) = MoodyStore::book().await;
+    let mut wire = Wire::new();
+    let class = CLASS.replace("[classes.rig]", "");
+    let hot = "[classes.rig.thresholds.hot]\nmetric = 'b'\nabove = 60.0\nmin_duration = '0s'\n\
+               severity = 'high'\n";
+    let detection = wire
+        .start(
+            &book,
+            folder.path(),
+            &format!("[classes.rig]\n{class}\n{hot}"),
+        )
+        .await;
+    let calm = |tag: &str| batch(tag, &[0], 0.0);
+    wire.commit(calm("R-1"), false).await;
+    wire.commit(calm("R-2"), false).await;
+    wire.settle(&detection).await;
+    // All of it has come before anything of it can be kept.
+    store.is_now(Mood::Silent);
+    wire.second = 400;
+    let rows: Vec<RecordBatch> = (1..=400)
+        .map(|second| batch("R-1", &[second], f64::from((second % 2) as i32) * 20.0))
+        .collect();
+    let rows = arrow::compute::concat_batches(&schema(), &rows).unwrap();
+    wire.commit(rows, false).await;
+    wire.commit(batch("R-2", &[400], 20.0), false).await;
+    store.lets_wait().await;
+    store.is_now(Mood::Well);
+    wire.settle(&detection).await;
+    detection.shutdown().await;
+
+    let news = news(&book).await;
+    let own = |tag: &str| news.iter().filter(|one| one.starts_with(tag)).count();
+    assert_eq!((own("R-1"), own("R-2")), (400, 1));
+    let place = news.iter().position(|one| one.starts_with("R-2")).unwrap();
+    assert!(place <= 10, "{place}");
+    // The turns of the one that flaps are kept in their order.
+    let turns: Vec<&String> = news.iter().filter(|one| one.starts_with("R-1")).collect();
+    let times = turns.iter().map(|one| one.rsplit_once(' ').unwrap().1);
+    assert!(times.collect::<Vec<_>>().is_sorted());
+    assert_eq!(store.went_back(), []);
+}
